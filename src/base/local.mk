@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+noinst_LIBRARIES += src/base/libbase.a
+src_base_libbase_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_BASE)
+src_base_libbase_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+src_base_libbase_a_SOURCES = \
+	src/base/bytes.c src/base/bytes.h \
+	src/base/cleanup.h \
+	src/base/error.c src/base/error.h \
+	src/base/io.c src/base/io.h \
+	src/base/secret.c src/base/secret.h \
+	src/base/text.c src/base/text.h
+LIBBASE = src/base/libbase.a $(CRYPTO_LIBS)

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configuration: design, "Interfaces"; docs/configuration.md is its reference. */
+#ifndef P11KMS_CONFIG_H
+#define P11KMS_CONFIG_H
+
+#include "error.h"
+#include "key_id.h"
+
+#include <limits.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { CONFIG_IDS_MAX = 16, CONFIG_SIZE_MAX = 65536, CONFIG_URI_MAX = 1023, SOCKET_PATH_MAX = 107 };
+
+#define CONFIG_DEFAULT_PATH "/etc/p11-kms/config.yaml"
+
+enum verify_seals { VERIFY_ALL, VERIFY_V2 };
+enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* Plain data, no pointers: it may be copied. Durations are in milliseconds. */
+struct config {
+    char socket_path[SOCKET_PATH_MAX + 1]; /* socket, without unix:// */
+    char socket_group[64];                 /* socketGroup; empty: 0600 and no group */
+    uint32_t allow_uids[CONFIG_IDS_MAX];
+    size_t n_allow_uids;
+    uint32_t allow_gids[CONFIG_IDS_MAX];
+    size_t n_allow_gids;
+    char status_version[8]; /* "v2beta1" or "v2" */
+    char state_dir[PATH_MAX];
+    bool require_mlock;
+    struct {
+        char module[PATH_MAX];
+        char uri[CONFIG_URI_MAX + 1];
+        char pin_source[PATH_MAX];
+        uint32_t sessions;   /* 1 to 64: lanes for requests */
+        int64_t timeout_ms;  /* 100 ms to 60 s */
+        int64_t generate_timeout_ms; /* 1 s to 600 s */
+        int64_t probe_every_ms;      /* 1 s to 1 h */
+    } token;
+    struct {
+        char name[RING_NAME_MAX + 1];
+        enum scheme scheme; /* SCHEME_NONE: auto */
+        enum verify_seals verify_seals;
+        int64_t rescan_every_ms; /* 1 s to 1 d */
+    } ring;
+    struct {
+        enum log_format format;
+        enum log_level level;
+    } log;
+};
+
+/* Where and what: file:line: field: message, and what to do about it. Holds no secret. */
+struct config_error {
+    unsigned line;    /* 0 when the whole file is meant */
+    char field[128];  /* dotted path such as token.timeout; may be empty */
+    char message[512];
+};
+
+/* Reads, checks and fills with defaults. On ERR_CONFIG *ret_error says why and *ret is untouched. */
+MUST_CHECK struct err config_load_file(const char *path, struct config *ret,
+                                       struct config_error *ret_error);
+
+/* The same for YAML in memory. */
+MUST_CHECK struct err config_load(struct bytes yaml, struct config *ret,
+                                  struct config_error *ret_error);
+
+/* Writes "file:line: field: message" to text, terminated, cut to size. Returns text. */
+const char *config_error_format(const char *file, const struct config_error *error, char *text,
+                                size_t size);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "key_id.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char label_domain[] = "p11-kms/";
+
+static const struct {
+    enum scheme scheme;
+    const char *name;
+} schemes[] = {
+    {SCHEME_AES_GCM, "aes-gcm"},
+};
+
+static const char *const state_names[] = {
+    [KEY_PRE_ACTIVE] = "pre-active",
+    [KEY_ACTIVE] = "active",
+    [KEY_DEACTIVATED] = "deactivated",
+    [KEY_COMPROMISED] = "compromised",
+};
+
+enum { KEY_STATES = sizeof state_names / sizeof *state_names };
+
+struct err object_id_from(struct bytes raw, struct object_id *ret)
+{
+    if (raw.len == 0 || raw.len > OBJECT_ID_MAX)
+        return err_make(ERR_INVALID, "CKA_ID length");
+    *ret = (struct object_id){.len = (uint8_t)raw.len};
+    memcpy(ret->data, raw.data, raw.len);
+    return ERR_OK;
+}
+
+struct bytes object_id_bytes(const struct object_id *id)
+{
+    return bytes_of(id->data, id->len);
+}
+
+bool object_id_equal(const struct object_id *a, const struct object_id *b)
+{
+    return bytes_equal(object_id_bytes(a), object_id_bytes(b));
+}
+
+bool ring_name_valid(const char *name)
+{
+    size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    return len >= 1 && len <= RING_NAME_MAX && name[len] == '\0';
+}
+
+struct err key_id_make(const char *ring, const struct object_id *id, struct key_id *ret)
+{
+    char uuid[UUID_TEXT + 1];
+    if (!ring_name_valid(ring) || id->len != UUID_BYTES)
+        return err_make(ERR_INVALID, "key_id_make");
+    uuid_format(id->data, uuid);
+    (void)snprintf(ret->text, sizeof ret->text, "%s.%s", ring, uuid);
+    return ERR_OK;
+}
+
+struct err key_id_parse(struct bytes text, char ret_ring[static RING_NAME_MAX + 1],
+                        struct object_id *ret_id)
+{
+    struct err bad = err_make(ERR_INVALID, "key_id");
+    char ring[RING_NAME_MAX + 1];
+    uint8_t uuid[UUID_BYTES];
+    const uint8_t *dot = text.len > 0 ? memchr(text.data, '.', text.len) : NULL;
+    if (!dot)
+        return bad;
+    size_t ring_len = (size_t)(dot - text.data);
+    if (!bytes_to_string(bytes_of(text.data, ring_len), ring, sizeof ring) ||
+        !ring_name_valid(ring))
+        return bad;
+    if (err_is(uuid_parse(bytes_of(dot + 1, text.len - ring_len - 1), uuid)))
+        return bad;
+    memcpy(ret_ring, ring, sizeof ring);
+    return object_id_from(bytes_of(uuid, sizeof uuid), ret_id);
+}
+
+const char *scheme_name(enum scheme scheme)
+{
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (schemes[i].scheme == scheme)
+            return schemes[i].name;
+    return NULL;
+}
+
+enum scheme scheme_from_name(struct bytes name)
+{
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (bytes_equal(bytes_of_string(schemes[i].name), name))
+            return schemes[i].scheme;
+    return SCHEME_NONE;
+}
+
+const char *key_state_name(enum key_state state)
+{
+    return (unsigned)state < KEY_STATES ? state_names[state] : "unknown";
+}
+
+struct err key_label_prefix(const char *ring, char *ret, size_t size)
+{
+    if (!ring_name_valid(ring) || size < sizeof label_domain + strlen(ring) + 1)
+        return err_make(ERR_INVALID, "key_label_prefix");
+    (void)snprintf(ret, size, "%s%s/", label_domain, ring);
+    return ERR_OK;
+}
+
+struct err key_label_format(const struct key_label *label, char text[static KEY_LABEL_MAX + 1])
+{
+    const char *scheme = scheme_name(label->scheme);
+    if (!ring_name_valid(label->ring) || !scheme || (unsigned)label->state >= KEY_STATES ||
+        label->generation < 1 || label->generation > GENERATION_MAX)
+        return err_make(ERR_INVALID, "key_label_format");
+    (void)snprintf(text, KEY_LABEL_MAX + 1, "%s%s/%u/%s/%s", label_domain, label->ring,
+                   label->generation, scheme, state_names[label->state]);
+    return ERR_OK;
+}
+
+/* Cuts the next field off, up to a slash or the end. */
+static struct bytes next_field(struct bytes *rest)
+{
+    const uint8_t *slash = rest->len > 0 ? memchr(rest->data, '/', rest->len) : NULL;
+    size_t len = slash ? (size_t)(slash - rest->data) : rest->len;
+    struct bytes field = bytes_of(rest->data, len);
+    size_t used = slash ? len + 1 : len;
+    if (used > 0)
+        *rest = bytes_of(rest->data + used, rest->len - used);
+    return field;
+}
+
+static bool state_from_name(struct bytes name, enum key_state *ret)
+{
+    for (unsigned i = 0; i < KEY_STATES; i++) {
+        if (bytes_equal(bytes_of_string(state_names[i]), name)) {
+            *ret = (enum key_state)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+struct err key_label_parse(struct bytes text, struct key_label *ret)
+{
+    struct err bad = err_make(ERR_INVALID, "key label");
+    struct key_label label = {.generation = 0};
+    char number[8], canonical[KEY_LABEL_MAX + 1];
+    uint64_t generation;
+    struct bytes rest = text;
+    (void)next_field(&rest); /* the domain: checked with everything else, at the end */
+    if (!bytes_to_string(next_field(&rest), label.ring, sizeof label.ring) ||
+        !bytes_to_string(next_field(&rest), number, sizeof number) ||
+        err_is(parse_u64(number, 1, GENERATION_MAX, &generation)))
+        return bad;
+    label.generation = (uint32_t)generation;
+    label.scheme = scheme_from_name(next_field(&rest));
+    if (!state_from_name(next_field(&rest), &label.state))
+        return bad;
+    TRY(key_label_format(&label, canonical));
+    if (!bytes_equal(text, bytes_of_string(canonical)))
+        return bad;
+    *ret = label;
+    return ERR_OK;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent_process.h"
+
+#include "cleanup.h"
+#include "io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+void agent_config_put(struct writer *w, const struct agent_config *config)
+{
+    put_u8(w, (uint8_t)config->role);
+    put_u32(w, config->lanes);
+    put_sized(w, bytes_of_string(config->module));
+    put_sized(w, bytes_of_string(config->uri));
+    put_sized(w, bytes_of_string(config->pin_source));
+    put_sized(w, bytes_of_string(config->state_dir));
+    put_sized(w, bytes_of_string(config->ring));
+}
+
+static bool get_string(struct reader *r, char *ret, size_t size)
+{
+    return bytes_to_string(get_sized(r), ret, size) && !r->bad;
+}
+
+struct err agent_config_get(struct bytes raw, struct agent_config *ret)
+{
+    struct agent_config c = {.role = 0};
+    struct reader r = reader_over(raw);
+    c.role = (enum agent_role)get_u8(&r);
+    c.lanes = get_u32(&r);
+    bool strings = get_string(&r, c.module, sizeof c.module) &&
+                   get_string(&r, c.uri, sizeof c.uri) &&
+                   get_string(&r, c.pin_source, sizeof c.pin_source) &&
+                   get_string(&r, c.state_dir, sizeof c.state_dir) &&
+                   get_string(&r, c.ring, sizeof c.ring);
+    if (!strings || !reader_done(&r) || c.lanes < 1 || c.lanes > AGENT_LANES_MAX ||
+        (c.role != AGENT_SERVE && c.role != AGENT_MAKE) || !ring_name_valid(c.ring))
+        return err_make(ERR_INTERNAL, "agent_config_get");
+    *ret = c;
+    return ERR_OK;
+}
+
+/* In the child: puts the descriptors where the agent expects them and runs it. Only calls that
+ * are async-signal-safe. Every source is first moved out of the way of every target. */
+static _Noreturn void child_exec(const char *path, int *sources, uint32_t n, pid_t parent)
+{
+    int first_free = AGENT_CONFIG_FD + (int)n;
+    char *const argv[] = {(char[]){"p11-kms-agent"}, NULL};
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+        _exit(1);
+    int null = open("/dev/null", O_RDONLY);
+    if (null < 0 || dup2(null, 0) < 0)
+        _exit(1);
+    for (uint32_t i = 0; i < n; i++)
+        if ((sources[i] = fcntl(sources[i], F_DUPFD, first_free)) < 0)
+            _exit(1);
+    for (uint32_t i = 0; i < n; i++)
+        if (dup2(sources[i], AGENT_CONFIG_FD + (int)i) < 0)
+            _exit(1);
+    if (close_range((unsigned)first_free, ~0U, 0) != 0)
+        _exit(1);
+    (void)execv(path, argv); /* vendors' modules are set up by environment variables too */
+    _exit(127);
+}
+
+void agent_process_close_lanes(struct agent_process *agent)
+{
+    for (uint32_t i = 0; i < agent->lanes; i++)
+        (void)close(agent->lane[i]);
+    agent->lanes = 0;
+}
+
+struct err agent_process_start(const char *path, const struct agent_config *config,
+                               struct agent_process *ret)
+{
+    uint8_t raw[AGENT_CONFIG_MAX];
+    struct writer w = writer_over(raw, sizeof raw);
+    struct agent_process agent = {.pid = -1};
+    int theirs[1 + AGENT_LANES_MAX], pair[2];
+    uint32_t n = 0;
+    struct err e = ERR_OK;
+
+    agent_config_put(&w, config);
+    if (w.full || config->lanes < 1 || config->lanes > AGENT_LANES_MAX)
+        return err_make(ERR_INTERNAL, "agent_process_start");
+    TRY(memfd_sealed("p11-kms-agent", writer_bytes(&w), &theirs[n++]));
+    while (agent.lanes < config->lanes && !err_is(e)) {
+        e = packet_pair(pair);
+        if (err_is(e))
+            break;
+        agent.lane[agent.lanes++] = pair[0];
+        theirs[n++] = pair[1];
+    }
+    if (!err_is(e)) {
+        pid_t parent = getpid();
+        agent.pid = fork();
+        if (agent.pid == 0)
+            child_exec(path, theirs, n, parent);
+        if (agent.pid < 0)
+            e = err_errno(errno, "fork");
+    }
+    for (uint32_t i = 0; i < n; i++)
+        (void)close(theirs[i]);
+    if (err_is(e))
+        agent_process_close_lanes(&agent);
+    else
+        *ret = agent;
+    return e;
+}
+
+void agent_process_kill(struct agent_process *agent)
+{
+    agent_process_close_lanes(agent);
+    if (agent->pid <= 0)
+        return;
+    (void)kill(agent->pid, SIGKILL);
+    while (waitpid(agent->pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    agent->pid = -1;
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lane.h"
+
+#include "io.h"
+
+#include <string.h>
+
+/* The first byte of every packet: front end and agent of different builds must not talk. */
+enum { LANE_VERSION = 1, REPLY_BIT = 0x80 };
+
+static void put_text(struct writer *w, const char *text)
+{
+    put_sized(w, bytes_of_string(text));
+}
+
+static bool get_text(struct reader *r, char *ret, size_t size)
+{
+    return bytes_to_string(get_sized(r), ret, size);
+}
+
+static void put_label(struct writer *w, const struct key_label *label)
+{
+    put_text(w, label->ring);
+    put_u32(w, label->generation);
+    put_u8(w, (uint8_t)label->scheme);
+    put_u8(w, (uint8_t)label->state);
+}
+
+static bool get_label(struct reader *r, struct key_label *ret)
+{
+    bool ring = get_text(r, ret->ring, sizeof ret->ring);
+    ret->generation = get_u32(r);
+    ret->scheme = (enum scheme)get_u8(r);
+    ret->state = (enum key_state)get_u8(r);
+    return ring;
+}
+
+static bool get_object_id(struct reader *r, struct object_id *ret)
+{
+    return !err_is(object_id_from(get_sized(r), ret));
+}
+
+void lane_put_request(struct writer *w, const struct lane_request *request)
+{
+    put_u8(w, LANE_VERSION);
+    put_u8(w, (uint8_t)request->op);
+    put_u64(w, request->number);
+    switch (request->op) {
+    case LANE_LIST:
+        put_text(w, request->u.list.ring);
+        put_u32(w, request->u.list.cursor);
+        break;
+    case LANE_SEAL:
+        put_u8(w, (uint8_t)request->u.seal.family);
+        put_u8(w, (uint8_t)request->u.seal.scheme);
+        put_u8(w, request->u.seal.verify);
+        put_text(w, request->u.seal.key_id.text);
+        put_sized(w, request->u.seal.plaintext);
+        break;
+    case LANE_OPEN:
+        put_u8(w, (uint8_t)request->u.open.family);
+        put_sized(w, request->u.open.envelope);
+        break;
+    case LANE_PROBE:
+        put_u8(w, (uint8_t)request->u.probe.scheme);
+        put_text(w, request->u.probe.key_id.text);
+        put_sized(w, request->u.probe.canary);
+        break;
+    case LANE_SELFTEST:
+        put_u8(w, (uint8_t)request->u.selftest.scheme);
+        break;
+    case LANE_GENERATE:
+        put_label(w, &request->u.generate.label);
+        break;
+    case LANE_RELABEL:
+        put_sized(w, object_id_bytes(&request->u.relabel.id));
+        put_label(w, &request->u.relabel.label);
+        break;
+    case LANE_HELLO: /* has no request */
+        w->full = true;
+        break;
+    }
+}
+
+static bool get_request_body(struct reader *r, struct lane_request *q)
+{
+    switch (q->op) {
+    case LANE_LIST: {
+        bool ring = get_text(r, q->u.list.ring, sizeof q->u.list.ring);
+        q->u.list.cursor = get_u32(r);
+        return ring;
+    }
+    case LANE_SEAL: {
+        q->u.seal.family = (enum family)get_u8(r);
+        q->u.seal.scheme = (enum scheme)get_u8(r);
+        q->u.seal.verify = get_u8(r) != 0;
+        bool key_id = get_text(r, q->u.seal.key_id.text, sizeof q->u.seal.key_id.text);
+        q->u.seal.plaintext = get_sized(r);
+        return key_id;
+    }
+    case LANE_OPEN:
+        q->u.open.family = (enum family)get_u8(r);
+        q->u.open.envelope = get_sized(r);
+        return true;
+    case LANE_PROBE: {
+        q->u.probe.scheme = (enum scheme)get_u8(r);
+        bool key_id = get_text(r, q->u.probe.key_id.text, sizeof q->u.probe.key_id.text);
+        q->u.probe.canary = get_sized(r);
+        return key_id;
+    }
+    case LANE_SELFTEST:
+        q->u.selftest.scheme = (enum scheme)get_u8(r);
+        return true;
+    case LANE_GENERATE:
+        return get_label(r, &q->u.generate.label);
+    case LANE_RELABEL:
+        return get_object_id(r, &q->u.relabel.id) && get_label(r, &q->u.relabel.label);
+    case LANE_HELLO:
+        break;
+    }
+    return false;
+}
+
+struct err lane_get_request(struct bytes packet, struct lane_request *ret)
+{
+    struct lane_request q;
+    struct reader r = reader_over(packet);
+    memset(&q, 0, sizeof q);
+    bool version = get_u8(&r) == LANE_VERSION;
+    q.op = (enum lane_op)get_u8(&r);
+    q.number = get_u64(&r);
+    if (!version || !get_request_body(&r, &q) || !reader_done(&r))
+        return err_make(ERR_INTERNAL, "lane_get_request");
+    *ret = q;
+    return ERR_OK;
+}
+
+void lane_put_key(struct writer *w, const struct listed_key *key)
+{
+    put_sized(w, object_id_bytes(&key->id));
+    put_text(w, key->label);
+    put_u8(w, key->ambiguous);
+    put_u32(w, key->attributes.known);
+    put_u32(w, key->attributes.value);
+    put_u32(w, key->attributes.length);
+}
+
+struct err lane_next_key(struct bytes *records, struct listed_key *ret)
+{
+    struct listed_key key;
+    struct reader r = reader_over(*records);
+    memset(&key, 0, sizeof key);
+    bool fields = get_object_id(&r, &key.id) && get_text(&r, key.label, sizeof key.label);
+    key.ambiguous = get_u8(&r) != 0;
+    key.attributes.known = get_u32(&r);
+    key.attributes.value = get_u32(&r);
+    key.attributes.length = get_u32(&r);
+    if (!fields || r.bad)
+        return err_make(ERR_INTERNAL, "lane_next_key");
+    *records = r.rest;
+    *ret = key;
+    return ERR_OK;
+}
+
+static void put_reply_body(struct writer *w, const struct lane_reply *reply)
+{
+    switch (reply->op) {
+    case LANE_HELLO:
+        put_text(w, reply->u.hello.label);
+        put_text(w, reply->u.hello.manufacturer);
+        put_text(w, reply->u.hello.model);
+        put_text(w, reply->u.hello.serial);
+        break;
+    case LANE_LIST:
+        put_u32(w, reply->u.list.next);
+        put_u32(w, reply->u.list.count);
+        put_sized(w, reply->u.list.records);
+        break;
+    case LANE_SEAL:
+    case LANE_PROBE:
+        put_sized(w, reply->u.envelope);
+        break;
+    case LANE_OPEN:
+        put_sized(w, reply->u.plaintext);
+        break;
+    case LANE_GENERATE:
+        put_sized(w, object_id_bytes(&reply->u.made));
+        break;
+    case LANE_SELFTEST:
+    case LANE_RELABEL:
+        break;
+    }
+}
+
+void lane_put_reply(struct writer *w, const struct lane_reply *reply)
+{
+    put_u8(w, LANE_VERSION);
+    put_u8(w, (uint8_t)(reply->op | REPLY_BIT));
+    put_u64(w, reply->number);
+    put_u8(w, (uint8_t)reply->status.code);
+    if (reply->status.code == ERR_NONE) {
+        put_reply_body(w, reply);
+        return;
+    }
+    put_u8(w, (uint8_t)reply->status.remedy);
+    put_u64(w, reply->status.ckr);
+    put_text(w, reply->status.text);
+}
+
+static bool get_reply_body(struct reader *r, struct lane_reply *p)
+{
+    switch (p->op) {
+    case LANE_HELLO:
+        return get_text(r, p->u.hello.label, sizeof p->u.hello.label) &&
+               get_text(r, p->u.hello.manufacturer, sizeof p->u.hello.manufacturer) &&
+               get_text(r, p->u.hello.model, sizeof p->u.hello.model) &&
+               get_text(r, p->u.hello.serial, sizeof p->u.hello.serial);
+    case LANE_LIST:
+        p->u.list.next = get_u32(r);
+        p->u.list.count = get_u32(r);
+        p->u.list.records = get_sized(r);
+        return p->u.list.count <= LANE_LIST_PAGE;
+    case LANE_SEAL:
+    case LANE_PROBE:
+        p->u.envelope = get_sized(r);
+        return true;
+    case LANE_OPEN:
+        p->u.plaintext = get_sized(r);
+        return true;
+    case LANE_GENERATE:
+        return get_object_id(r, &p->u.made);
+    case LANE_SELFTEST:
+    case LANE_RELABEL:
+        return true;
+    }
+    return false;
+}
+
+static bool get_status(struct reader *r, struct lane_status *ret)
+{
+    ret->remedy = (enum remedy)get_u8(r);
+    ret->ckr = get_u64(r);
+    return get_text(r, ret->text, sizeof ret->text) && ret->remedy <= REMEDY_HUMAN;
+}
+
+struct err lane_get_reply(struct bytes packet, struct lane_reply *ret)
+{
+    struct lane_reply p;
+    struct reader r = reader_over(packet);
+    memset(&p, 0, sizeof p);
+    bool version = get_u8(&r) == LANE_VERSION;
+    uint8_t op = get_u8(&r);
+    p.op = (enum lane_op)(op & ~REPLY_BIT);
+    p.number = get_u64(&r);
+    p.status.code = (enum err_code)get_u8(&r);
+    bool body = p.status.code == ERR_NONE ? get_reply_body(&r, &p) : get_status(&r, &p.status);
+    if (!version || (op & REPLY_BIT) == 0 || !body || !reader_done(&r) ||
+        p.status.code >= ERR_CODES)
+        return err_make(ERR_INTERNAL, "lane_get_reply");
+    *ret = p;
+    return ERR_OK;
+}
+
+static const char *op_name(enum lane_op op)
+{
+    static const char *const names[] = {
+        [LANE_HELLO] = "agent start", [LANE_LIST] = "list keys",    [LANE_SEAL] = "seal",
+        [LANE_OPEN] = "open",         [LANE_PROBE] = "probe",       [LANE_SELFTEST] = "self-test",
+        [LANE_GENERATE] = "generate", [LANE_RELABEL] = "relabel",
+    };
+    return op >= LANE_HELLO && op <= LANE_RELABEL ? names[op] : "lane";
+}
+
+struct err lane_status_err(const struct lane_reply *reply)
+{
+    const struct lane_status *s = &reply->status;
+    if (s->ckr != 0)
+        return err_ckr(s->code, s->ckr, op_name(reply->op));
+    return err_make(s->code, op_name(reply->op));
+}
+
+static struct err receive_reply(int fd, int timeout_ms, uint64_t number, enum lane_op op,
+                                void *memory, size_t size, struct lane_reply *ret)
+{
+    struct lane_reply reply;
+    size_t len;
+    TRY(fd_wait_readable(fd, timeout_ms));
+    TRY(packet_receive(fd, memory, size, &len, NULL, 0, NULL));
+    TRY(lane_get_reply(bytes_of(memory, len), &reply));
+    if (reply.number != number || reply.op != op)
+        return err_make(ERR_INTERNAL, "reply to another request");
+    *ret = reply;
+    return ERR_OK;
+}
+
+struct err lane_call(int fd, struct lane_request *request, int timeout_ms, void *memory,
+                     size_t size, struct lane_reply *ret)
+{
+    struct writer w = writer_over(memory, size);
+    lane_put_request(&w, request);
+    if (w.full)
+        return err_make(ERR_INTERNAL, "lane_call");
+    TRY(packet_send(fd, writer_bytes(&w), NULL, 0));
+    return receive_reply(fd, timeout_ms, request->number, request->op, memory, size, ret);
+}
+
+struct err lane_hello(int fd, int timeout_ms, void *memory, size_t size, struct lane_reply *ret)
+{
+    return receive_reply(fd, timeout_ms, 0, LANE_HELLO, memory, size, ret);
+}

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+# The wire that front end and agent share, and the front end's side of it.
+noinst_LIBRARIES += src/lane/liblane.a
+src_lane_liblane_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)
+src_lane_liblane_a_SOURCES = \
+	src/lane/agent_process.c src/lane/agent_process.h \
+	src/lane/lane.c src/lane/lane.h
+LIBLANE = src/lane/liblane.a $(LIBFORMAT)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+# Log (audit and metrics to come). Stands on base alone.

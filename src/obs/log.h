@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The log of daemon and CLI: one line an event, text or JSON, to stderr. Only the top logs
+ * (monitor, front end, CLI); below, errors return. */
+#ifndef P11KMS_LOG_H
+#define P11KMS_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Syslog's numbers, so that journald sorts them. */
+enum log_priority { LOG_PRI_ERROR = 3, LOG_PRI_WARNING = 4, LOG_PRI_INFO = 6, LOG_PRI_DEBUG = 7 };
+
+enum log_style { LOG_STYLE_TEXT, LOG_STYLE_JSON };
+
+/* Sets what the process's log looks like, and its component: "monitor" or "front-end". Threads
+ * may log at once after it. */
+void log_setup(const char *component, enum log_style style, enum log_priority least);
+
+/* One field of a line: a name and a terminated string, or a number when text is NULL. */
+struct log_field {
+    const char *name;
+    const char *text;
+    int64_t number;
+};
+
+#define LOG_S(n, t) ((struct log_field){.name = (n), .text = (t)})
+#define LOG_N(n, v) ((struct log_field){.name = (n), .number = (int64_t)(v)})
+
+/* Writes one line: time, priority, component, message, fields. Control bytes and quotes in values
+ * are escaped, so that nobody can forge a line. Ended by a field without a name. */
+void log_write(enum log_priority priority, const char *message, const struct log_field *fields);
+
+#define log_event(priority, message, ...)                                                          \
+    log_write((priority), (message),                                                               \
+              (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.name = 0}})
+
+#endif
