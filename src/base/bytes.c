@@ -36,7 +36,9 @@ static unsigned utf8_sequence(uint8_t lead, uint32_t *ret_bits, uint32_t *ret_le
         uint8_t mask, value;
         unsigned len;
         uint32_t least;
-    } forms[] = {{0x80, 0x00, 1, 0x01}, {0xe0, 0xc0, 2, 0x80}, {0xf0, 0xe0, 3, 0x800},
+    } forms[] = {{0x80, 0x00, 1, 0x01},
+                 {0xe0, 0xc0, 2, 0x80},
+                 {0xf0, 0xe0, 3, 0x800},
                  {0xf8, 0xf0, 4, 0x10000}};
     for (unsigned i = 0; i < 4; i++) {
         if ((lead & forms[i].mask) != forms[i].value)

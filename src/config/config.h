@@ -33,8 +33,8 @@ struct config {
         char module[PATH_MAX];
         char uri[CONFIG_URI_MAX + 1];
         char pin_source[PATH_MAX];
-        uint32_t sessions;   /* 1 to 64: lanes for requests */
-        int64_t timeout_ms;  /* 100 ms to 60 s */
+        uint32_t sessions;           /* 1 to 64: lanes for requests */
+        int64_t timeout_ms;          /* 100 ms to 60 s */
         int64_t generate_timeout_ms; /* 1 s to 600 s */
         int64_t probe_every_ms;      /* 1 s to 1 h */
     } token;
@@ -52,12 +52,13 @@ struct config {
 
 /* Where and what: file:line: field: message, and what to do about it. Holds no secret. */
 struct config_error {
-    unsigned line;    /* 0 when the whole file is meant */
-    char field[128];  /* dotted path such as token.timeout; may be empty */
+    unsigned line;   /* 0 when the whole file is meant */
+    char field[128]; /* dotted path such as token.timeout; may be empty */
     char message[512];
 };
 
-/* Reads, checks and fills with defaults. On ERR_CONFIG *ret_error says why and *ret is untouched. */
+/* Reads, checks and fills with defaults. On ERR_CONFIG *ret_error says why and *ret is untouched.
+ */
 MUST_CHECK struct err config_load_file(const char *path, struct config *ret,
                                        struct config_error *ret_error);
 

@@ -11,9 +11,9 @@ enum family { FAMILY_CANARY = 0, FAMILY_V1 = 1, FAMILY_V2 = 2 };
 enum {
     ENVELOPE_VERSION = 1,
     ENVELOPE_HEADER_MAX = 4 + KEY_ID_MAX,
-    ENVELOPE_MAX = 1024,                    /* KMS v2 takes no longer ciphertext */
+    ENVELOPE_MAX = 1024, /* KMS v2 takes no longer ciphertext */
     ENVELOPE_AAD_MAX = 24 + ENVELOPE_HEADER_MAX,
-    PLAINTEXT_MAX = 512                     /* a DEK or seed is 32 bytes, a v1 ping 4 */
+    PLAINTEXT_MAX = 512 /* a DEK or seed is 32 bytes, a v1 ping 4 */
 };
 
 /* A parsed envelope: views into the bytes it was parsed from. */

@@ -8,10 +8,10 @@
 #include "text.h"
 
 enum {
-    RING_NAME_MAX = 16,  /* [a-z0-9-]{1,16} */
-    OBJECT_ID_MAX = 64,  /* the longest CKA_ID we carry; ours are UUIDs of 16 bytes */
-    KEY_ID_MAX = 160,    /* RING.UUID is at most 53 bytes, RING.HEX at most 145 */
-    KEY_LABEL_MAX = 64,  /* what init proves that a token keeps */
+    RING_NAME_MAX = 16, /* [a-z0-9-]{1,16} */
+    OBJECT_ID_MAX = 64, /* the longest CKA_ID we carry; ours are UUIDs of 16 bytes */
+    KEY_ID_MAX = 160,   /* RING.UUID is at most 53 bytes, RING.HEX at most 145 */
+    KEY_LABEL_MAX = 64, /* what init proves that a token keeps */
     GENERATION_MAX = 999999
 };
 
@@ -33,8 +33,7 @@ struct key_id {
 bool ring_name_valid(const char *name);
 
 /* RING.UUID. ERR_INVALID when the ring's name is not valid or the id is no UUID. */
-MUST_CHECK struct err key_id_make(const char *ring, const struct object_id *id,
-                                  struct key_id *ret);
+MUST_CHECK struct err key_id_make(const char *ring, const struct object_id *id, struct key_id *ret);
 
 /* Splits a key_id. Only the one form key_id_make gives is taken: ERR_INVALID otherwise. */
 MUST_CHECK struct err key_id_parse(struct bytes text, char ret_ring[static RING_NAME_MAX + 1],

@@ -1,1 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+# The ring in memory and the keeper that looks after it.
+noinst_LIBRARIES += src/keyring/libkeyring.a
+src_keyring_libkeyring_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING)
+src_keyring_libkeyring_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+src_keyring_libkeyring_a_SOURCES = \
+	src/keyring/keeper.c src/keyring/keeper.h \
+	src/keyring/keeper_look.c src/keyring/keeper_private.h \
+	src/keyring/keyring.c src/keyring/keyring.h \
+	src/keyring/ring_look.c src/keyring/ring_look.h \
+	src/keyring/ring_state.c src/keyring/ring_state.h
+LIBKEYRING = src/keyring/libkeyring.a $(LIBLANE)

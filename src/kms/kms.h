@@ -12,9 +12,9 @@ enum kms_op { KMS_ENCRYPT, KMS_DECRYPT };
 
 /* How a request ended. Everything is borrowed until the callback returns. */
 struct kms_result {
-    enum err_code code;   /* rpc maps it to a gRPC code */
-    const char *message;  /* for the client; "" with ERR_NONE; names no secret */
-    struct bytes output;  /* envelope or plaintext; empty unless ERR_NONE */
+    enum err_code code;          /* rpc maps it to a gRPC code */
+    const char *message;         /* for the client; "" with ERR_NONE; names no secret */
+    struct bytes output;         /* envelope or plaintext; empty unless ERR_NONE */
     const struct key_id *key_id; /* of the KEK that sealed; NULL unless an Encrypt's ERR_NONE */
 };
 
@@ -23,13 +23,13 @@ typedef void kms_done(void *context, const struct kms_result *result);
 /* One internal request, made by an API version file from its message. */
 struct kms_request {
     enum kms_op op;
-    enum family family;   /* FAMILY_V1 or FAMILY_V2 */
-    struct bytes input;   /* plaintext or envelope; borrowed during kms_submit only */
-    bool has_key_id;      /* Decrypt where the API sends it */
-    struct bytes key_id;  /* borrowed during kms_submit only */
-    int64_t deadline_ns;  /* clock_monotonic_ns(); INT64_MAX: none */
+    enum family family;           /* FAMILY_V1 or FAMILY_V2 */
+    struct bytes input;           /* plaintext or envelope; borrowed during kms_submit only */
+    bool has_key_id;              /* Decrypt where the API sends it */
+    struct bytes key_id;          /* borrowed during kms_submit only */
+    int64_t deadline_ns;          /* clock_monotonic_ns(); INT64_MAX: none */
     const atomic_bool *cancelled; /* the client is gone: lives until done was called */
-    kms_done *done;       /* called exactly once, on any thread, maybe before kms_submit returns */
+    kms_done *done; /* called exactly once, on any thread, maybe before kms_submit returns */
     void *context;
 };
 
@@ -41,9 +41,9 @@ void kms_submit(struct kms_service *service, const struct kms_request *request);
 
 /* What Status answers, by value. */
 struct kms_status {
-    bool failed;        /* the active KEK is proved missing or changed: an RPC error, with healthz
-                           as its message */
-    char healthz[512];  /* exactly "ok", or one line an operator can act on */
+    bool failed;       /* the active KEK is proved missing or changed: an RPC error, with healthz
+                          as its message */
+    char healthz[512]; /* exactly "ok", or one line an operator can act on */
     char key_id[KEY_ID_MAX + 1]; /* the active KEK's, or the last known; empty: none ever */
 };
 

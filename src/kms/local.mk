@@ -1,1 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+# What Encrypt, Decrypt and Status mean.
+noinst_LIBRARIES += src/kms/libkms.a
+src_kms_libkms_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS)
+src_kms_libkms_a_SOURCES = \
+	src/kms/kms.h \
+	src/kms/kms_service.c src/kms/kms_service.h
+LIBKMS = src/kms/libkms.a $(LIBKEYRING)

@@ -33,11 +33,10 @@ struct err agent_config_get(struct bytes raw, struct agent_config *ret)
     struct reader r = reader_over(raw);
     c.role = (enum agent_role)get_u8(&r);
     c.lanes = get_u32(&r);
-    bool strings = get_string(&r, c.module, sizeof c.module) &&
-                   get_string(&r, c.uri, sizeof c.uri) &&
-                   get_string(&r, c.pin_source, sizeof c.pin_source) &&
-                   get_string(&r, c.state_dir, sizeof c.state_dir) &&
-                   get_string(&r, c.ring, sizeof c.ring);
+    bool strings =
+        get_string(&r, c.module, sizeof c.module) && get_string(&r, c.uri, sizeof c.uri) &&
+        get_string(&r, c.pin_source, sizeof c.pin_source) &&
+        get_string(&r, c.state_dir, sizeof c.state_dir) && get_string(&r, c.ring, sizeof c.ring);
     if (!strings || !reader_done(&r) || c.lanes < 1 || c.lanes > AGENT_LANES_MAX ||
         (c.role != AGENT_SERVE && c.role != AGENT_MAKE) || !ring_name_valid(c.ring))
         return err_make(ERR_INTERNAL, "agent_config_get");

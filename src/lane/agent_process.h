@@ -25,11 +25,11 @@ enum agent_role {
 /* The validated token section and what else an agent must know. */
 struct agent_config {
     enum agent_role role;
-    uint32_t lanes;                  /* all of them, lane 0 included */
-    char module[PATH_MAX];           /* absolute */
-    char uri[TOKEN_URI_MAX + 1];     /* RFC 7512, checked */
-    char pin_source[PATH_MAX];       /* credential:NAME | file:PATH | protected */
-    char state_dir[PATH_MAX];        /* where the PIN record lives */
+    uint32_t lanes;              /* all of them, lane 0 included */
+    char module[PATH_MAX];       /* absolute */
+    char uri[TOKEN_URI_MAX + 1]; /* RFC 7512, checked */
+    char pin_source[PATH_MAX];   /* credential:NAME | file:PATH | protected */
+    char state_dir[PATH_MAX];    /* where the PIN record lives */
     char ring[RING_NAME_MAX + 1];
 };
 

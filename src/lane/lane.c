@@ -264,8 +264,8 @@ struct err lane_get_reply(struct bytes packet, struct lane_reply *ret)
 static const char *op_name(enum lane_op op)
 {
     static const char *const names[] = {
-        [LANE_HELLO] = "agent start", [LANE_LIST] = "list keys",    [LANE_SEAL] = "seal",
-        [LANE_OPEN] = "open",         [LANE_PROBE] = "probe",       [LANE_SELFTEST] = "self-test",
+        [LANE_HELLO] = "agent start", [LANE_LIST] = "list keys",  [LANE_SEAL] = "seal",
+        [LANE_OPEN] = "open",         [LANE_PROBE] = "probe",     [LANE_SELFTEST] = "self-test",
         [LANE_GENERATE] = "generate", [LANE_RELABEL] = "relabel",
     };
     return op >= LANE_HELLO && op <= LANE_RELABEL ? names[op] : "lane";

@@ -11,9 +11,9 @@
 #include "envelope.h"
 
 enum {
-    LANE_PACKET_MAX = 2048,      /* every request; every reply but a list's */
+    LANE_PACKET_MAX = 2048, /* every request; every reply but a list's */
     LANE_LIST_PACKET_MAX = 24576,
-    LANE_LIST_PAGE = 96,         /* keys in one list reply */
+    LANE_LIST_PAGE = 96, /* keys in one list reply */
     LANE_TEXT_MAX = 255
 };
 
@@ -29,8 +29,14 @@ enum lane_op {
 };
 
 /* What brings the token back: the five answers to a CKR (design, "When the token fails"). */
-enum remedy { REMEDY_NONE = 0, REMEDY_CALLER, REMEDY_SESSION, REMEDY_LOGIN, REMEDY_AGENT,
-              REMEDY_HUMAN };
+enum remedy {
+    REMEDY_NONE = 0,
+    REMEDY_CALLER,
+    REMEDY_SESSION,
+    REMEDY_LOGIN,
+    REMEDY_AGENT,
+    REMEDY_HUMAN
+};
 
 struct lane_request {
     enum lane_op op;
@@ -48,7 +54,7 @@ struct lane_request {
             struct bytes plaintext; /* borrowed, 1 to PLAINTEXT_MAX bytes */
         } seal;
         struct {
-            enum family family;     /* FAMILY_V1 or FAMILY_V2: what the envelope must say */
+            enum family family;    /* FAMILY_V1 or FAMILY_V2: what the envelope must say */
             struct bytes envelope; /* borrowed */
         } open;
         struct {

@@ -4,5 +4,6 @@ noinst_LIBRARIES += src/lane/liblane.a
 src_lane_liblane_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)
 src_lane_liblane_a_SOURCES = \
 	src/lane/agent_process.c src/lane/agent_process.h \
-	src/lane/lane.c src/lane/lane.h
-LIBLANE = src/lane/liblane.a $(LIBFORMAT)
+	src/lane/lane.c src/lane/lane.h \
+	src/lane/lane_pool.c src/lane/lane_pool.h
+LIBLANE = src/lane/liblane.a $(LIBFORMAT) -lpthread

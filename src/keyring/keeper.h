@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looks after the ring: greets each new agent, looks at the token, proves the active KEK by its
+ * canary, probes, and publishes what it finds to the keyring. One thread, straight-line code: it
+ * may wait for the token, so that nobody else has to. */
+#ifndef P11KMS_KEEPER_H
+#define P11KMS_KEEPER_H
+
+#include "keyring.h"
+#include "lane_pool.h"
+
+/* What the keeper needs from its owner; called on the keeper's thread. */
+struct keeper_hooks {
+    /* Have this agent replaced. why is for the log. */
+    void (*condemn)(void *context, uint64_t generation, const char *why);
+    /* Health changed. */
+    void (*health)(void *context, const struct health *health);
+    /* A look at the token, or at its absence, has ended: what waited for one may go on. */
+    void (*looked)(void *context);
+    /* Something an operator should read, that is not the health. */
+    void (*warn)(void *context, const char *message, const char *key_id);
+    void *context;
+};
+
+struct keeper_options {
+    const char *state_dir;
+    struct keyring *keyring;
+    struct lane_pool *pool;
+    int64_t timeout_ms;     /* token.timeout */
+    int64_t probe_every_ms; /* while well; 1 s while sick */
+    int64_t rescan_every_ms;
+    struct keeper_hooks hooks;
+};
+
+struct keeper;
+
+/* Reads what this host remembers of the ring, publishes it, and starts the thread. */
+MUST_CHECK struct err keeper_new(const struct keeper_options *options, struct keeper **ret);
+
+/* Stops the thread. Accepts NULL. */
+void keeper_free(struct keeper *keeper);
+
+/* A new agent's lanes, lane 0 first; the descriptors become the keeper's. */
+void keeper_offer(struct keeper *keeper, uint64_t generation, const int *fds, size_t n);
+
+/* The agent is gone, and how: "killed by signal 9". */
+void keeper_agent_gone(struct keeper *keeper, uint64_t generation, const char *how);
+
+/* Something went wrong with the token in a request: probe now. */
+void keeper_kick(struct keeper *keeper);
+
+/* The agent said of itself that only a new one helps. why is static, for the log. */
+void keeper_replace(struct keeper *keeper, const char *why);
+
+/* A Decrypt names a KEK that the view has not. True: a look is coming, wait for the looked hook.
+ * False: the last look is fresher than LOOK_AGAIN_MS, and its answer stands. */
+bool keeper_want_look(struct keeper *keeper);
+
+enum { LOOK_AGAIN_MS = 1000 };
+
+/* Looks again soon, whatever the rate limit says: for reloads. */
+void keeper_rescan(struct keeper *keeper);
+
+void keeper_retune(struct keeper *keeper, int64_t timeout_ms, int64_t probe_every_ms,
+                   int64_t rescan_every_ms);
+
+#endif

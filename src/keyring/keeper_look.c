@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keeper_private.h"
+#include "ring_state.h"
+
+#include <string.h>
+
+static int timeout_of(struct keeper *k)
+{
+    pthread_mutex_lock(&k->lock);
+    int64_t timeout = k->timeout_ms;
+    pthread_mutex_unlock(&k->lock);
+    return (int)timeout;
+}
+
+/* --- telling ----------------------------------------------------------------------------- */
+
+/* Publishes health, with a new view if there is one. */
+static void publish(struct keeper *k, struct ring_view *view, const struct health *health)
+{
+    bool changed = strcmp(k->health.text, health->text) != 0 || k->health.ok != health->ok ||
+                   k->health.failed != health->failed;
+    k->health = *health;
+    keyring_publish(k->keyring, view, health);
+    if (changed)
+        k->hooks.health(k->hooks.context, health);
+}
+
+static void publish_text(struct keeper *k, bool failed, const char *text)
+{
+    struct health health = {.ok = false, .failed = failed};
+    (void)snprintf(health.text, sizeof health.text, "%s", text);
+    publish(k, NULL, &health);
+}
+
+void keeper_look_ended(struct keeper *k)
+{
+    pthread_mutex_lock(&k->lock);
+    k->looked_ns = clock_monotonic_ns();
+    k->look_pending = false;
+    pthread_mutex_unlock(&k->lock);
+    k->hooks.looked(k->hooks.context);
+}
+
+/* --- the agent --------------------------------------------------------------------------- */
+
+void keeper_drop_agent(struct keeper *k)
+{
+    for (size_t i = 0; i < k->n_lanes; i++)
+        if (k->lanes[i] >= 0)
+            (void)close(k->lanes[i]);
+    k->n_lanes = 0;
+    k->phase = AGENT_NONE;
+    k->attached = false;
+    k->since_ns = clock_monotonic_ns();
+}
+
+void keeper_condemn(struct keeper *k, const char *why)
+{
+    k->hooks.condemn(k->hooks.context, k->generation, why);
+    keeper_drop_agent(k);
+}
+
+/* The token is away. Nothing that waits for a lane will get one soon. */
+void keeper_outage(struct keeper *k, const char *text)
+{
+    publish_text(k, k->health.failed, text);
+    lane_pool_fail_waiting(k->pool);
+    keeper_look_ended(k);
+}
+
+/* Hands the request lanes to the pool; lane 0 stays here. */
+static void attach(struct keeper *k)
+{
+    if (k->attached)
+        return;
+    struct err e = lane_pool_add(k->pool, k->generation, k->lanes + 1, k->n_lanes - 1);
+    k->n_lanes = 1;
+    k->attached = true;
+    if (err_is(e))
+        keeper_condemn(k, "its lanes could not be used");
+}
+
+/* --- looking ----------------------------------------------------------------------------- */
+
+static void broken_lane(struct keeper *k, struct err e)
+{
+    char text[160], line[256];
+    if (e.code == ERR_UNAVAILABLE) { /* it died: the monitor starts another at once */
+        keeper_drop_agent(k);
+        return;
+    }
+    (void)snprintf(line, sizeof line, "the token does not answer: %s",
+                   err_format(e, text, sizeof text));
+    keeper_condemn(k, e.code == ERR_DEADLINE ? "no answer within token.timeout" : "broken lane");
+    keeper_outage(k, line);
+}
+
+static void sick_token(struct keeper *k, const struct lane_status *status)
+{
+    keeper_condemn(k, status->text);
+    keeper_outage(k, status->text);
+}
+
+/* Sends a probe with the canary, or for a new one. False: lane or agent are lost, all said. */
+static bool probe_call(struct keeper *k, const struct kek *key, struct bytes canary,
+                       struct lane_reply *ret)
+{
+    struct lane_request request = {.op = LANE_PROBE, .number = 1};
+    request.u.probe.scheme = key->label.scheme;
+    request.u.probe.key_id = key->key_id;
+    request.u.probe.canary = canary;
+    struct err e =
+        lane_call(k->lanes[0], &request, timeout_of(k), k->memory, sizeof k->memory, ret);
+    if (err_is(e))
+        broken_lane(k, e);
+    return !err_is(e);
+}
+
+enum proof { PROOF_HOLDS, PROOF_CHANGED, PROOF_OUTAGE };
+
+static enum proof first_canary(struct keeper *k, const struct kek *key, bool keep)
+{
+    struct lane_reply reply;
+    if (!probe_call(k, key, bytes_of(NULL, 0), &reply))
+        return PROOF_OUTAGE;
+    if (reply.status.code != ERR_NONE) {
+        sick_token(k, &reply.status);
+        return PROOF_OUTAGE;
+    }
+    if (keep && err_is(ring_state_set_canary(k->state_dir, &key->key_id, reply.u.envelope)))
+        k->hooks.warn(k->hooks.context, "the canary could not be written to stateDir",
+                      key->key_id.text);
+    return PROOF_HOLDS;
+}
+
+/* The old, intact canary does not open. Only a fresh agent that can make and open a new one with
+ * the same key proves that the material has changed; anything else is an outage. */
+static enum proof suspect(struct keeper *k, const struct kek *key)
+{
+    if (!k->fresh) {
+        keeper_condemn(k, "the active KEK's canary does not open: a fresh agent must look");
+        return PROOF_OUTAGE;
+    }
+    enum proof works = first_canary(k, key, false);
+    return works == PROOF_HOLDS ? PROOF_CHANGED : works;
+}
+
+static enum proof prove(struct keeper *k, const struct kek *key)
+{
+    struct canary canary = {.len = 0};
+    struct lane_reply reply;
+    struct err e = ring_state_canary(k->state_dir, &key->key_id, &canary);
+    if (e.code == ERR_INVALID)
+        k->hooks.warn(k->hooks.context, "the canary file is torn: making a new one",
+                      key->key_id.text);
+    if (err_is(e))
+        return first_canary(k, key, true);
+    if (!probe_call(k, key, bytes_of(canary.data, canary.len), &reply))
+        return PROOF_OUTAGE;
+    if (reply.status.code == ERR_NONE)
+        return PROOF_HOLDS;
+    if (reply.status.code == ERR_AUTH)
+        return suspect(k, key);
+    sick_token(k, &reply.status);
+    return PROOF_OUTAGE;
+}
+
+static void remember(struct keeper *k, const struct key_id *key_id)
+{
+    if (strcmp(k->known.text, key_id->text) == 0)
+        return;
+    const char *ring = keyring_name(k->keyring);
+    if (err_is(ring_state_set_current(k->state_dir, ring, key_id)))
+        k->hooks.warn(k->hooks.context, "the active key_id could not be written to stateDir",
+                      key_id->text);
+    k->known = *key_id;
+}
+
+bool keeper_publish_view(struct keeper *k, const struct ring_look *look, size_t active,
+                         const struct health *health)
+{
+    struct ring_view *view = NULL;
+    if (err_is(ring_view_new(look->keys, look->n, active, &k->known, &view)))
+        return false;
+    publish(k, view, health);
+    return true;
+}
+
+static void seals(struct keeper *k, struct ring_look *look, size_t active)
+{
+    struct health health = {.ok = true, .text = "ok"};
+    struct kek *key = &look->keys[active];
+    enum proof proof = prove(k, key);
+    if (proof == PROOF_OUTAGE)
+        return;
+    if (proof == PROOF_CHANGED) {
+        key->quarantined = true;
+        health = (struct health){.failed = true};
+        (void)snprintf(health.text, sizeof health.text,
+                       "KEK %s is quarantined: other key material stands behind its CKA_ID on the "
+                       "token than before; restore the token, nothing is sealed with it",
+                       key->key_id.text);
+        active = SIZE_MAX;
+    } else {
+        remember(k, &key->key_id);
+    }
+    if (keeper_publish_view(k, look, active, &health))
+        attach(k);
+}
+
+/* A missing KEK is believed only from an agent that has not looked before. */
+static void missing(struct keeper *k, const struct ring_look *look, struct health *health)
+{
+    bool stale = clock_monotonic_ns() - k->since_ns > ms_ns(FRESH_LOOK_MS);
+    if (!k->fresh && (!k->health.failed || stale)) {
+        keeper_condemn(k, "the active KEK is not found: a fresh agent must look");
+        return;
+    }
+    health->failed = true;
+    if (keeper_publish_view(k, look, SIZE_MAX, health))
+        attach(k);
+}
+
+void keeper_look_at_ring(struct keeper *k)
+{
+    CLEANUP(ring_look_clear) struct ring_look look = {NULL, 0, 0};
+    struct lane_status status;
+    struct health health;
+    size_t active = SIZE_MAX;
+    status.code = ERR_NONE;
+    struct err e =
+        ring_look_take(k->lanes[0], timeout_of(k), keyring_name(k->keyring), &look, &status);
+    if (err_is(e) && status.code != ERR_NONE)
+        sick_token(k, &status);
+    else if (err_is(e))
+        broken_lane(k, e);
+    if (err_is(e))
+        return;
+    switch (ring_look_judge(&look, keyring_name(k->keyring), &k->known, &active, &health)) {
+    case VERDICT_SEALS:
+        seals(k, &look, active);
+        break;
+    case VERDICT_MISSING:
+        missing(k, &look, &health);
+        break;
+    case VERDICT_EMPTY:
+    case VERDICT_UNFIT:
+        if (keeper_publish_view(k, &look, SIZE_MAX, &health))
+            attach(k);
+        break;
+    }
+    k->fresh = false;
+    if (k->phase == AGENT_UP)
+        keeper_look_ended(k);
+}
+
+void keeper_probe_active(struct keeper *k)
+{
+    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(k->keyring);
+    const struct kek *active = ring_view_active(view);
+    if (!k->health.ok || !active)
+        keeper_look_at_ring(k);
+    else
+        (void)prove(k, active);
+}

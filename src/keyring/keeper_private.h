@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the keeper's two files share: keeper.c, the thread and what others ask of it, and
+ * keeper_look.c, what it finds out about the token. */
+#ifndef P11KMS_KEEPER_PRIVATE_H
+#define P11KMS_KEEPER_PRIVATE_H
+
+#include "agent_process.h"
+#include "keeper.h"
+#include "ring_look.h"
+
+#include <pthread.h>
+
+enum {
+    START_TIMEOUT_MS = 30000, /* a network HSM's library may take its time to start */
+    SICK_EVERY_MS = 1000,
+    ABSENCE_GRACE_MS = 1000, /* an agent that is replaced in less is no outage */
+    FRESH_LOOK_MS = 10000    /* how often a missing KEK is looked for by a fresh agent */
+};
+
+enum agent_phase { AGENT_NONE, AGENT_STARTING, AGENT_UP };
+
+/* What other threads ask for, guarded by the lock. */
+struct wishes {
+    bool stop, probe, rescan;
+    const char *replace; /* why the agent must go; NULL: it may stay */
+    bool offered;
+    uint64_t generation;
+    int fds[AGENT_LANES_MAX];
+    size_t n_fds;
+    uint64_t gone; /* the newest generation known to be gone */
+    char gone_how[128];
+};
+
+struct keeper {
+    struct keeper_hooks hooks; /* these never change */
+    const char *state_dir;
+    struct keyring *keyring;
+    struct lane_pool *pool;
+    int wake_fd;
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* guards these */
+    struct wishes wishes;
+    int64_t timeout_ms, probe_every_ms, rescan_every_ms;
+    int64_t looked_ns; /* when the last look ended */
+    bool look_pending;
+
+    /* The thread's own. */
+    enum agent_phase phase;
+    uint64_t generation;
+    int lanes[AGENT_LANES_MAX];
+    size_t n_lanes;
+    int64_t since_ns; /* when the phase began */
+    int64_t probe_ns, rescan_ns;
+    bool greeted;        /* this agent's hello was read */
+    bool fresh;          /* this agent has not looked yet */
+    bool attached;       /* its request lanes are in the pool */
+    struct key_id known; /* active on this host */
+    struct health health;
+    struct token_identity token;
+    uint8_t memory[LANE_PACKET_MAX];
+};
+
+static inline int64_t ms_ns(int64_t ms)
+{
+    return ms * 1000000;
+}
+
+/* Closes the keeper's lanes; the phase is AGENT_NONE then. */
+void keeper_drop_agent(struct keeper *k);
+
+/* Has the agent replaced, and drops it. */
+void keeper_condemn(struct keeper *k, const char *why);
+
+/* Tells that the token is away: health, waiting requests, parked requests. */
+void keeper_outage(struct keeper *k, const char *text);
+
+/* Tells those who wait for a look that there was one, or that there can be none. */
+void keeper_look_ended(struct keeper *k);
+
+/* Publishes a look, with the index of the KEK that seals, or SIZE_MAX. False: no memory. */
+bool keeper_publish_view(struct keeper *k, const struct ring_look *look, size_t active,
+                         const struct health *health);
+
+/* Lists the ring, judges it, proves the active KEK, publishes. Loses the agent if it must. */
+void keeper_look_at_ring(struct keeper *k);
+
+/* Proves the active KEK; looks at the whole ring where that is not enough. */
+void keeper_probe_active(struct keeper *k);
+
+#endif

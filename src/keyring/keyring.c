@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keyring.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+struct ring_view {
+    atomic_size_t references;
+    struct key_id current;
+    size_t n, active; /* active: SIZE_MAX for none */
+    size_t slots;     /* a power of two; more than n */
+    uint32_t *table;  /* index + 1 into keys by hash of CKA_ID; 0: free */
+    struct kek keys[];
+};
+
+struct keyring {
+    char name[RING_NAME_MAX + 1];
+    pthread_mutex_t lock; /* guards the rest */
+    struct ring_view *view;
+    struct health health;
+};
+
+/* FNV-1a: CKA_IDs are random or an operator's own; nobody else chooses them. */
+static size_t hash_id(const struct object_id *id)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < id->len; i++)
+        hash = (hash ^ id->data[i]) * UINT64_C(0x100000001b3);
+    return (size_t)(hash ^ hash >> 32);
+}
+
+static void index_keys(struct ring_view *view)
+{
+    for (size_t i = 0; i < view->n; i++) {
+        size_t at = hash_id(&view->keys[i].id) & (view->slots - 1);
+        while (view->table[at] != 0)
+            at = (at + 1) & (view->slots - 1);
+        view->table[at] = (uint32_t)i + 1;
+    }
+}
+
+struct err ring_view_new(const struct kek *keys, size_t n, size_t active,
+                         const struct key_id *current, struct ring_view **ret)
+{
+    size_t slots = 4;
+    while (slots < 2 * n)
+        slots *= 2;
+    struct ring_view *view = calloc(1, sizeof *view + n * sizeof *keys);
+    uint32_t *table = calloc(slots, sizeof *table);
+    if (!view || !table) {
+        free(view);
+        free(table);
+        return err_make(ERR_EXHAUSTED, "ring_view_new");
+    }
+    atomic_init(&view->references, 1);
+    view->current = *current;
+    view->n = n;
+    view->active = active;
+    view->slots = slots;
+    view->table = table;
+    if (n > 0)
+        memcpy(view->keys, keys, n * sizeof *keys);
+    index_keys(view);
+    *ret = view;
+    return ERR_OK;
+}
+
+void ring_view_ref(struct ring_view *view)
+{
+    (void)atomic_fetch_add(&view->references, 1);
+}
+
+void ring_view_unref(struct ring_view *view)
+{
+    if (!view || atomic_fetch_sub(&view->references, 1) != 1)
+        return;
+    free(view->table);
+    free(view);
+}
+
+const struct kek *ring_view_find(const struct ring_view *view, const struct object_id *id)
+{
+    size_t at = hash_id(id) & (view->slots - 1);
+    for (; view->table[at] != 0; at = (at + 1) & (view->slots - 1)) {
+        const struct kek *key = &view->keys[view->table[at] - 1];
+        if (object_id_equal(&key->id, id))
+            return key;
+    }
+    return NULL;
+}
+
+const struct kek *ring_view_active(const struct ring_view *view)
+{
+    return view->active < view->n ? &view->keys[view->active] : NULL;
+}
+
+const struct key_id *ring_view_current(const struct ring_view *view)
+{
+    return &view->current;
+}
+
+const struct kek *ring_view_keys(const struct ring_view *view, size_t *ret_n)
+{
+    *ret_n = view->n;
+    return view->keys;
+}
+
+struct err keyring_new(const char *ring, struct keyring **ret)
+{
+    const struct key_id none = {""};
+    struct ring_view *view = NULL;
+    TRY(ring_view_new(NULL, 0, SIZE_MAX, &none, &view));
+    struct keyring *keyring = calloc(1, sizeof *keyring);
+    if (!keyring || !bytes_to_string(bytes_of_string(ring), keyring->name, sizeof keyring->name)) {
+        free(keyring);
+        ring_view_unref(view);
+        return err_make(ERR_EXHAUSTED, "keyring_new");
+    }
+    pthread_mutex_init(&keyring->lock, NULL);
+    keyring->view = view;
+    *ret = keyring;
+    return ERR_OK;
+}
+
+void keyring_free(struct keyring *keyring)
+{
+    if (!keyring)
+        return;
+    ring_view_unref(keyring->view);
+    pthread_mutex_destroy(&keyring->lock);
+    free(keyring);
+}
+
+const char *keyring_name(const struct keyring *keyring)
+{
+    return keyring->name;
+}
+
+struct ring_view *keyring_view(struct keyring *keyring)
+{
+    pthread_mutex_lock(&keyring->lock);
+    struct ring_view *view = keyring->view;
+    ring_view_ref(view);
+    pthread_mutex_unlock(&keyring->lock);
+    return view;
+}
+
+void keyring_status(struct keyring *keyring, struct health *ret_health, struct key_id *ret_current)
+{
+    pthread_mutex_lock(&keyring->lock);
+    *ret_health = keyring->health;
+    *ret_current = keyring->view->current;
+    pthread_mutex_unlock(&keyring->lock);
+}
+
+void keyring_publish(struct keyring *keyring, struct ring_view *view, const struct health *health)
+{
+    struct ring_view *old = NULL;
+    pthread_mutex_lock(&keyring->lock);
+    if (view) {
+        old = keyring->view;
+        keyring->view = view;
+    }
+    keyring->health = *health;
+    pthread_mutex_unlock(&keyring->lock);
+    ring_view_unref(old);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ring in memory: which KEKs the token holds, which one seals, and how the token fares.
+ *
+ * Requests read an immutable view; the keeper (keeper.h) makes a new one and publishes it. */
+#ifndef P11KMS_KEYRING_H
+#define P11KMS_KEYRING_H
+
+#include "attributes.h"
+#include "cleanup.h"
+#include "key_id.h"
+
+/* One KEK as the last look at the token found it. */
+struct kek {
+    struct object_id id;
+    struct key_id key_id;
+    struct key_label label;
+    struct key_attributes attributes;
+    uint32_t wrong;   /* attribute bits that forbid its use; 0: none */
+    bool ambiguous;   /* two objects have its CKA_ID */
+    bool quarantined; /* other material stands behind its CKA_ID */
+};
+
+/* An immutable snapshot of the ring. */
+struct ring_view;
+
+/* Makes a view of keys (copied), with active their index or SIZE_MAX for none. current is the
+ * key_id that Status names: the active KEK's, or the last one known. */
+MUST_CHECK struct err ring_view_new(const struct kek *keys, size_t n, size_t active,
+                                    const struct key_id *current, struct ring_view **ret);
+void ring_view_ref(struct ring_view *view);
+void ring_view_unref(struct ring_view *view); /* accepts NULL */
+DEFINE_CLEANUP(struct ring_view, ring_view_unref);
+
+/* O(1). NULL when the ring holds no such KEK. */
+const struct kek *ring_view_find(const struct ring_view *view, const struct object_id *id);
+const struct kek *ring_view_active(const struct ring_view *view); /* or NULL */
+const struct key_id *ring_view_current(const struct ring_view *view);
+/* All of them, in no order. */
+const struct kek *ring_view_keys(const struct ring_view *view, size_t *ret_n);
+
+enum { HEALTH_TEXT_MAX = 511 };
+
+/* How the token fares. text is "ok" or one line an operator can act on. */
+struct health {
+    bool ok;
+    bool failed; /* the active KEK is proved missing or changed */
+    char text[HEALTH_TEXT_MAX + 1];
+};
+
+struct keyring;
+
+MUST_CHECK struct err keyring_new(const char *ring, struct keyring **ret);
+void keyring_free(struct keyring *keyring); /* accepts NULL */
+const char *keyring_name(const struct keyring *keyring);
+
+/* A reference to the view of this moment; unref it. Never NULL. */
+struct ring_view *keyring_view(struct keyring *keyring);
+
+/* Health and the key_id that goes with it, of one moment. */
+void keyring_status(struct keyring *keyring, struct health *ret_health, struct key_id *ret_current);
+
+/* Publishes. The view's reference becomes the keyring's; NULL keeps the view. */
+void keyring_publish(struct keyring *keyring, struct ring_view *view, const struct health *health);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ring_look.h"
+
+#include "cleanup.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+void ring_look_clear(struct ring_look *look)
+{
+    free(look->keys);
+    *look = (struct ring_look){NULL, 0, 0};
+}
+
+/* Fills in a KEK; false when the object only looks like one of the ring's. */
+static bool kek_from(const struct listed_key *listed, const char *ring, struct kek *ret)
+{
+    struct kek key = {.id = listed->id};
+    if (err_is(key_label_parse(bytes_of_string(listed->label), &key.label)) ||
+        strcmp(key.label.ring, ring) != 0 || err_is(key_id_make(ring, &listed->id, &key.key_id)))
+        return false;
+    key.attributes = listed->attributes;
+    key.wrong = key_attributes_wrong(key.label.scheme, &listed->attributes);
+    key.ambiguous = listed->ambiguous;
+    *ret = key;
+    return true;
+}
+
+static struct err add_page(struct ring_look *look, const struct lane_reply *page, const char *ring)
+{
+    struct bytes records = page->u.list.records;
+    struct kek *grown = realloc(look->keys, (look->n + page->u.list.count + 1) * sizeof *grown);
+    if (!grown)
+        return err_make(ERR_EXHAUSTED, "ring_look_take");
+    look->keys = grown;
+    for (uint32_t i = 0; i < page->u.list.count; i++) {
+        struct listed_key listed;
+        TRY(lane_next_key(&records, &listed));
+        if (kek_from(&listed, ring, &look->keys[look->n]))
+            look->n++;
+        else
+            look->foreign++;
+    }
+    return ERR_OK;
+}
+
+struct err ring_look_take(int lane, int timeout_ms, const char *ring, struct ring_look *ret,
+                          struct lane_status *ret_status)
+{
+    CLEANUP(ring_look_clear) struct ring_look look = {NULL, 0, 0};
+    struct lane_request request = {.op = LANE_LIST, .number = 1};
+    AUTO_FREE uint8_t *memory = malloc(LANE_LIST_PACKET_MAX);
+    if (!memory ||
+        !bytes_to_string(bytes_of_string(ring), request.u.list.ring, sizeof request.u.list.ring))
+        return err_make(ERR_EXHAUSTED, "ring_look_take");
+    do {
+        struct lane_reply reply;
+        TRY(lane_call(lane, &request, timeout_ms, memory, LANE_LIST_PACKET_MAX, &reply));
+        if (reply.status.code != ERR_NONE) {
+            *ret_status = reply.status;
+            return lane_status_err(&reply);
+        }
+        TRY(add_page(&look, &reply, ring));
+        request.u.list.cursor = reply.u.list.next;
+        request.number++;
+    } while (request.u.list.cursor != 0);
+    *ret = look;
+    look.keys = NULL;
+    return ERR_OK;
+}
+
+__attribute__((format(printf, 2, 3))) static void say(struct health *health, const char *format,
+                                                      ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    *health = (struct health){.ok = false};
+    (void)vsnprintf(health->text, sizeof health->text, format, arguments);
+    va_end(arguments);
+}
+
+static bool newer(const struct kek *a, const struct kek *b)
+{
+    if (a->label.generation != b->label.generation)
+        return a->label.generation > b->label.generation;
+    return a->id.len == b->id.len && memcmp(a->id.data, b->id.data, a->id.len) > 0;
+}
+
+static size_t newest_active(const struct ring_look *look)
+{
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < look->n; i++)
+        if (look->keys[i].label.state == KEY_ACTIVE &&
+            (best == SIZE_MAX || newer(&look->keys[i], &look->keys[best])))
+            best = i;
+    return best;
+}
+
+static const struct kek *find_key(const struct ring_look *look, const struct key_id *key_id)
+{
+    for (size_t i = 0; i < look->n; i++)
+        if (strcmp(look->keys[i].key_id.text, key_id->text) == 0)
+            return &look->keys[i];
+    return NULL;
+}
+
+static bool is_fit(const struct kek *key, struct health *health)
+{
+    char names[256];
+    if (key->ambiguous) {
+        say(health,
+            "KEK %s: two secret keys on the token have its CKA_ID; remove the one that "
+            "is not from p11-kms",
+            key->key_id.text);
+        return false;
+    }
+    if (key->wrong != 0) {
+        say(health,
+            "KEK %s is refused: the token reports these attributes otherwise than a "
+            "non-exportable KEK must have them: %s",
+            key->key_id.text, key_attributes_list(key->wrong, names, sizeof names));
+        return false;
+    }
+    return true;
+}
+
+enum verdict ring_look_judge(const struct ring_look *look, const char *ring,
+                             const struct key_id *known, size_t *ret_active,
+                             struct health *ret_health)
+{
+    size_t best = newest_active(look);
+    const struct kek *before = known->text[0] ? find_key(look, known) : NULL;
+    if (known->text[0] && !before) {
+        say(ret_health,
+            "KEK %s, active on this host before, is not on the token any more: "
+            "restore the token, nothing is made in its place",
+            known->text);
+        return VERDICT_MISSING;
+    }
+    if (best == SIZE_MAX && look->n == 0) {
+        say(ret_health, "ring %s has no KEK on this token yet: run `p11-kms init`", ring);
+        return VERDICT_EMPTY;
+    }
+    if (best == SIZE_MAX) {
+        say(ret_health, "ring %s has KEKs on this token, but none is active", ring);
+        return VERDICT_UNFIT;
+    }
+    if (before && newer(before, &look->keys[best])) {
+        say(ret_health,
+            "KEK %s, active on this host before, is %s now, and its predecessor must "
+            "not become active again",
+            known->text, key_state_name(before->label.state));
+        return VERDICT_UNFIT;
+    }
+    if (!is_fit(&look->keys[best], ret_health))
+        return VERDICT_UNFIT;
+    *ret_active = best;
+    return VERDICT_SEALS;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One look at the ring on the token, over a lane, and what follows from it. */
+#ifndef P11KMS_RING_LOOK_H
+#define P11KMS_RING_LOOK_H
+
+#include "keyring.h"
+#include "lane.h"
+
+/* The KEKs of a ring as listed; free with ring_look_clear. */
+struct ring_look {
+    struct kek *keys;
+    size_t n;
+    size_t foreign; /* objects under the ring's label prefix that are no KEKs of ours */
+};
+
+void ring_look_clear(struct ring_look *look);
+
+/* Lists the whole ring. On an error of the token ret_status tells; it is otherwise untouched. */
+MUST_CHECK struct err ring_look_take(int lane, int timeout_ms, const char *ring,
+                                     struct ring_look *ret, struct lane_status *ret_status);
+
+enum verdict {
+    VERDICT_SEALS,   /* *ret_active seals, once its canary opens */
+    VERDICT_EMPTY,   /* no KEK here and none known: `p11-kms init` was not run yet */
+    VERDICT_MISSING, /* the KEK that this host knows as active is not on the token */
+    VERDICT_UNFIT    /* a KEK is there, but must not seal: health says why */
+};
+
+/* Which KEK seals: of those labelled active the highest generation (ties by CKA_ID), if it is fit
+ * and not older than the known one, whose key_id may be empty. ret_health has the reason unless
+ * VERDICT_SEALS. */
+enum verdict ring_look_judge(const struct ring_look *look, const char *ring,
+                             const struct key_id *known, size_t *ret_active,
+                             struct health *ret_health);
+
+#endif

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kms_service.h"
+
+#include <pthread.h>
+#include <string.h>
+
+enum {
+    BUCKETS = 64,
+    PARKED_MAX = 64,     /* Decrypts that wait for a look at the token */
+    WAIT_MAX_MS = 10000, /* for a lane; API servers give up after 3 s by default */
+    MESSAGE_MAX = 640
+};
+
+/* Somebody who waits for a job's end. */
+struct waiter {
+    kms_done *done;
+    void *context;
+    const atomic_bool *cancelled;
+    struct waiter *next;
+};
+
+/* One token operation: an Encrypt, or a Decrypt for everybody who asked the same at once. */
+struct job {
+    struct lane_job lane; /* first: the pool gives it back */
+    struct kms_service *service;
+    struct ring_view *view;
+    const struct kek *kek; /* in view */
+    enum kms_op op;
+    enum family family;
+    struct object_id id;    /* Decrypt: the KEK that the envelope names */
+    struct waiter *waiters; /* guarded by the service's lock, as are the next three */
+    bool shared;            /* stands in a bucket */
+    uint64_t hash;
+    struct job *next; /* in a bucket or among the parked */
+    size_t envelope_len;
+    uint8_t envelope[]; /* Decrypt */
+};
+
+struct kms_service {
+    struct keyring *keyring; /* these never change once requests come */
+    struct lane_pool *pool;
+    struct keeper *keeper;
+    atomic_bool verify_v1;
+
+    pthread_mutex_t lock; /* guards the rest; the pool's lock may be held when it is taken, never
+                             the other way round */
+    struct job *buckets[BUCKETS]; /* Decrypts on their way */
+    struct job *parked;
+    size_t n_parked;
+};
+
+/* --- answering --------------------------------------------------------------------------- */
+
+static void answer(const struct kms_request *request, enum err_code code, const char *message)
+{
+    const struct kms_result result = {.code = code, .message = message};
+    request->done(request->context, &result);
+}
+
+static struct bytes job_envelope(const struct job *job)
+{
+    return bytes_of(job->envelope, job->envelope_len);
+}
+
+static void leave_bucket_locked(struct job *job)
+{
+    struct job **at = &job->service->buckets[job->hash % BUCKETS];
+    while (job->shared && *at != job)
+        at = &(*at)->next;
+    if (job->shared)
+        *at = job->next;
+    job->shared = false;
+}
+
+/* Tells everybody who waits and frees the job. */
+static void end_job(struct job *job, const struct kms_result *result)
+{
+    pthread_mutex_lock(&job->service->lock);
+    leave_bucket_locked(job);
+    pthread_mutex_unlock(&job->service->lock);
+    while (job->waiters) { /* nobody can join any more */
+        struct waiter *waiter = job->waiters;
+        job->waiters = waiter->next;
+        waiter->done(waiter->context, result);
+        free(waiter);
+    }
+    ring_view_unref(job->view);
+    secret_free(job->lane.packet);
+    free(job);
+}
+
+static void end_job_with(struct job *job, enum err_code code, const char *message)
+{
+    const struct kms_result result = {.code = code, .message = message};
+    end_job(job, &result);
+}
+
+/* The token is away, or sealing is forbidden: why is in the health. */
+static void end_job_unhealthy(struct job *job)
+{
+    struct health health;
+    struct key_id current;
+    keyring_status(job->service->keyring, &health, &current);
+    end_job_with(job, ERR_UNAVAILABLE,
+                 health.ok ? "the token is not ready: try again" : health.text);
+}
+
+static void end_job_unknown_kek(struct job *job)
+{
+    struct health health;
+    struct key_id current;
+    keyring_status(job->service->keyring, &health, &current);
+    if (!health.ok) /* a token that is not well cannot say that a KEK does not exist */
+        end_job_with(job, ERR_UNAVAILABLE, health.text);
+    else
+        end_job_with(job, ERR_NOT_FOUND, "no KEK on the token has the key_id of this ciphertext");
+}
+
+/* --- the agent's reply ------------------------------------------------------------------- */
+
+/* The view names a KEK that the agent does not find: the token or its store is away, and only a
+ * look can tell more. */
+static enum err_code code_for_client(const struct lane_status *status)
+{
+    return status->code == ERR_NOT_FOUND ? ERR_UNAVAILABLE : status->code;
+}
+
+static void consult_keeper(struct kms_service *service, const struct lane_status *status)
+{
+    if (status->remedy == REMEDY_AGENT)
+        keeper_replace(service->keeper, "a request failed as only a new agent can mend");
+    else if (status->remedy != REMEDY_CALLER)
+        keeper_kick(service->keeper);
+}
+
+static void on_done(struct lane_job *lane, struct err transport, const struct lane_reply *reply)
+{
+    struct job *job = (struct job *)lane;
+    char message[MESSAGE_MAX];
+    if (err_is(transport)) {
+        end_job_with(job, transport.code, transport.where);
+        return;
+    }
+    if (reply->status.code != ERR_NONE) {
+        consult_keeper(job->service, &reply->status);
+        (void)snprintf(message, sizeof message, "%s", reply->status.text);
+        end_job_with(job, code_for_client(&reply->status), message);
+        return;
+    }
+    struct kms_result result = {.code = ERR_NONE, .message = ""};
+    result.output = job->op == KMS_ENCRYPT ? reply->u.envelope : reply->u.plaintext;
+    result.key_id = job->op == KMS_ENCRYPT ? &job->kek->key_id : NULL;
+    end_job(job, &result);
+}
+
+static bool is_abandoned(const struct lane_job *lane)
+{
+    const struct job *job = (const struct job *)lane;
+    bool abandoned = true;
+    pthread_mutex_lock(&job->service->lock);
+    for (const struct waiter *w = job->waiters; w && abandoned; w = w->next)
+        abandoned = atomic_load(w->cancelled);
+    pthread_mutex_unlock(&job->service->lock);
+    return abandoned;
+}
+
+/* --- to the lane ------------------------------------------------------------------------- */
+
+static struct err add_waiter_locked(struct job *job, const struct kms_request *request)
+{
+    struct waiter *waiter = calloc(1, sizeof *waiter);
+    if (!waiter)
+        return err_make(ERR_EXHAUSTED, "out of memory");
+    *waiter = (struct waiter){request->done, request->context, request->cancelled, job->waiters};
+    job->waiters = waiter;
+    return ERR_OK;
+}
+
+static struct err job_new(struct kms_service *service, const struct kms_request *request,
+                          struct job **ret)
+{
+    size_t kept = request->op == KMS_DECRYPT ? request->input.len : 0;
+    struct job *job = calloc(1, sizeof *job + kept);
+    if (!job)
+        return err_make(ERR_EXHAUSTED, "out of memory");
+    int64_t latest = clock_monotonic_ns() + WAIT_MAX_MS * INT64_C(1000000);
+    job->service = service;
+    job->op = request->op;
+    job->family = request->family;
+    job->envelope_len = kept;
+    if (kept > 0)
+        memcpy(job->envelope, request->input.data, kept);
+    /* A shared job must outwait its first waiter; its abandonment ends it early enough. */
+    bool own_deadline = request->op == KMS_ENCRYPT && request->deadline_ns < latest;
+    job->lane = (struct lane_job){.op = request->op == KMS_ENCRYPT ? LANE_SEAL : LANE_OPEN,
+                                  .number = lane_pool_number(service->pool),
+                                  .deadline_ns = own_deadline ? request->deadline_ns : latest,
+                                  .done = on_done,
+                                  .abandoned = is_abandoned};
+    struct err e = add_waiter_locked(job, request); /* nobody else sees the job yet */
+    if (err_is(e))
+        free(job);
+    else
+        *ret = job;
+    return e;
+}
+
+static struct err encode(struct job *job, const struct lane_request *request)
+{
+    TRY(secret_new(LANE_PACKET_MAX, &job->lane.packet));
+    struct writer w = writer_over(secret_memory(job->lane.packet), LANE_PACKET_MAX);
+    lane_put_request(&w, request);
+    secret_set_len(job->lane.packet, w.len);
+    return w.full ? err_make(ERR_INTERNAL, "request does not fit a lane") : ERR_OK;
+}
+
+/* Without lanes a request may wait out a short restart, but not an outage. */
+static void submit(struct job *job, const struct lane_request *request)
+{
+    struct kms_service *service = job->service;
+    struct health health;
+    struct key_id current;
+    if (!lane_pool_has_lanes(service->pool)) {
+        keyring_status(service->keyring, &health, &current);
+        if (!health.ok) {
+            end_job_with(job, ERR_UNAVAILABLE, health.text);
+            return;
+        }
+    }
+    struct err e = encode(job, request);
+    if (err_is(e))
+        end_job_with(job, e.code, e.where);
+    else
+        lane_pool_submit(service->pool, &job->lane);
+}
+
+static void seal(struct job *job, const struct kms_request *request)
+{
+    job->view = keyring_view(job->service->keyring);
+    job->kek = ring_view_active(job->view);
+    if (!job->kek) {
+        end_job_unhealthy(job);
+        return;
+    }
+    struct lane_request q = {.op = LANE_SEAL, .number = job->lane.number};
+    q.u.seal.family = job->family;
+    q.u.seal.scheme = job->kek->label.scheme;
+    q.u.seal.verify = job->family == FAMILY_V2 || atomic_load(&job->service->verify_v1);
+    q.u.seal.key_id = job->kek->key_id;
+    q.u.seal.plaintext = request->input;
+    submit(job, &q);
+}
+
+/* Finds the KEK and goes; false, with nothing done, when the view has none such. */
+static bool open_known(struct job *job)
+{
+    ring_view_unref(job->view);
+    job->view = keyring_view(job->service->keyring);
+    job->kek = ring_view_find(job->view, &job->id);
+    if (!job->kek)
+        return false;
+    struct lane_request q = {.op = LANE_OPEN, .number = job->lane.number};
+    q.u.open.family = job->family;
+    q.u.open.envelope = job_envelope(job);
+    if (job->kek->quarantined)
+        end_job_with(job, ERR_TOKEN, "the KEK of this ciphertext is quarantined");
+    else
+        submit(job, &q);
+    return true;
+}
+
+/* --- unknown KEKs ------------------------------------------------------------------------ */
+
+static bool park(struct job *job)
+{
+    struct kms_service *service = job->service;
+    pthread_mutex_lock(&service->lock);
+    bool room = service->n_parked < PARKED_MAX;
+    if (room) {
+        leave_bucket_locked(job); /* the same link serves both lists */
+        job->next = service->parked;
+        service->parked = job;
+        service->n_parked++;
+    }
+    pthread_mutex_unlock(&service->lock);
+    return room;
+}
+
+/* Takes the job back; false when a look has ended meanwhile and took it. */
+static bool unpark(struct job *job)
+{
+    struct kms_service *service = job->service;
+    pthread_mutex_lock(&service->lock);
+    struct job **at = &service->parked;
+    while (*at && *at != job)
+        at = &(*at)->next;
+    bool found = *at != NULL;
+    if (found) {
+        *at = job->next;
+        service->n_parked--;
+    }
+    pthread_mutex_unlock(&service->lock);
+    return found;
+}
+
+/* The KEK may be younger than our last look: have the token looked at, at most once a second. */
+static void open_unknown(struct job *job)
+{
+    struct kms_service *service = job->service;
+    if (!park(job)) {
+        end_job_with(job, ERR_EXHAUSTED, "too many requests name unknown KEKs");
+        return;
+    }
+    /* From here the job may end at any moment in kms_service_looked. */
+    if (!keeper_want_look(service->keeper) && unpark(job))
+        end_job_unknown_kek(job);
+}
+
+void kms_service_looked(struct kms_service *service)
+{
+    pthread_mutex_lock(&service->lock);
+    struct job *parked = service->parked;
+    service->parked = NULL;
+    service->n_parked = 0;
+    pthread_mutex_unlock(&service->lock);
+    while (parked) {
+        struct job *job = parked;
+        parked = job->next;
+        if (!open_known(job))
+            end_job_unknown_kek(job);
+    }
+}
+
+/* --- requests ---------------------------------------------------------------------------- */
+
+static uint64_t hash_envelope(struct bytes envelope, enum family family)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ (uint64_t)family;
+    for (size_t i = 0; i < envelope.len; i++)
+        hash = (hash ^ envelope.data[i]) * UINT64_C(0x100000001b3);
+    return hash ^ hash >> 32;
+}
+
+/* Joins a Decrypt of the same bytes that is on its way already. */
+static bool join(struct kms_service *service, const struct kms_request *request, uint64_t hash)
+{
+    bool joined = false;
+    pthread_mutex_lock(&service->lock);
+    for (struct job *job = service->buckets[hash % BUCKETS]; job && !joined; job = job->next)
+        if (job->hash == hash && job->family == request->family &&
+            bytes_equal(job_envelope(job), request->input))
+            joined = !err_is(add_waiter_locked(job, request));
+    pthread_mutex_unlock(&service->lock);
+    return joined;
+}
+
+static void share(struct job *job, uint64_t hash)
+{
+    struct kms_service *service = job->service;
+    pthread_mutex_lock(&service->lock);
+    job->hash = hash;
+    job->shared = true;
+    job->next = service->buckets[hash % BUCKETS];
+    service->buckets[hash % BUCKETS] = job;
+    pthread_mutex_unlock(&service->lock);
+}
+
+static void encrypt(struct kms_service *service, const struct kms_request *request)
+{
+    struct job *job = NULL;
+    if (request->input.len == 0 || request->input.len > PLAINTEXT_MAX) {
+        answer(request, ERR_INVALID,
+               request->input.len == 0 ? "the plaintext is empty"
+                                       : "the plaintext is longer than 512 "
+                                         "bytes: this wraps keys, not data");
+        return;
+    }
+    struct err e = job_new(service, request, &job);
+    if (err_is(e))
+        answer(request, e.code, e.where);
+    else
+        seal(job, request);
+}
+
+/* What is wrong with a Decrypt by its looks alone; NULL: nothing. */
+static const char *objection(const struct kms_service *service, const struct kms_request *request,
+                             struct object_id *ret_id, enum err_code *ret_code)
+{
+    struct envelope envelope;
+    char ring[RING_NAME_MAX + 1];
+    *ret_code = ERR_INVALID;
+    if (request->input.len == 0)
+        return "the ciphertext is empty";
+    if (err_is(envelope_parse(request->input, &envelope)))
+        return "the ciphertext is no p11-kms envelope, or it is damaged";
+    if (envelope.family != request->family)
+        return request->family == FAMILY_V1
+                   ? "the ciphertext was not sealed through KMS v1: refused for this API"
+                   : "the ciphertext was not sealed through KMS v2: refused for this API";
+    if (request->has_key_id && !bytes_equal(request->key_id, envelope.key_id))
+        return "the key_id is not the one in the ciphertext";
+    if (err_is(key_id_parse(envelope.key_id, ring, ret_id)))
+        return "the ciphertext names no valid key_id";
+    if (strcmp(ring, keyring_name(service->keyring)) == 0)
+        return NULL;
+    *ret_code = ERR_NOT_FOUND;
+    return "the ciphertext was sealed by another ring than the one served here";
+}
+
+static void decrypt(struct kms_service *service, const struct kms_request *request)
+{
+    struct job *job = NULL;
+    struct object_id id;
+    enum err_code code;
+    const char *wrong = objection(service, request, &id, &code);
+    if (wrong) {
+        answer(request, code, wrong);
+        return;
+    }
+    uint64_t hash = hash_envelope(request->input, request->family);
+    if (join(service, request, hash))
+        return;
+    struct err e = job_new(service, request, &job);
+    if (err_is(e)) {
+        answer(request, e.code, e.where);
+        return;
+    }
+    job->id = id;
+    share(job, hash);
+    if (!open_known(job))
+        open_unknown(job);
+}
+
+void kms_submit(struct kms_service *service, const struct kms_request *request)
+{
+    if (request->op == KMS_ENCRYPT)
+        encrypt(service, request);
+    else
+        decrypt(service, request);
+}
+
+void kms_status(struct kms_service *service, struct kms_status *ret)
+{
+    struct health health;
+    struct key_id current;
+    keyring_status(service->keyring, &health, &current);
+    ret->failed = health.failed;
+    _Static_assert(sizeof ret->healthz >= sizeof health.text, "a health line fits");
+    memcpy(ret->healthz, health.text, sizeof health.text);
+    memcpy(ret->key_id, current.text, sizeof current.text);
+}
+
+struct err kms_service_new(struct keyring *keyring, struct lane_pool *pool,
+                           struct kms_service **ret)
+{
+    struct kms_service *service = calloc(1, sizeof *service);
+    if (!service)
+        return err_make(ERR_EXHAUSTED, "kms_service_new");
+    pthread_mutex_init(&service->lock, NULL);
+    service->keyring = keyring;
+    service->pool = pool;
+    atomic_init(&service->verify_v1, true);
+    *ret = service;
+    return ERR_OK;
+}
+
+void kms_service_free(struct kms_service *service)
+{
+    if (!service)
+        return;
+    pthread_mutex_destroy(&service->lock);
+    free(service);
+}
+
+void kms_service_set_keeper(struct kms_service *service, struct keeper *keeper)
+{
+    service->keeper = keeper;
+}
+
+void kms_service_set_verify_v1(struct kms_service *service, bool verify)
+{
+    atomic_store(&service->verify_v1, verify);
+}

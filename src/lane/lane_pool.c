@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lane_pool.h"
+
+#include "agent_process.h"
+#include "io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+/* How late a hung agent or an expired job may be noticed. */
+enum { TICK_MS = 100, EVENTS = 16, LANES_MAX = 2 * AGENT_LANES_MAX };
+
+struct pool_lane {
+    int fd;
+    bool dead; /* shut down; the pool's thread closes it between two waits, so that a stale event
+                  never names somebody else's descriptor */
+    uint64_t generation;
+    struct lane_job *job; /* in flight, or NULL: free */
+    int64_t sent_ns;
+};
+
+struct lane_pool {
+    pthread_mutex_t lock; /* guards all below it */
+    struct pool_lane lanes[LANES_MAX];
+    size_t n_lanes;
+    struct lane_job *first, **last; /* waiting, oldest first */
+    size_t waiting;
+    uint64_t condemned; /* the last generation that was reported */
+    int64_t timeout_ns;
+    bool stopping;
+
+    lane_pool_condemn *condemn; /* the rest never changes */
+    void *context;
+    int epoll_fd, wake_fd;
+    pthread_t thread;
+    atomic_uint_fast64_t next_number;
+};
+
+/* Jobs that have ended, to be told so once the lock is free. */
+struct ended {
+    struct lane_job *first;
+    struct err error;
+};
+
+static void end_job(struct ended *ended, struct lane_job *job)
+{
+    job->next = ended->first;
+    ended->first = job;
+}
+
+static void finish(struct lane_job *job, struct err error, const struct lane_reply *reply)
+{
+    secret_free(TAKE_PTR(job->packet));
+    job->done(job, error, reply);
+}
+
+static void tell_ended(struct ended *ended)
+{
+    while (ended->first) {
+        struct lane_job *job = ended->first;
+        ended->first = job->next;
+        finish(job, ended->error, NULL);
+    }
+}
+
+static void enqueue_locked(struct lane_pool *pool, struct lane_job *job)
+{
+    job->next = NULL;
+    *pool->last = job;
+    pool->last = &job->next;
+    pool->waiting++;
+}
+
+static struct lane_job *dequeue_locked(struct lane_pool *pool)
+{
+    struct lane_job *job = pool->first;
+    if (!job)
+        return NULL;
+    pool->first = job->next;
+    if (!pool->first)
+        pool->last = &pool->first;
+    pool->waiting--;
+    return job;
+}
+
+/* Takes out of the queue what nobody waits for any more. */
+static void sweep_locked(struct lane_pool *pool, struct ended *cancelled, struct ended *expired)
+{
+    int64_t now = clock_monotonic_ns();
+    for (size_t n = pool->waiting; n > 0; n--) {
+        struct lane_job *job = dequeue_locked(pool);
+        if (job->abandoned(job))
+            end_job(cancelled, job);
+        else if (job->deadline_ns <= now)
+            end_job(expired, job);
+        else
+            enqueue_locked(pool, job);
+    }
+}
+
+/* Writes a job to a free lane. False: the agent is gone, and the lane's EOF will tell. */
+static bool send_locked(struct pool_lane *lane, struct lane_job *job)
+{
+    if (err_is(packet_send(lane->fd, secret_bytes(job->packet), NULL, 0)))
+        return false;
+    secret_wipe(job->packet);
+    lane->job = job;
+    lane->sent_ns = clock_monotonic_ns();
+    return true;
+}
+
+static struct pool_lane *free_lane_locked(struct lane_pool *pool)
+{
+    for (size_t i = 0; i < pool->n_lanes; i++)
+        if (!pool->lanes[i].dead && !pool->lanes[i].job)
+            return &pool->lanes[i];
+    return NULL;
+}
+
+/* Feeds free lanes from the queue. A job that was not written stays first in line. */
+static void feed_locked(struct lane_pool *pool, struct ended *cancelled)
+{
+    struct pool_lane *lane;
+    while (pool->first && (lane = free_lane_locked(pool))) {
+        struct lane_job *job = pool->first;
+        if (job->abandoned(job)) {
+            end_job(cancelled, dequeue_locked(pool));
+            continue;
+        }
+        if (!send_locked(lane, job))
+            break;
+        (void)dequeue_locked(pool);
+    }
+}
+
+/* Gives up the lanes of all generations older than `below`. */
+static void drop_lanes_locked(struct lane_pool *pool, uint64_t below, struct ended *lost)
+{
+    for (size_t i = 0; i < pool->n_lanes; i++) {
+        struct pool_lane *lane = &pool->lanes[i];
+        if (lane->dead || lane->generation >= below)
+            continue;
+        if (lane->job)
+            end_job(lost, TAKE_PTR(lane->job));
+        lane->dead = true;
+        (void)shutdown(lane->fd, SHUT_RDWR);
+    }
+}
+
+/* Only where no events of an epoll_wait are still to be looked at. */
+static void reap_lanes_locked(struct lane_pool *pool)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < pool->n_lanes; i++) {
+        if (pool->lanes[i].dead)
+            (void)close(pool->lanes[i].fd);
+        else
+            pool->lanes[kept++] = pool->lanes[i];
+    }
+    pool->n_lanes = kept;
+}
+
+static const struct err gone = {ERR_UNAVAILABLE, ERR_KIND_NONE, 0, "the token agent is gone"};
+
+static void lanes_lost(struct lane_pool *pool, uint64_t generation)
+{
+    struct ended lost = {NULL, gone};
+    pthread_mutex_lock(&pool->lock);
+    drop_lanes_locked(pool, generation + 1, &lost);
+    pthread_mutex_unlock(&pool->lock);
+    tell_ended(&lost);
+}
+
+static void condemn(struct lane_pool *pool, uint64_t generation, const char *why)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool first = generation > pool->condemned;
+    if (first)
+        pool->condemned = generation;
+    pthread_mutex_unlock(&pool->lock);
+    if (first)
+        pool->condemn(pool->context, generation, why);
+}
+
+static struct pool_lane *lane_of_fd_locked(struct lane_pool *pool, int fd)
+{
+    for (size_t i = 0; i < pool->n_lanes; i++)
+        if (pool->lanes[i].fd == fd && !pool->lanes[i].dead)
+            return &pool->lanes[i];
+    return NULL;
+}
+
+/* Gives the lane to the next waiting job, and yields the job the reply is for; NULL, with
+ * *ret_broken set, when the reply answers nothing that was asked. */
+static struct lane_job *take_reply_locked(struct lane_pool *pool, int fd, struct err decoded,
+                                          const struct lane_reply *reply, bool *ret_broken,
+                                          uint64_t *ret_generation, struct ended *cancelled)
+{
+    struct pool_lane *lane = lane_of_fd_locked(pool, fd);
+    if (!lane)
+        return NULL;
+    struct lane_job *job = lane->job;
+    *ret_generation = lane->generation;
+    *ret_broken = !job || err_is(decoded) || reply->number != job->number || reply->op != job->op;
+    if (*ret_broken)
+        return NULL;
+    lane->job = NULL;
+    feed_locked(pool, cancelled);
+    return job;
+}
+
+static void on_packet(struct lane_pool *pool, int fd, struct bytes packet)
+{
+    struct lane_reply reply;
+    struct ended cancelled = {NULL, err_make(ERR_CANCELLED, "nobody waits")};
+    uint64_t generation = 0;
+    bool broken = false;
+    struct err decoded = lane_get_reply(packet, &reply);
+    pthread_mutex_lock(&pool->lock);
+    struct lane_job *job =
+        take_reply_locked(pool, fd, decoded, &reply, &broken, &generation, &cancelled);
+    pthread_mutex_unlock(&pool->lock);
+    if (job)
+        finish(job, ERR_OK, &reply);
+    tell_ended(&cancelled);
+    if (broken) {
+        condemn(pool, generation, "the agent answered what was not asked");
+        lanes_lost(pool, generation);
+    }
+}
+
+static void on_readable(struct lane_pool *pool, int fd, uint8_t *memory)
+{
+    size_t len = 0;
+    pthread_mutex_lock(&pool->lock);
+    const struct pool_lane *lane = lane_of_fd_locked(pool, fd);
+    uint64_t generation = lane ? lane->generation : 0;
+    pthread_mutex_unlock(&pool->lock);
+    if (generation == 0)
+        return;
+    struct err e = packet_receive(fd, memory, LANE_PACKET_MAX, &len, NULL, 0, NULL);
+    if (e.code == ERR_DEADLINE)
+        return;
+    if (err_is(e)) {
+        lanes_lost(pool, generation);
+        return;
+    }
+    on_packet(pool, fd, bytes_of(memory, len));
+    wipe(memory, len);
+}
+
+static void tick(struct lane_pool *pool)
+{
+    struct ended cancelled = {NULL, err_make(ERR_CANCELLED, "nobody waits")};
+    struct ended expired = {NULL, err_make(ERR_DEADLINE, "no lane became free in time")};
+    uint64_t hung = 0;
+    int64_t now = clock_monotonic_ns();
+    pthread_mutex_lock(&pool->lock);
+    sweep_locked(pool, &cancelled, &expired);
+    feed_locked(pool, &cancelled);
+    for (size_t i = 0; i < pool->n_lanes; i++) {
+        const struct pool_lane *lane = &pool->lanes[i];
+        if (lane->job && now - lane->sent_ns > pool->timeout_ns && lane->generation > hung)
+            hung = lane->generation;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    tell_ended(&cancelled);
+    tell_ended(&expired);
+    if (hung != 0)
+        condemn(pool, hung, "no answer within token.timeout");
+}
+
+static bool goes_on(struct lane_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    reap_lanes_locked(pool);
+    bool on = !pool->stopping;
+    pthread_mutex_unlock(&pool->lock);
+    return on;
+}
+
+static void *run(void *argument)
+{
+    struct lane_pool *pool = argument;
+    uint8_t memory[LANE_PACKET_MAX];
+    int64_t next_tick = clock_monotonic_ns();
+    while (goes_on(pool)) {
+        struct epoll_event events[EVENTS];
+        int n = epoll_wait(pool->epoll_fd, events, EVENTS, TICK_MS);
+        for (int i = 0; i < n; i++)
+            if (events[i].data.fd != pool->wake_fd)
+                on_readable(pool, events[i].data.fd, memory);
+        int64_t now = clock_monotonic_ns();
+        if (now < next_tick)
+            continue;
+        tick(pool);
+        next_tick = now + TICK_MS * INT64_C(1000000);
+    }
+    return NULL;
+}
+
+static struct err watch(struct lane_pool *pool, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    if (epoll_ctl(pool->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+        return err_errno(errno, "epoll_ctl");
+    return ERR_OK;
+}
+
+static struct err start(struct lane_pool *pool)
+{
+    pool->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    pool->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (pool->epoll_fd < 0 || pool->wake_fd < 0)
+        return err_errno(errno, "epoll_create1 or eventfd");
+    TRY(watch(pool, pool->wake_fd));
+    int failed = pthread_create(&pool->thread, NULL, run, pool);
+    return failed ? err_errno(failed, "pthread_create") : ERR_OK;
+}
+
+static void release(struct lane_pool *pool)
+{
+    close_p(&pool->epoll_fd);
+    close_p(&pool->wake_fd);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
+}
+
+struct err lane_pool_new(int64_t timeout_ms, lane_pool_condemn *condemn_function, void *context,
+                         struct lane_pool **ret)
+{
+    struct lane_pool *pool = calloc(1, sizeof *pool);
+    if (!pool)
+        return err_make(ERR_EXHAUSTED, "lane_pool_new");
+    pthread_mutex_init(&pool->lock, NULL);
+    pool->last = &pool->first;
+    pool->timeout_ns = timeout_ms * 1000000;
+    pool->condemn = condemn_function;
+    pool->context = context;
+    pool->epoll_fd = pool->wake_fd = -1;
+    struct err e = start(pool);
+    if (err_is(e))
+        release(pool);
+    else
+        *ret = pool;
+    return e;
+}
+
+void lane_pool_free(struct lane_pool *pool)
+{
+    if (!pool)
+        return;
+    pthread_mutex_lock(&pool->lock);
+    pool->stopping = true;
+    pthread_mutex_unlock(&pool->lock);
+    (void)eventfd_write(pool->wake_fd, 1);
+    pthread_join(pool->thread, NULL);
+    lanes_lost(pool, UINT64_MAX - 1);
+    lane_pool_fail_waiting(pool);
+    reap_lanes_locked(pool);
+    release(pool);
+}
+
+void lane_pool_set_timeout(struct lane_pool *pool, int64_t timeout_ms)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->timeout_ns = timeout_ms * 1000000;
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static struct err add_locked(struct lane_pool *pool, uint64_t generation, int fd)
+{
+    if (pool->n_lanes == LANES_MAX)
+        return err_make(ERR_EXHAUSTED, "lane_pool_add");
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+        return err_errno(errno, "fcntl");
+    TRY(watch(pool, fd));
+    pool->lanes[pool->n_lanes++] = (struct pool_lane){.fd = fd, .generation = generation};
+    return ERR_OK;
+}
+
+struct err lane_pool_add(struct lane_pool *pool, uint64_t generation, const int *fds, size_t n)
+{
+    struct ended lost = {NULL, gone};
+    struct ended cancelled = {NULL, err_make(ERR_CANCELLED, "nobody waits")};
+    struct err e = ERR_OK;
+    pthread_mutex_lock(&pool->lock);
+    drop_lanes_locked(pool, generation, &lost);
+    for (size_t i = 0; i < n; i++) {
+        if (!err_is(e))
+            e = add_locked(pool, generation, fds[i]);
+        if (err_is(e))
+            (void)close(fds[i]);
+    }
+    feed_locked(pool, &cancelled);
+    pthread_mutex_unlock(&pool->lock);
+    tell_ended(&lost);
+    tell_ended(&cancelled);
+    return e;
+}
+
+bool lane_pool_has_lanes(struct lane_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool has = false;
+    for (size_t i = 0; i < pool->n_lanes; i++)
+        has = has || !pool->lanes[i].dead;
+    pthread_mutex_unlock(&pool->lock);
+    return has;
+}
+
+uint64_t lane_pool_number(struct lane_pool *pool)
+{
+    return atomic_fetch_add(&pool->next_number, 1) + 1;
+}
+
+void lane_pool_submit(struct lane_pool *pool, struct lane_job *job)
+{
+    struct ended cancelled = {NULL, err_make(ERR_CANCELLED, "nobody waits")};
+    struct ended expired = {NULL, err_make(ERR_DEADLINE, "no lane became free in time")};
+    bool full = false;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->waiting >= LANE_QUEUE_MAX)
+        sweep_locked(pool, &cancelled, &expired);
+    struct pool_lane *lane = pool->first ? NULL : free_lane_locked(pool);
+    bool sent = lane && send_locked(lane, job);
+    if (!sent) {
+        full = pool->waiting >= LANE_QUEUE_MAX || pool->stopping;
+        if (!full)
+            enqueue_locked(pool, job);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    tell_ended(&cancelled);
+    tell_ended(&expired);
+    if (full)
+        finish(job, err_make(ERR_EXHAUSTED, "too many requests wait for the token"), NULL);
+}
+
+void lane_pool_fail_waiting(struct lane_pool *pool)
+{
+    struct ended failed = {NULL, gone};
+    pthread_mutex_lock(&pool->lock);
+    while (pool->first)
+        end_job(&failed, dequeue_locked(pool));
+    pthread_mutex_unlock(&pool->lock);
+    tell_ended(&failed);
+}
+
+void lane_pool_load(struct lane_pool *pool, size_t *ret_busy, size_t *ret_waiting)
+{
+    size_t busy = 0;
+    pthread_mutex_lock(&pool->lock);
+    for (size_t i = 0; i < pool->n_lanes; i++)
+        busy += pool->lanes[i].job != NULL;
+    *ret_busy = busy;
+    *ret_waiting = pool->waiting;
+    pthread_mutex_unlock(&pool->lock);
+}

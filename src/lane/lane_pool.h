@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The front end's side of the request lanes: hands a job to a free lane at once, queues a few,
+ * completes replies as they come on a thread of its own, and notices an agent that hangs. */
+#ifndef P11KMS_LANE_POOL_H
+#define P11KMS_LANE_POOL_H
+
+#include "lane.h"
+#include "secret.h"
+
+enum { LANE_QUEUE_MAX = 512 };
+
+struct lane_pool;
+struct lane_job;
+
+/* Called once per submitted job, never with the pool's lock held: on the pool's thread, or inside
+ * lane_pool_submit. With a transport error reply is NULL: ERR_UNAVAILABLE (the agent died with it
+ * or there is none), ERR_DEADLINE, ERR_CANCELLED or ERR_EXHAUSTED. Otherwise reply holds the
+ * agent's answer, whose views die with the call. */
+typedef void lane_job_done(struct lane_job *job, struct err transport,
+                           const struct lane_reply *reply);
+
+/* Whether nobody waits for the job any more. Called with the pool's lock held: must not block. */
+typedef bool lane_job_abandoned(const struct lane_job *job);
+
+/* One request. The submitter owns the memory, and it stays until done was called. */
+struct lane_job {
+    struct secret *packet; /* lane_put_request with number; the pool frees it */
+    uint64_t number;       /* from lane_pool_number */
+    enum lane_op op;
+    int64_t deadline_ns; /* monotonic; waiting beyond it is pointless */
+    lane_job_done *done;
+    lane_job_abandoned *abandoned;
+    struct lane_job *next; /* the pool's */
+};
+
+/* Called on the pool's thread when an agent held a request longer than the timeout or broke the
+ * protocol. Called once a generation; why is static. */
+typedef void lane_pool_condemn(void *context, uint64_t generation, const char *why);
+
+MUST_CHECK struct err lane_pool_new(int64_t timeout_ms, lane_pool_condemn *condemn, void *context,
+                                    struct lane_pool **ret);
+
+/* Stops the thread, fails what is left with ERR_UNAVAILABLE, closes the lanes. Accepts NULL. */
+void lane_pool_free(struct lane_pool *pool);
+
+/* token.timeout, counted from writing a request to a lane. */
+void lane_pool_set_timeout(struct lane_pool *pool, int64_t timeout_ms);
+
+/* Takes an agent's request lanes (the descriptors become the pool's, also on failure), in place
+ * of any older generation's; waiting jobs go to them. */
+MUST_CHECK struct err lane_pool_add(struct lane_pool *pool, uint64_t generation, const int *fds,
+                                    size_t n);
+
+/* Whether there is a lane at all. */
+bool lane_pool_has_lanes(struct lane_pool *pool);
+
+/* A request number never used before. */
+uint64_t lane_pool_number(struct lane_pool *pool);
+
+/* Hands over a job. Never blocks. */
+void lane_pool_submit(struct lane_pool *pool, struct lane_job *job);
+
+/* Fails all waiting jobs with ERR_UNAVAILABLE: the token is known to be away. */
+void lane_pool_fail_waiting(struct lane_pool *pool);
+
+/* Lanes with a request in them, and jobs waiting for one. */
+void lane_pool_load(struct lane_pool *pool, size_t *ret_busy, size_t *ret_waiting);
+
+#endif
