@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# What demo and check share. Source it from the top of the tree.
+
+BUILD_PACKAGES="autoconf automake make gcc pkgconf libgrpc-dev libprotobuf-c-dev protobuf-c-compiler
+ libp11-kit-dev libssl-dev libcyaml-dev libyaml-dev libjansson-dev libsystemd-dev libcmocka-dev"
+DEMO_PACKAGES="softhsm2"
+TEST_PACKAGES="softhsm2 opensc clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck
+ python3 python3-grpcio python3-protobuf systemd mandoc git"
+
+say() {
+    printf '== %s\n' "$*"
+}
+
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+# Installs what is missing of the packages named. Needs root only when something is.
+install_packages() {
+    local missing=() package
+    for package in "$@"; do
+        dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
+            missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    [ "$(id -u)" = 0 ] || die "run as root once, or install: ${missing[*]}"
+    say "installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# configure_tree SOURCE [configure's arguments]: in the current directory.
+configure_tree() {
+    local source=$1
+    shift
+    [ -x "$source/configure" ] && [ "$source/configure" -nt "$source/configure.ac" ] &&
+        [ "$source/configure" -nt "$source/Makefile.am" ] || "$source/autogen.sh" >autogen.log 2>&1 ||
+        { cat autogen.log; die "autogen.sh failed"; }
+    "$source/configure" --quiet "$@"
+}

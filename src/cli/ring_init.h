@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making a ring's first KEK: the only place where p11-kms creates a key where there was none. */
+#ifndef P11KMS_RING_INIT_H
+#define P11KMS_RING_INIT_H
+
+#include "config.h"
+#include "keyring.h"
+#include "lane.h"
+
+enum ring_init_result {
+    RING_INIT_CREATED,
+    RING_INIT_COMPLETED, /* an interrupted init had made it, but not activated it */
+    RING_INIT_EXISTING
+};
+
+struct ring_init_report {
+    enum ring_init_result result;
+    struct token_identity token;
+    struct kek kek; /* the active one, attributes as read from the token by a fresh agent */
+};
+
+/* A step has begun; for progress lines. text is a static string. */
+typedef void ring_init_progress(void *context, const char *text);
+
+/* Idempotent. Uses agents of its own, started from agent_path. On an error message says what is
+ * wrong and what to do: ERR_REFUSED where this host knows KEKs that the token does not show,
+ * ERR_TOKEN, ERR_UNAVAILABLE or ERR_UNSUPPORTED from the token. */
+MUST_CHECK struct err ring_init(const struct config *config, const char *agent_path,
+                                ring_init_progress *progress, void *context,
+                                struct ring_init_report *ret, char message[static 512]);
+
+#endif

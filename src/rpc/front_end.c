@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "front_end.h"
+
+#include "cleanup.h"
+#include "config.h"
+#include "control.h"
+#include "io.h"
+#include "keeper.h"
+#include "kms_api.h"
+#include "kms_service.h"
+#include "log.h"
+#include "log_config.h"
+#include "rpc_accept.h"
+#include "rpc_runtime.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+
+enum {
+    SECRET_HEAP = 4 << 20, /* one lane packet for each request that may wait, twice over */
+    GRACE_MS = 5000,       /* for calls in flight at the end; kube-apiserver's own limit is 3 s */
+    REFUSED_LOG_MS = 1000
+};
+
+struct front_end {
+    struct config config;
+    struct keyring *keyring;
+    struct lane_pool *pool;
+    struct kms_service *service;
+    struct keeper *keeper;
+    struct kms_api *api;
+    struct rpc_server *server;
+    struct rpc_listener *listener;
+    int64_t refused_log_ns; /* when a refused peer was last logged */
+    uint64_t refused_quiet; /* refused since, and not logged */
+};
+
+/* --- to the monitor ---------------------------------------------------------------------- */
+
+static void tell_monitor(const struct control_message *message)
+{
+    /* A monitor that is gone ends us through the control socket's end of file. */
+    (void)err_is(control_send(CONTROL_FD, message, NULL, 0));
+}
+
+static void tell_condemned(uint64_t generation, const char *why)
+{
+    struct control_message message = {.op = CONTROL_CONDEMN, .generation = generation};
+    (void)snprintf(message.text, sizeof message.text, "%s", why);
+    tell_monitor(&message);
+}
+
+/* --- hooks ------------------------------------------------------------------------------- */
+
+static void on_pool_condemns(void *context, uint64_t generation, const char *why)
+{
+    const struct front_end *fe = context;
+    log_event(LOG_PRI_WARNING, "the token agent is replaced", LOG_S("reason", why),
+              LOG_N("agent", generation));
+    tell_condemned(generation, why);
+    keeper_kick(fe->keeper);
+}
+
+static void on_keeper_condemns(void *context, uint64_t generation, const char *why)
+{
+    (void)context;
+    log_event(LOG_PRI_INFO, "the token agent is replaced", LOG_S("reason", why),
+              LOG_N("agent", generation));
+    tell_condemned(generation, why);
+}
+
+static void on_health(void *context, const struct health *health)
+{
+    const struct front_end *fe = context;
+    struct control_message message = {.op = CONTROL_HEALTH, .ok = health->ok};
+    struct health now;
+    struct key_id current;
+    keyring_status(fe->keyring, &now, &current);
+    log_event(health->ok ? LOG_PRI_INFO : LOG_PRI_WARNING,
+              health->ok ? "the token is well" : "the token is not well",
+              LOG_S("status", health->text), LOG_S("key_id", current.text));
+    (void)snprintf(message.text, sizeof message.text, "%s", health->text);
+    tell_monitor(&message);
+}
+
+static void on_looked(void *context)
+{
+    const struct front_end *fe = context;
+    kms_service_looked(fe->service);
+}
+
+static void on_warn(void *context, const char *text, const char *key_id)
+{
+    (void)context;
+    log_event(LOG_PRI_WARNING, text, LOG_S("key_id", key_id));
+}
+
+static void on_refused(void *context, enum rpc_refusal why, const struct rpc_peer *peer)
+{
+    static const char *const reasons[] = {
+        [RPC_REFUSED_ACCESS] = "neither allowUids nor allowGids names it",
+        [RPC_REFUSED_PER_UID] = "its uid has too many connections",
+        [RPC_REFUSED_TOTAL] = "too many connections",
+        [RPC_REFUSED_DESCRIPTORS] = "out of file descriptors",
+    };
+    struct front_end *fe = context;
+    int64_t now = clock_monotonic_ns();
+    if (fe->refused_log_ns != 0 && now - fe->refused_log_ns < REFUSED_LOG_MS * INT64_C(1000000)) {
+        fe->refused_quiet++;
+        return;
+    }
+    log_event(LOG_PRI_WARNING, "a connection was refused", LOG_S("reason", reasons[why]),
+              LOG_N("uid", peer->uid), LOG_N("gid", peer->gid), LOG_N("pid", peer->pid),
+              LOG_N("not_logged_before", fe->refused_quiet));
+    fe->refused_log_ns = now;
+    fe->refused_quiet = 0;
+}
+
+static void on_grpc_error(const char *file, int line, unsigned skipped)
+{
+    log_event(LOG_PRI_WARNING, "gRPC reports an error; its text is withheld", LOG_S("file", file),
+              LOG_N("line", line), LOG_N("not_logged_before", skipped));
+}
+
+/* --- configuration ----------------------------------------------------------------------- */
+
+static struct rpc_access access_of(const struct config *config)
+{
+    struct rpc_access access = {.n_uids = config->n_allow_uids, .n_gids = config->n_allow_gids};
+    memcpy(access.uids, config->allow_uids, sizeof access.uids);
+    memcpy(access.gids, config->allow_gids, sizeof access.gids);
+    return access;
+}
+
+_Static_assert((int)RPC_ACCESS_MAX == (int)CONFIG_IDS_MAX, "access lists are copied whole");
+
+static struct err read_config(int fd, struct config *ret)
+{
+    size_t len = 0;
+    struct config config;
+    TRY(memfd_read(fd, &config, sizeof config, &len));
+    if (len != sizeof config)
+        return err_make(ERR_INTERNAL, "configuration of another build");
+    *ret = config;
+    return ERR_OK;
+}
+
+/* Applies what may change while running; the monitor has refused the rest. */
+static void apply(struct front_end *fe)
+{
+    const struct config *c = &fe->config;
+    const struct rpc_access access = access_of(c);
+    log_setup_config("front-end", c);
+    rpc_listener_set_access(fe->listener, &access);
+    lane_pool_set_timeout(fe->pool, c->token.timeout_ms);
+    keeper_retune(fe->keeper, c->token.timeout_ms, c->token.probe_every_ms,
+                  c->ring.rescan_every_ms);
+    kms_service_set_verify_v1(fe->service, c->ring.verify_seals == VERIFY_ALL);
+    keeper_rescan(fe->keeper);
+}
+
+static void reload(struct front_end *fe, int fd)
+{
+    struct err e = read_config(fd, &fe->config);
+    char text[160];
+    if (err_is(e))
+        log_event(LOG_PRI_ERROR, "the new configuration could not be taken",
+                  LOG_S("error", err_format(e, text, sizeof text)));
+    else
+        apply(fe);
+}
+
+/* --- life -------------------------------------------------------------------------------- */
+
+static struct err protect(const struct config *config)
+{
+    bool locked = false;
+    TRY(secret_init(SECRET_HEAP, &locked));
+    struct err e = process_lock_memory();
+    if (!err_is(e) && locked)
+        return ERR_OK;
+    if (config->require_mlock)
+        return err_make(ERR_DENIED, "requireMlock: memory cannot be locked, raise LimitMEMLOCK");
+    log_event(LOG_PRI_WARNING, "memory cannot be locked against swapping: raise LimitMEMLOCK, or "
+                               "run without swap");
+    return ERR_OK;
+}
+
+static struct err build(struct front_end *fe)
+{
+    const struct config *c = &fe->config;
+    const struct rpc_access access = access_of(c);
+    size_t n = 0;
+    TRY(keyring_new(c->ring.name, &fe->keyring));
+    TRY(lane_pool_new(c->token.timeout_ms, on_pool_condemns, fe, &fe->pool));
+    TRY(kms_service_new(fe->keyring, fe->pool, &fe->service));
+    kms_service_set_verify_v1(fe->service, c->ring.verify_seals == VERIFY_ALL);
+    const struct keeper_options options = {
+        .state_dir = c->state_dir,
+        .keyring = fe->keyring,
+        .pool = fe->pool,
+        .timeout_ms = c->token.timeout_ms,
+        .probe_every_ms = c->token.probe_every_ms,
+        .rescan_every_ms = c->ring.rescan_every_ms,
+        .hooks = {on_keeper_condemns, on_health, on_looked, on_warn, fe}};
+    TRY(keeper_new(&options, &fe->keeper));
+    kms_service_set_keeper(fe->service, fe->keeper);
+    TRY(kms_api_new(fe->service, c->status_version, &fe->api));
+    const struct rpc_method *methods = kms_api_methods(fe->api, &n);
+    TRY(rpc_server_start(methods, n, &fe->server));
+    return rpc_listener_new(CONTROL_LISTEN_FD, fe->server, &access, on_refused, fe, &fe->listener);
+}
+
+/* What hangs in a token call is ended by the exit of the process, which follows. */
+static void stop(struct front_end *fe)
+{
+    rpc_listener_free(fe->listener);
+    struct err e = rpc_server_stop(fe->server, GRACE_MS);
+    if (err_is(e))
+        log_event(LOG_PRI_WARNING, "calls were still in flight at the end");
+}
+
+/* One message of the monitor. False: time to stop. */
+static bool on_control(struct front_end *fe)
+{
+    struct control_message message;
+    int fds[PACKET_FDS_MAX];
+    size_t n = 0;
+    if (err_is(control_receive(CONTROL_FD, &message, fds, PACKET_FDS_MAX, &n)))
+        return false;
+    switch (message.op) {
+    case CONTROL_LANES:
+        keeper_offer(fe->keeper, message.generation, fds, n);
+        n = 0;
+        break;
+    case CONTROL_AGENT_GONE:
+        keeper_agent_gone(fe->keeper, message.generation, message.text);
+        break;
+    case CONTROL_RELOAD:
+        if (n == 1)
+            reload(fe, fds[0]);
+        break;
+    case CONTROL_STOP:
+        return false;
+    case CONTROL_READY:
+    case CONTROL_CONDEMN:
+    case CONTROL_HEALTH: /* ours to send */
+        break;
+    }
+    while (n > 0)
+        (void)close(fds[--n]);
+    return true;
+}
+
+static void serve(struct front_end *fe)
+{
+    bool on = true;
+    tell_monitor(&(struct control_message){.op = CONTROL_READY});
+    while (on) {
+        struct pollfd fds[2] = {{.fd = CONTROL_FD, .events = POLLIN},
+                                {.fd = rpc_listener_fd(fe->listener), .events = POLLIN}};
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            break;
+        if (fds[1].revents != 0)
+            rpc_listener_ready(fe->listener);
+        if (fds[0].revents != 0)
+            on = on_control(fe);
+    }
+    stop(fe);
+}
+
+static struct err run(struct front_end *fe)
+{
+    sigset_t all;
+    (void)sigfillset(&all);
+    TRY(process_forbid_dumps());
+    (void)sigprocmask(SIG_SETMASK, &all, NULL); /* the monitor tells us what signals mean */
+    TRY(read_config(CONTROL_CONFIG_FD, &fe->config));
+    log_setup_config("front-end", &fe->config);
+    TRY(protect(&fe->config));
+    rpc_runtime_start(on_grpc_error);
+    TRY(build(fe));
+    serve(fe);
+    return ERR_OK;
+}
+
+int front_end_main(void)
+{
+    static struct front_end fe; /* large; and threads may outlive this function until exit */
+    char text[160];
+    struct err e = run(&fe);
+    if (err_is(e))
+        log_event(LOG_PRI_ERROR, "the front end cannot run",
+                  LOG_S("error", err_format(e, text, sizeof text)));
+    return err_exit_code(e);
+}
