@@ -41,3 +41,25 @@ configure_tree() {
         { cat autogen.log; die "autogen.sh failed"; }
     "$source/configure" --quiet "$@"
 }
+
+# Builds the plain tree in place, so that build/ has the three programs.
+build_here() {
+    [ -f Makefile ] && [ Makefile -nt configure.ac ] || configure_tree .
+    make -s -j"$(nproc)" >build.log 2>&1 || { tail -40 build.log; die "the build failed"; }
+}
+
+# build_copy NAME [configure's arguments]: builds a copy of the tree in build/NAME, for other
+# compilers and sanitizers; only what changed is built again.
+build_copy() {
+    local name=$1 copy=build/$1
+    shift
+    mkdir -p "$copy"
+    git ls-files -co --exclude-standard -z |
+        while IFS= read -r -d '' file; do [ -e "$file" ] && printf '%s\0' "$file"; done |
+        tar --null -T - -cf - | tar -xf - -C "$copy"
+    (
+        cd "$copy"
+        [ -f Makefile ] && [ Makefile -nt configure.ac ] || configure_tree . "$@"
+        make -s -j"$(nproc)" >build.log 2>&1 || { tail -40 build.log; die "the $name build failed"; }
+    )
+}
