@@ -1,1 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
+# The gRPC server, which knows nothing of KMS, and the KMS APIs on top of it.
+noinst_LIBRARIES += src/rpc/librpc.a src/rpc/libkmsapi.a
+I_RPC = $(I_BASE) -I$(srcdir)/src/rpc
+src_rpc_librpc_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_RPC)
+src_rpc_librpc_a_SOURCES = \
+	src/rpc/rpc_accept.c src/rpc/rpc_accept.h \
+	src/rpc/rpc_access.c src/rpc/rpc_access.h \
+	src/rpc/rpc_call.c src/rpc/rpc_call.h \
+	src/rpc/rpc_internal.h \
+	src/rpc/rpc_peers.c src/rpc/rpc_peers.h \
+	src/rpc/rpc_reply.c \
+	src/rpc/rpc_runtime.c src/rpc/rpc_runtime.h \
+	src/rpc/rpc_server.c src/rpc/rpc_server.h
+LIBRPC = src/rpc/librpc.a $(LIBBASE) $(GRPC_LIBS) -lpthread
+
+src_rpc_libkmsapi_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) -I$(srcdir)/src/rpc $(I_PROTO)
+src_rpc_libkmsapi_a_SOURCES = \
+	src/rpc/api_message.c src/rpc/api_message.h \
+	src/rpc/api_rows.h \
+	src/rpc/api_v1beta1.c \
+	src/rpc/api_v2.c \
+	src/rpc/kms_api.c src/rpc/kms_api.h
+LIBKMSAPI = src/rpc/libkmsapi.a $(LIBPROTO) $(LIBRPC)

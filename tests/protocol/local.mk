@@ -1,1 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+# The real rpc server on a real socket, over a fake kms service.
+check_LIBRARIES += tests/protocol/libstand.a
+PROTOCOL_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) -I$(srcdir)/src/rpc -I$(srcdir)/src/client \
+	-I$(srcdir)/tests/protocol $(I_PROTO) $(CMOCKA_CFLAGS)
+PROTOCOL_LIBS = tests/protocol/libstand.a src/client/libclient.a $(LIBKMSAPI) $(LIBFORMAT) \
+	$(CMOCKA_LIBS)
+tests_protocol_libstand_a_CPPFLAGS = $(PROTOCOL_CPPFLAGS)
+tests_protocol_libstand_a_SOURCES = \
+	tests/protocol/fake_kms.c tests/protocol/fake_kms.h \
+	tests/protocol/stand.c tests/protocol/stand.h
+
+check_PROGRAMS += tests/protocol/test_apis
+TESTS += tests/protocol/test_apis
+tests_protocol_test_apis_CPPFLAGS = $(PROTOCOL_CPPFLAGS)
+tests_protocol_test_apis_SOURCES = tests/protocol/test_apis.c
+tests_protocol_test_apis_LDADD = $(PROTOCOL_LIBS)

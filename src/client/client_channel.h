@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A gRPC channel over one connected AF_UNIX socket. */
+#ifndef P11KMS_CLIENT_CHANNEL_H
+#define P11KMS_CLIENT_CHANNEL_H
+
+#include "error.h"
+
+#include <grpc/grpc.h>
+
+/* Connects to a path, or to the abstract name after '@'. authority: what :authority says. The
+ * channel never connects again: who lost it opens another. Errors as kms_client_open. */
+MUST_CHECK struct err client_channel_open(const char *path, const char *authority,
+                                          grpc_channel **ret);
+
+#endif

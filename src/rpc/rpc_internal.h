@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What rpc_server.c, rpc_call.c and rpc_reply.c share. */
+#ifndef P11KMS_RPC_INTERNAL_H
+#define P11KMS_RPC_INTERNAL_H
+
+#include "rpc_peers.h"
+#include "rpc_server.h"
+
+#include <grpc/grpc.h>
+
+enum event_kind { EVENT_ARRIVED, EVENT_CLOSED, EVENT_REPLIED, EVENT_STOPPED };
+
+/* What gRPC hands back when something completed. */
+struct event_tag {
+    enum event_kind kind;
+    struct rpc_call *call; /* NULL with EVENT_STOPPED */
+};
+
+/* A method and the requests for its calls that wait inside gRPC. Polling thread only, once it
+ * runs. */
+struct rpc_slot {
+    const struct rpc_method *method; /* NULL: the catch-all of unknown methods */
+    void *registered;
+    unsigned posted;
+};
+
+/* Everything is the polling thread's, except what rpc_call.h lends to other threads: grpc and
+ * deadline do not change after the arrival; response belongs to the replying thread until it has
+ * set replied, which the polling thread reads before it looks. */
+struct rpc_call {
+    struct rpc_server *server;
+    struct rpc_slot *slot;
+    grpc_call *grpc;
+    gpr_timespec deadline;
+    grpc_metadata_array metadata;
+    grpc_call_details details; /* catch-all only */
+    grpc_byte_buffer *payload;
+    grpc_byte_buffer *response;
+    int closed;       /* gRPC's answer: not 0 when the client gave up */
+    unsigned pending; /* completions still to come */
+    atomic_bool cancelled;
+    atomic_bool replied;
+    struct event_tag on_arrived, on_closed, on_replied;
+    struct rpc_call *next; /* in the pool */
+};
+
+struct rpc_server {
+    grpc_server *grpc;
+    grpc_completion_queue *queue;
+    pthread_t poller;
+    struct event_tag on_stopped;
+    struct rpc_peers peers;
+    pthread_mutex_t lock; /* guards stopped */
+    pthread_cond_t stopped_changed;
+    bool stopped;
+    /* The rest is the polling thread's once it runs. */
+    unsigned in_flight;
+    struct rpc_call *pool;
+    size_t n_pool;
+    size_t n_slots;
+    struct rpc_slot slots[]; /* the last one is the catch-all */
+};
+
+/* A call from the pool, or NULL without memory; and back, wiped. */
+struct rpc_call *call_obtain(struct rpc_server *server, struct rpc_slot *slot);
+void call_recycle(struct rpc_call *call);
+
+/* Asks gRPC for the next call of the slot. */
+void call_post(struct rpc_call *call);
+
+/* Serves a call that arrived: watches for its end, checks it and runs its handler. */
+void call_serve(struct rpc_call *call);
+
+#endif

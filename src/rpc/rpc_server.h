@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A unary gRPC server on gRPC core with one polling thread. It knows methods, not KMS. */
+#ifndef P11KMS_RPC_SERVER_H
+#define P11KMS_RPC_SERVER_H
+
+#include "rpc_call.h"
+
+#include <stddef.h>
+
+struct rpc_server;
+
+struct rpc_method {
+    const char *path; /* "/package.Service/Method" */
+    rpc_handler *handler;
+    const void *context;
+};
+
+enum {
+    RPC_RECEIVE_MAX = 65536, /* bytes of a request; more is RESOURCE_EXHAUSTED */
+    RPC_STREAMS_MAX = 128,   /* calls in flight on one connection */
+    RPC_CALLS_MAX = 2048     /* calls in flight in all; more are RESOURCE_EXHAUSTED */
+};
+
+/* Starts the polling thread. methods is borrowed until rpc_server_stop has returned; every other
+ * method is UNIMPLEMENTED. rpc_runtime_start first. ERR_EXHAUSTED or ERR_SYSTEM. */
+MUST_CHECK struct err rpc_server_start(const struct rpc_method *methods, size_t n_methods,
+                                       struct rpc_server **ret);
+
+/* Serves a connected, non-blocking AF_UNIX socket and takes it, whatever happens. Any thread but
+ * after rpc_server_stop began. */
+void rpc_server_add_peer(struct rpc_server *server, int fd, const struct rpc_peer *peer);
+
+/* Takes no new calls, waits up to grace_ms for those in flight, cancels the rest and frees the
+ * server. Not on the polling thread. Accepts NULL. ERR_DEADLINE: a handler has still not replied a
+ * second after its call was cancelled; nothing is freed then, and the process should end. */
+MUST_CHECK struct err rpc_server_stop(struct rpc_server *server, int grace_ms);
+
+#endif
