@@ -70,4 +70,10 @@ MUST_CHECK struct err config_load(struct bytes yaml, struct config *ret,
 const char *config_error_format(const char *file, const struct config_error *error, char *text,
                                 size_t size);
 
+/* Takes over what SIGHUP may change. The names of the other keys that differ go to ret_restart,
+ * comma-separated, terminated and cut to size; empty when there are none. Both must come from
+ * config_load, which leaves no stray bytes. */
+void config_reload(struct config *current, const struct config *loaded, char *ret_restart,
+                   size_t size);
+
 #endif

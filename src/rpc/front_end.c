@@ -42,13 +42,14 @@ struct front_end {
 static void tell_monitor(const struct control_message *message)
 {
     /* A monitor that is gone ends us through the control socket's end of file. */
-    (void)err_is(control_send(CONTROL_FD, message, NULL, 0));
+    (void)err_is(control_send(FRONT_END_CONTROL_FD, message, NULL, 0));
 }
 
-static void tell_condemned(uint64_t generation, const char *why)
+static void tell_condemned(uint64_t generation, enum control_reason reason, const char *why)
 {
-    struct control_message message = {.op = CONTROL_CONDEMN, .generation = generation};
-    (void)snprintf(message.text, sizeof message.text, "%s", why);
+    struct control_message message = {
+        .op = CONTROL_CONDEMN, .generation = generation, .reason = reason};
+    (void)snprintf(message.text, sizeof message.text, "%.*s", CONTROL_TEXT_MAX, why);
     tell_monitor(&message);
 }
 
@@ -59,7 +60,7 @@ static void on_pool_condemns(void *context, uint64_t generation, const char *why
     const struct front_end *fe = context;
     log_event(LOG_PRI_WARNING, "the token agent is replaced", LOG_S("reason", why),
               LOG_N("agent", generation));
-    tell_condemned(generation, why);
+    tell_condemned(generation, CONDEMN_TIMEOUT, why);
     keeper_kick(fe->keeper);
 }
 
@@ -68,7 +69,7 @@ static void on_keeper_condemns(void *context, uint64_t generation, const char *w
     (void)context;
     log_event(LOG_PRI_INFO, "the token agent is replaced", LOG_S("reason", why),
               LOG_N("agent", generation));
-    tell_condemned(generation, why);
+    tell_condemned(generation, CONDEMN_RENEW, why);
 }
 
 static void on_health(void *context, const struct health *health)
@@ -81,7 +82,7 @@ static void on_health(void *context, const struct health *health)
     log_event(health->ok ? LOG_PRI_INFO : LOG_PRI_WARNING,
               health->ok ? "the token is well" : "the token is not well",
               LOG_S("status", health->text), LOG_S("key_id", current.text));
-    (void)snprintf(message.text, sizeof message.text, "%s", health->text);
+    (void)snprintf(message.text, sizeof message.text, "%.*s", CONTROL_TEXT_MAX, health->text);
     tell_monitor(&message);
 }
 
@@ -210,7 +211,7 @@ static struct err build(struct front_end *fe)
     TRY(kms_api_new(fe->service, c->status_version, &fe->api));
     const struct rpc_method *methods = kms_api_methods(fe->api, &n);
     TRY(rpc_server_start(methods, n, &fe->server));
-    return rpc_listener_new(CONTROL_LISTEN_FD, fe->server, &access, on_refused, fe, &fe->listener);
+    return rpc_listener_new(FRONT_END_LISTEN_FD, fe->server, &access, on_refused, fe, &fe->listener);
 }
 
 /* What hangs in a token call is ended by the exit of the process, which follows. */
@@ -228,7 +229,7 @@ static bool on_control(struct front_end *fe)
     struct control_message message;
     int fds[PACKET_FDS_MAX];
     size_t n = 0;
-    if (err_is(control_receive(CONTROL_FD, &message, fds, PACKET_FDS_MAX, &n)))
+    if (err_is(control_receive(FRONT_END_CONTROL_FD, &message, fds, PACKET_FDS_MAX, &n)))
         return false;
     switch (message.op) {
     case CONTROL_LANES:
@@ -259,7 +260,7 @@ static void serve(struct front_end *fe)
     bool on = true;
     tell_monitor(&(struct control_message){.op = CONTROL_READY});
     while (on) {
-        struct pollfd fds[2] = {{.fd = CONTROL_FD, .events = POLLIN},
+        struct pollfd fds[2] = {{.fd = FRONT_END_CONTROL_FD, .events = POLLIN},
                                 {.fd = rpc_listener_fd(fe->listener), .events = POLLIN}};
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
             break;
@@ -277,7 +278,7 @@ static struct err run(struct front_end *fe)
     (void)sigfillset(&all);
     TRY(process_forbid_dumps());
     (void)sigprocmask(SIG_SETMASK, &all, NULL); /* the monitor tells us what signals mean */
-    TRY(read_config(CONTROL_CONFIG_FD, &fe->config));
+    TRY(read_config(FRONT_END_CONFIG_FD, &fe->config));
     log_setup_config("front-end", &fe->config);
     TRY(protect(&fe->config));
     rpc_runtime_start(on_grpc_error);

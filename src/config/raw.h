@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What libcyaml fills: the texts of the file, not yet looked at. NULL where a key is absent. */
+#ifndef P11KMS_CONFIG_RAW_H
+#define P11KMS_CONFIG_RAW_H
+
+#include "bytes.h"
+#include "error.h"
+
+struct raw_list {
+    char **item;
+    unsigned n;
+};
+
+struct raw_config {
+    char *api_version;
+    char *socket;
+    char *socket_group;
+    struct raw_list allow_uids;
+    struct raw_list allow_gids;
+    char *status_version;
+    char *state_dir;
+    char *require_mlock;
+    struct {
+        char *module;
+        char *uri;
+        char *pin_source;
+        char *sessions;
+        char *timeout;
+        char *generate_timeout;
+        char *probe_every;
+    } token;
+    struct {
+        char *name;
+        char *mode;
+        char *scheme;
+        char *verify_seals;
+        char *rescan_every;
+    } ring;
+    struct {
+        char *format;
+        char *level;
+    } log;
+};
+
+/* The YAML must have passed document_check. ret is the caller's to give to raw_config_free. */
+MUST_CHECK struct err raw_config_load(struct bytes yaml, struct raw_config **ret);
+
+/* Accepts NULL. */
+void raw_config_free(struct raw_config *raw);
+
+#endif
