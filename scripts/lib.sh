@@ -42,9 +42,10 @@ configure_tree() {
     "$source/configure" --quiet "$@"
 }
 
-# Builds the plain tree in place, so that build/ has the three programs.
+# Builds the plain tree in place, so that build/ has the three programs. Arguments are configure's,
+# for a tree that was not configured yet.
 build_here() {
-    [ -f Makefile ] && [ Makefile -nt configure.ac ] || configure_tree .
+    [ -f Makefile ] && [ Makefile -nt configure.ac ] || configure_tree . "$@"
     make -s -j"$(nproc)" >build.log 2>&1 || { tail -40 build.log; die "the build failed"; }
 }
 

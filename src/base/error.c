@@ -25,11 +25,6 @@ static const char *const names[ERR_CODES] = {
     [ERR_INTERNAL] = "internal",
 };
 
-struct err err_make(enum err_code code, const char *where)
-{
-    return (struct err){code, ERR_KIND_NONE, 0, where};
-}
-
 static enum err_code code_of_errno(int errnum)
 {
     switch (errnum) {
@@ -50,11 +45,6 @@ static enum err_code code_of_errno(int errnum)
 struct err err_errno(int errnum, const char *where)
 {
     return (struct err){code_of_errno(errnum), ERR_KIND_ERRNO, (unsigned long)errnum, where};
-}
-
-struct err err_ckr(enum err_code code, unsigned long rv, const char *where)
-{
-    return (struct err){code, ERR_KIND_CKR, rv, where};
 }
 
 const char *err_name(enum err_code code)

@@ -47,15 +47,23 @@ static inline bool err_is(struct err e)
     return e.code != ERR_NONE;
 }
 
-/* An error with no native value. where must be a static string. */
-MUST_CHECK struct err err_make(enum err_code code, const char *where);
+/* An error with no native value. where must be a static string. Inline, as the next but one, so
+ * that static analysis sees that an error is one. */
+MUST_CHECK static inline struct err err_make(enum err_code code, const char *where)
+{
+    return (struct err){code, ERR_KIND_NONE, 0, where};
+}
 
 /* An error of the operating system. errnum is kept; ENOMEM becomes ERR_EXHAUSTED, ENOENT
  * ERR_NOT_FOUND, EADDRINUSE ERR_IN_USE, EACCES and EPERM ERR_DENIED, anything else ERR_SYSTEM. */
 MUST_CHECK struct err err_errno(int errnum, const char *where);
 
 /* An error of a PKCS#11 call. Only pkcs11/ and the decoder of lane replies make these. */
-MUST_CHECK struct err err_ckr(enum err_code code, unsigned long rv, const char *where);
+MUST_CHECK static inline struct err err_ckr(enum err_code code, unsigned long rv,
+                                           const char *where)
+{
+    return (struct err){code, ERR_KIND_CKR, rv, where};
+}
 
 /* The name of a code, such as "unavailable". Never NULL. */
 const char *err_name(enum err_code code);

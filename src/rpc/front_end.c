@@ -9,7 +9,6 @@
 #include "kms_api.h"
 #include "kms_service.h"
 #include "log.h"
-#include "log_config.h"
 #include "rpc_accept.h"
 #include "rpc_runtime.h"
 
@@ -137,6 +136,18 @@ static struct rpc_access access_of(const struct config *config)
 
 _Static_assert((int)RPC_ACCESS_MAX == (int)CONFIG_IDS_MAX, "access lists are copied whole");
 
+static void setup_log(const struct config *config)
+{
+    static const enum log_priority least[] = {[LOG_LEVEL_ERROR] = LOG_PRI_ERROR,
+                                              [LOG_LEVEL_WARNING] = LOG_PRI_WARNING,
+                                              [LOG_LEVEL_INFO] = LOG_PRI_INFO,
+                                              [LOG_LEVEL_DEBUG] = LOG_PRI_DEBUG};
+    enum log_style style = log_style_auto();
+    if (config->log.format != LOG_FORMAT_AUTO)
+        style = config->log.format == LOG_FORMAT_JSON ? LOG_STYLE_JSON : LOG_STYLE_TEXT;
+    log_setup("front-end", style, least[config->log.level]);
+}
+
 static struct err read_config(int fd, struct config *ret)
 {
     size_t len = 0;
@@ -153,7 +164,7 @@ static void apply(struct front_end *fe)
 {
     const struct config *c = &fe->config;
     const struct rpc_access access = access_of(c);
-    log_setup_config("front-end", c);
+    setup_log(c);
     rpc_listener_set_access(fe->listener, &access);
     lane_pool_set_timeout(fe->pool, c->token.timeout_ms);
     keeper_retune(fe->keeper, c->token.timeout_ms, c->token.probe_every_ms,
@@ -211,7 +222,8 @@ static struct err build(struct front_end *fe)
     TRY(kms_api_new(fe->service, c->status_version, &fe->api));
     const struct rpc_method *methods = kms_api_methods(fe->api, &n);
     TRY(rpc_server_start(methods, n, &fe->server));
-    return rpc_listener_new(FRONT_END_LISTEN_FD, fe->server, &access, on_refused, fe, &fe->listener);
+    return rpc_listener_new(FRONT_END_LISTEN_FD, fe->server, &access, on_refused, fe,
+                            &fe->listener);
 }
 
 /* What hangs in a token call is ended by the exit of the process, which follows. */
@@ -279,7 +291,7 @@ static struct err run(struct front_end *fe)
     TRY(process_forbid_dumps());
     (void)sigprocmask(SIG_SETMASK, &all, NULL); /* the monitor tells us what signals mean */
     TRY(read_config(FRONT_END_CONFIG_FD, &fe->config));
-    log_setup_config("front-end", &fe->config);
+    setup_log(&fe->config);
     TRY(protect(&fe->config));
     rpc_runtime_start(on_grpc_error);
     TRY(build(fe));

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+# The daemon: the monitor, which starts the front end from the same program.
+noinst_LIBRARIES += src/rpc/libfrontend.a
+src_rpc_libfrontend_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) -I$(srcdir)/src/rpc -I$(srcdir)/src/config \
+	-I$(srcdir)/src/obs
+src_rpc_libfrontend_a_SOURCES = src/rpc/front_end.c src/rpc/front_end.h
+LIBFRONTEND = src/rpc/libfrontend.a $(LIBKMSAPI) $(LIBKMS)
+
+#sbin_PROGRAMS += build/p11-kmsd
+#build_p11_kmsd_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE) -I$(srcdir)/src/rpc -I$(srcdir)/src/monitor
+#build_p11_kmsd_SOURCES = src/p11-kmsd.c
+#build_p11_kmsd_LDADD = src/rpc/libfrontend.a $(LIBMONITOR) $(LIBKMSAPI) $(LIBKMS) $(LIBCONFIG) $(LIBOBS)
