@@ -1,1 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+# The token layer: only agent code links it, and only it includes the PKCS#11 header.
+I_PKCS11 = $(I_FORMAT) -I$(srcdir)/pkcs11
+noinst_LIBRARIES += pkcs11/libpkcs11.a
+pkcs11_libpkcs11_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_PKCS11) $(P11KIT_CFLAGS)
+pkcs11_libpkcs11_a_SOURCES = \
+	pkcs11/p11_call.h \
+	pkcs11/p11_ckr.c pkcs11/p11_ckr.h \
+	pkcs11/p11_gcm.c pkcs11/p11_gcm.h \
+	pkcs11/p11_key.c pkcs11/p11_key.h \
+	pkcs11/p11_module.c pkcs11/p11_module.h \
+	pkcs11/p11_session.c pkcs11/p11_session.h \
+	pkcs11/p11_token.c pkcs11/p11_token.h
+LIBPKCS11 = pkcs11/libpkcs11.a $(LIBFORMAT) $(P11KIT_LIBS)

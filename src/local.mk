@@ -6,7 +6,7 @@ src_rpc_libfrontend_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) -I$(srcdir)/src/rpc -I$
 src_rpc_libfrontend_a_SOURCES = src/rpc/front_end.c src/rpc/front_end.h
 LIBFRONTEND = src/rpc/libfrontend.a $(LIBKMSAPI) $(LIBKMS)
 
-#sbin_PROGRAMS += build/p11-kmsd
-#build_p11_kmsd_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE) -I$(srcdir)/src/rpc -I$(srcdir)/src/monitor
-#build_p11_kmsd_SOURCES = src/p11-kmsd.c
-#build_p11_kmsd_LDADD = src/rpc/libfrontend.a $(LIBMONITOR) $(LIBKMSAPI) $(LIBKMS) $(LIBCONFIG) $(LIBOBS)
+sbin_PROGRAMS += build/p11-kmsd
+build_p11_kmsd_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE) -I$(srcdir)/src/rpc -I$(srcdir)/src/monitor
+build_p11_kmsd_SOURCES = src/p11-kmsd.c
+build_p11_kmsd_LDADD = src/rpc/libfrontend.a $(LIBMONITOR) $(LIBKMSAPI) $(LIBKMS) $(LIBCONFIG) $(LIBOBS)

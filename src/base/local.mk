@@ -3,6 +3,7 @@ noinst_LIBRARIES += src/base/libbase.a
 src_base_libbase_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_BASE)
 src_base_libbase_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 src_base_libbase_a_SOURCES = \
+	src/base/advice.c src/base/advice.h \
 	src/base/bytes.c src/base/bytes.h \
 	src/base/cleanup.h \
 	src/base/error.c src/base/error.h \

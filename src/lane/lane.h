@@ -7,6 +7,7 @@
 #ifndef P11KMS_LANE_H
 #define P11KMS_LANE_H
 
+#include "advice.h"
 #include "attributes.h"
 #include "envelope.h"
 
@@ -14,7 +15,7 @@ enum {
     LANE_PACKET_MAX = 2048, /* every request; every reply but a list's */
     LANE_LIST_PACKET_MAX = 24576,
     LANE_LIST_PAGE = 96, /* keys in one list reply */
-    LANE_TEXT_MAX = 255
+    LANE_TEXT_MAX = ADVICE_TEXT_MAX
 };
 
 enum lane_op {
@@ -26,16 +27,6 @@ enum lane_op {
     LANE_SELFTEST, /* this and the rest: only an agent of AGENT_MAKE answers them */
     LANE_GENERATE,
     LANE_RELABEL
-};
-
-/* What brings the token back: the five answers to a CKR (design, "When the token fails"). */
-enum remedy {
-    REMEDY_NONE = 0,
-    REMEDY_CALLER,
-    REMEDY_SESSION,
-    REMEDY_LOGIN,
-    REMEDY_AGENT,
-    REMEDY_HUMAN
 };
 
 struct lane_request {

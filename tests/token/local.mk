@@ -1,1 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
+# One conformance suite against the real agent, on every token of fixture.c's table.
+dist_check_SCRIPTS += softhsm-fixtures/softhsm-token
+check_LIBRARIES += tests/token/libfixture.a
+TOKEN_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE) -I$(srcdir)/tests/token
+TOKEN_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+TOKEN_LDADD = tests/token/libfixture.a $(LIBLANE) $(CMOCKA_LIBS) $(P11KIT_LIBS)
+tests_token_libfixture_a_CPPFLAGS = $(TOKEN_CPPFLAGS) $(P11KIT_CFLAGS)
+tests_token_libfixture_a_CFLAGS = $(TOKEN_CFLAGS)
+tests_token_libfixture_a_SOURCES = tests/token/fixture.c tests/token/fixture.h tests/token/odd_key.c
+
+check_PROGRAMS += tests/token/test_start
+TESTS += tests/token/test_start
+tests_token_test_start_CPPFLAGS = $(TOKEN_CPPFLAGS)
+tests_token_test_start_CFLAGS = $(TOKEN_CFLAGS)
+tests_token_test_start_SOURCES = tests/token/test_start.c
+tests_token_test_start_LDADD = $(TOKEN_LDADD)
+
+check_PROGRAMS += tests/token/test_pin
+TESTS += tests/token/test_pin
+tests_token_test_pin_CPPFLAGS = $(TOKEN_CPPFLAGS)
+tests_token_test_pin_CFLAGS = $(TOKEN_CFLAGS)
+tests_token_test_pin_SOURCES = tests/token/test_pin.c
+tests_token_test_pin_LDADD = $(TOKEN_LDADD)
+
+check_PROGRAMS += tests/token/test_crypt
+TESTS += tests/token/test_crypt
+tests_token_test_crypt_CPPFLAGS = $(TOKEN_CPPFLAGS)
+tests_token_test_crypt_CFLAGS = $(TOKEN_CFLAGS)
+tests_token_test_crypt_SOURCES = tests/token/test_crypt.c
+tests_token_test_crypt_LDADD = $(TOKEN_LDADD)
+
+check_PROGRAMS += tests/token/test_keys
+TESTS += tests/token/test_keys
+tests_token_test_keys_CPPFLAGS = $(TOKEN_CPPFLAGS)
+tests_token_test_keys_CFLAGS = $(TOKEN_CFLAGS)
+tests_token_test_keys_SOURCES = tests/token/test_keys.c
+tests_token_test_keys_LDADD = $(TOKEN_LDADD)
+
+# Makes a second KEK for tests of rotation.
+check_PROGRAMS += tests/token/make-kek
+tests_token_make_kek_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)
+tests_token_make_kek_SOURCES = tests/token/make_kek.c
+tests_token_make_kek_LDADD = $(LIBLANE)

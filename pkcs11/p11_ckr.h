@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one table of PKCS#11 return values: what each means to us and to an operator. */
+#ifndef P11KMS_P11_CKR_H
+#define P11KMS_P11_CKR_H
+
+#include "advice.h"
+
+#include <stddef.h>
+
+struct p11_ckr {
+    unsigned long rv;
+    const char *name; /* "CKR_DEVICE_ERROR" */
+    enum err_code code;
+    enum remedy remedy;
+    const char *text; /* what happened and what to do */
+};
+
+/* The row of a return value; values nobody knows and vendors' own have a row each. Never NULL. */
+const struct p11_ckr *p11_ckr_find(unsigned long rv);
+
+/* Whether the value says that the token was shown a wrong PIN: a try is burnt. */
+bool p11_ckr_refuses_pin(unsigned long rv);
+
+/* Whether the value says that an object handle is no longer one. */
+bool p11_ckr_stale_handle(unsigned long rv);
+
+/* The result of a C_ call as an error of its row; CKR_OK is no error. */
+MUST_CHECK struct err p11_result(unsigned long rv, const char *where);
+
+/* Row by position, for tests of the table; NULL past its end. */
+const struct p11_ckr *p11_ckr_row(size_t index);
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "p11_key.h"
+
+#include "cleanup.h"
+#include "p11_call.h"
+
+#include <string.h>
+
+/* Handles fetched by one C_FindObjects. */
+enum { FIND_BATCH = 256 };
+
+static struct err end_find(const struct p11_session *s, struct err e)
+{
+    struct err ended = P11_CALL(s->module, C_FindObjectsFinal, s->handle);
+    return err_is(e) ? e : ended;
+}
+
+struct err p11_key_find(const struct p11_session *s, const struct object_id *id,
+                        unsigned long *ret_handle)
+{
+    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_BBOOL yes = CK_TRUE;
+    CK_OBJECT_HANDLE found[2];
+    CK_ULONG n = 0;
+    struct object_id copy = *id; /* CK_ATTRIBUTE takes no const */
+    CK_ATTRIBUTE wanted[] = {{CKA_CLASS, &class, sizeof class},
+                             {CKA_TOKEN, &yes, sizeof yes},
+                             {CKA_ID, copy.data, copy.len}};
+    TRY(P11_CALL(s->module, C_FindObjectsInit, s->handle, wanted, sizeof wanted / sizeof *wanted));
+    TRY(end_find(s, P11_CALL(s->module, C_FindObjects, s->handle, found, 2, &n)));
+    if (n == 0)
+        return err_make(ERR_NOT_FOUND, "CKA_ID");
+    if (n > 1)
+        return err_make(ERR_TOKEN, "two secret keys with one CKA_ID");
+    *ret_handle = found[0];
+    return ERR_OK;
+}
+
+static struct err collect(const struct p11_session *s, unsigned long **handles, size_t *count)
+{
+    CK_ULONG got;
+    do {
+        unsigned long *larger = reallocarray(*handles, *count + FIND_BATCH, sizeof **handles);
+        if (!larger)
+            return err_make(ERR_EXHAUSTED, "p11_key_find_all");
+        *handles = larger;
+        got = 0;
+        TRY(P11_CALL(s->module, C_FindObjects, s->handle, larger + *count, FIND_BATCH, &got));
+        *count += got;
+    } while (got > 0);
+    return ERR_OK;
+}
+
+struct err p11_key_find_all(const struct p11_session *s, unsigned long **ret_handles,
+                            size_t *ret_count)
+{
+    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_BBOOL yes = CK_TRUE;
+    AUTO_FREE unsigned long *handles = NULL;
+    size_t count = 0;
+    CK_ATTRIBUTE wanted[] = {{CKA_CLASS, &class, sizeof class}, {CKA_TOKEN, &yes, sizeof yes}};
+    TRY(P11_CALL(s->module, C_FindObjectsInit, s->handle, wanted, sizeof wanted / sizeof *wanted));
+    TRY(end_find(s, collect(s, &handles, &count)));
+    *ret_handles = TAKE_PTR(handles);
+    *ret_count = count;
+    return ERR_OK;
+}
+
+static const CK_ATTRIBUTE_TYPE flag_types[ATTR_COUNT] = {
+    [ATTR_TOKEN] = CKA_TOKEN,
+    [ATTR_PRIVATE] = CKA_PRIVATE,
+    [ATTR_SENSITIVE] = CKA_SENSITIVE,
+    [ATTR_ALWAYS_SENSITIVE] = CKA_ALWAYS_SENSITIVE,
+    [ATTR_EXTRACTABLE] = CKA_EXTRACTABLE,
+    [ATTR_NEVER_EXTRACTABLE] = CKA_NEVER_EXTRACTABLE,
+    [ATTR_LOCAL] = CKA_LOCAL,
+    [ATTR_ENCRYPT] = CKA_ENCRYPT,
+    [ATTR_DECRYPT] = CKA_DECRYPT,
+    [ATTR_SIGN] = CKA_SIGN,
+    [ATTR_VERIFY] = CKA_VERIFY,
+    [ATTR_WRAP] = CKA_WRAP,
+    [ATTR_UNWRAP] = CKA_UNWRAP,
+    [ATTR_DERIVE] = CKA_DERIVE,
+};
+
+/* The flags first, in their own order, then the rest. */
+enum { AT_ID = ATTR_COUNT, AT_LABEL, AT_TYPE, AT_LENGTH, ATTRIBUTES };
+
+struct readout {
+    CK_BBOOL flags[ATTR_COUNT];
+    uint8_t id[OBJECT_ID_MAX];
+    char label[P11_LABEL_MAX];
+    CK_KEY_TYPE type;
+    CK_ULONG length;
+    CK_ATTRIBUTE attributes[ATTRIBUTES];
+};
+
+static void prepare(struct readout *r)
+{
+    memset(r, 0, sizeof *r);
+    for (unsigned i = 0; i < ATTR_COUNT; i++)
+        r->attributes[i] = (CK_ATTRIBUTE){flag_types[i], &r->flags[i], sizeof r->flags[i]};
+    r->attributes[AT_ID] = (CK_ATTRIBUTE){CKA_ID, r->id, sizeof r->id};
+    r->attributes[AT_LABEL] = (CK_ATTRIBUTE){CKA_LABEL, r->label, sizeof r->label};
+    r->attributes[AT_TYPE] = (CK_ATTRIBUTE){CKA_KEY_TYPE, &r->type, sizeof r->type};
+    r->attributes[AT_LENGTH] = (CK_ATTRIBUTE){CKA_VALUE_LEN, &r->length, sizeof r->length};
+}
+
+/* An attribute that the token does not tell, or that has no room: not an error of the read. */
+static bool only_missing(unsigned long rv)
+{
+    return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE ||
+           rv == CKR_BUFFER_TOO_SMALL;
+}
+
+/* Some tokens stop at the first attribute they do not tell: then each is asked for by itself. */
+static struct err read_singly(const struct p11_session *s, CK_OBJECT_HANDLE handle,
+                              struct readout *r)
+{
+    prepare(r);
+    for (unsigned i = 0; i < ATTRIBUTES; i++) {
+        CK_ATTRIBUTE *a = &r->attributes[i];
+        struct err e = P11_CALL(s->module, C_GetAttributeValue, s->handle, handle, a, 1);
+        if (err_is(e) && !only_missing(e.native))
+            return e;
+        if (err_is(e))
+            a->ulValueLen = CK_UNAVAILABLE_INFORMATION;
+    }
+    return ERR_OK;
+}
+
+static bool told(const struct readout *r, unsigned index, size_t size)
+{
+    return r->attributes[index].ulValueLen == size;
+}
+
+static void interpret(const struct readout *r, CK_OBJECT_HANDLE handle, struct p11_key *key)
+{
+    const CK_ATTRIBUTE *id = &r->attributes[AT_ID], *label = &r->attributes[AT_LABEL];
+    *key = (struct p11_key){.handle = handle};
+    for (unsigned i = 0; i < ATTR_COUNT; i++) {
+        if (!told(r, i, sizeof r->flags[i]))
+            continue;
+        key->attributes.known |= ATTR_BIT(i);
+        if (r->flags[i] != CK_FALSE)
+            key->attributes.value |= ATTR_BIT(i);
+    }
+    if (id->ulValueLen <= sizeof r->id) {
+        key->id.len = (uint8_t)id->ulValueLen;
+        memcpy(key->id.data, r->id, id->ulValueLen);
+    }
+    if (label->ulValueLen <= sizeof r->label &&
+        !bytes_to_string(bytes_of(r->label, label->ulValueLen), key->label, sizeof key->label))
+        key->label[0] = '\0';
+    key->aes = told(r, AT_TYPE, sizeof r->type) && r->type == CKK_AES;
+    if (told(r, AT_LENGTH, sizeof r->length) && r->length <= UINT32_MAX)
+        key->attributes.length = (uint32_t)r->length;
+}
+
+struct err p11_key_read(const struct p11_session *s, unsigned long handle, struct p11_key *ret)
+{
+    struct readout r;
+    prepare(&r);
+    struct err e =
+        P11_CALL(s->module, C_GetAttributeValue, s->handle, handle, r.attributes, ATTRIBUTES);
+    if (err_is(e) && !only_missing(e.native))
+        return e;
+    if (err_is(e))
+        TRY(read_singly(s, handle, &r));
+    interpret(&r, handle, ret);
+    return ERR_OK;
+}
+
+struct err p11_key_generate_aes(const struct p11_session *s, const struct object_id *id,
+                                const char *label, unsigned long *ret_handle)
+{
+    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_KEY_TYPE type = CKK_AES;
+    CK_ULONG length = 32;
+    CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+    CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
+    CK_OBJECT_HANDLE handle;
+    struct object_id id_copy = *id;
+    char label_copy[P11_LABEL_MAX + 1];
+    if (!bytes_to_string(bytes_of_string(label), label_copy, sizeof label_copy))
+        return err_make(ERR_INTERNAL, "p11_key_generate_aes");
+    /* No CKA_COPYABLE: NSS and openCryptoki refuse it. The usages are all named, since SoftHSM
+     * and openCryptoki grant those that are not. */
+    CK_ATTRIBUTE template[] = {
+        {CKA_CLASS, &class, sizeof class},
+        {CKA_KEY_TYPE, &type, sizeof type},
+        {CKA_VALUE_LEN, &length, sizeof length},
+        {CKA_ID, id_copy.data, id_copy.len},
+        {CKA_LABEL, label_copy, strlen(label)},
+        {CKA_TOKEN, &yes, sizeof yes},
+        {CKA_PRIVATE, &yes, sizeof yes},
+        {CKA_SENSITIVE, &yes, sizeof yes},
+        {CKA_EXTRACTABLE, &no, sizeof no},
+        {CKA_ENCRYPT, &yes, sizeof yes},
+        {CKA_DECRYPT, &yes, sizeof yes},
+        {CKA_SIGN, &no, sizeof no},
+        {CKA_VERIFY, &no, sizeof no},
+        {CKA_WRAP, &no, sizeof no},
+        {CKA_UNWRAP, &no, sizeof no},
+        {CKA_DERIVE, &no, sizeof no},
+    };
+    TRY(P11_CALL(s->module, C_GenerateKey, s->handle, &mechanism, template,
+                 sizeof template / sizeof *template, &handle));
+    *ret_handle = handle;
+    return ERR_OK;
+}
+
+struct err p11_key_relabel(const struct p11_session *s, unsigned long handle, const char *label)
+{
+    char copy[P11_LABEL_MAX + 1];
+    if (!bytes_to_string(bytes_of_string(label), copy, sizeof copy))
+        return err_make(ERR_INTERNAL, "p11_key_relabel");
+    CK_ATTRIBUTE attribute = {CKA_LABEL, copy, strlen(copy)};
+    return P11_CALL(s->module, C_SetAttributeValue, s->handle, handle, &attribute, 1);
+}
+
+struct err p11_key_destroy(const struct p11_session *s, unsigned long handle)
+{
+    return P11_CALL(s->module, C_DestroyObject, s->handle, handle);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Secret key objects on the token: finding, reading, making, relabelling, destroying. */
+#ifndef P11KMS_P11_KEY_H
+#define P11KMS_P11_KEY_H
+
+#include "p11_session.h"
+
+#include "attributes.h"
+
+enum { P11_LABEL_MAX = 255 };
+
+/* One secret key object. A CKA_ID of no bytes, or of more than we carry, has id.len 0; a label
+ * that is longer, or that holds a NUL, is empty: neither can be ours. */
+struct p11_key {
+    unsigned long handle;
+    struct object_id id;
+    char label[P11_LABEL_MAX + 1];
+    bool aes; /* CKA_KEY_TYPE is CKK_AES */
+    struct key_attributes attributes;
+};
+
+/* Finds the secret key with this CKA_ID. ERR_NOT_FOUND when there is none; ERR_TOKEN when there
+ * are two, since nobody can tell which one is meant. */
+MUST_CHECK struct err p11_key_find(const struct p11_session *session, const struct object_id *id,
+                                   unsigned long *ret_handle);
+
+/* Handles of all secret keys on the token, in memory that the caller frees. */
+MUST_CHECK struct err p11_key_find_all(const struct p11_session *session,
+                                       unsigned long **ret_handles, size_t *ret_count);
+
+/* Everything that struct p11_key holds; one call where the token allows. */
+MUST_CHECK struct err p11_key_read(const struct p11_session *session, unsigned long handle,
+                                   struct p11_key *ret);
+
+/* Makes an AES key of 32 bytes on the token: sensitive, not extractable, for encrypting and
+ * decrypting only. */
+MUST_CHECK struct err p11_key_generate_aes(const struct p11_session *session,
+                                           const struct object_id *id, const char *label,
+                                           unsigned long *ret_handle);
+
+/* Sets CKA_LABEL; read it back to know that it was kept. */
+MUST_CHECK struct err p11_key_relabel(const struct p11_session *session, unsigned long handle,
+                                      const char *label);
+
+MUST_CHECK struct err p11_key_destroy(const struct p11_session *session, unsigned long handle);
+
+#endif

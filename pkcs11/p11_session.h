@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions. One session belongs to one thread: no token that was measured survives sharing. */
+#ifndef P11KMS_P11_SESSION_H
+#define P11KMS_P11_SESSION_H
+
+#include "p11_token.h"
+
+#include "bytes.h"
+
+struct p11_session {
+    const struct p11_module *module;
+    unsigned long slot;
+    unsigned long handle;
+    bool writable;
+    bool open;
+};
+
+/* Opens a session, read-write where writable. */
+MUST_CHECK struct err p11_session_open(const struct p11_module *module, unsigned long slot,
+                                       bool writable, struct p11_session *ret);
+
+/* Closes it; errors do not matter to anyone. A closed one is left alone. */
+void p11_session_close(struct p11_session *session);
+
+/* Closes and opens anew: the one portable way to end an operation. */
+MUST_CHECK struct err p11_session_reopen(struct p11_session *session);
+
+/* Whether this process is logged in as the user. */
+MUST_CHECK struct err p11_session_logged_in(const struct p11_session *session, bool *ret);
+
+/* C_Login as the user, once. A PIN with no bytes means the protected authentication path.
+ * Already logged in is success. */
+MUST_CHECK struct err p11_session_login(const struct p11_session *session, struct bytes pin);
+
+#endif

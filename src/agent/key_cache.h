@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Keys that this agent has found and checked, by CKA_ID. Safe for threads. */
+#ifndef P11KMS_KEY_CACHE_H
+#define P11KMS_KEY_CACHE_H
+
+#include "key_id.h"
+
+struct key_cache;
+
+/* What is known of a checked key. */
+struct cached_key {
+    unsigned long handle;
+    enum scheme scheme;
+};
+
+MUST_CHECK struct err key_cache_new(struct key_cache **ret);
+
+bool key_cache_find(struct key_cache *cache, const struct object_id *id, struct cached_key *ret);
+
+/* Counts key_cache_clear: take it before looking a key up. */
+unsigned long key_cache_epoch(struct key_cache *cache);
+
+/* Not added when the cache was cleared since epoch was taken, or without memory: the next use
+ * looks it up again. */
+void key_cache_add(struct key_cache *cache, unsigned long epoch, const struct object_id *id,
+                   struct cached_key key);
+
+/* Forgets one key; returns whether it was there. */
+bool key_cache_drop(struct key_cache *cache, const struct object_id *id);
+
+/* Forgets all, as after a login: a token may give an old handle to another key. */
+void key_cache_clear(struct key_cache *cache);
+
+#endif

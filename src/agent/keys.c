@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keys.h"
+
+#include "p11_ckr.h"
+
+#include <string.h>
+
+static struct err check_label(const struct agent *agent, enum scheme scheme,
+                              const struct p11_key *key, struct advice *advice)
+{
+    struct err bad = err_make(ERR_TOKEN, "key label");
+    struct key_label label;
+    if (err_is(key_label_parse(bytes_of_string(key->label), &label)))
+        return advise(
+            advice, bad, REMEDY_HUMAN,
+            "the key's label is not one of ours; label the object as it was, or remove it");
+    if (strcmp(label.ring, agent->config.ring) != 0)
+        return advise(advice, bad, REMEDY_HUMAN,
+                      "the key is labelled as ring %s, not %s: mend its label", label.ring,
+                      agent->config.ring);
+    if (label.scheme != scheme)
+        return advise(advice, bad, REMEDY_HUMAN,
+                      "the key %s is labelled for another scheme than %s", key->label,
+                      scheme_name(scheme));
+    return ERR_OK;
+}
+
+/* Non-exportability is checked, not hoped for. */
+static struct err check_key(const struct agent *agent, const struct scheme_ops *scheme,
+                            const struct p11_key *key, struct advice *advice)
+{
+    struct err bad = err_make(ERR_TOKEN, "key attributes");
+    uint32_t wrong = key_attributes_wrong(scheme->scheme, &key->attributes);
+    char names[128];
+    TRY(check_label(agent, scheme->scheme, key, advice));
+    if (!key->aes || key->attributes.length != scheme->key_bytes)
+        return advise(advice, bad, REMEDY_HUMAN,
+                      "the key %s is no AES key of %u bits: it is refused", key->label,
+                      scheme->key_bytes * 8);
+    if (wrong != 0)
+        return advise(advice, bad, REMEDY_HUMAN,
+                      "the key %s is refused: %s is not as a KEK must have it", key->label,
+                      key_attributes_list(wrong, names, sizeof names));
+    return ERR_OK;
+}
+
+static struct err look_up(struct lane *lane, const struct scheme_ops *scheme,
+                          const struct object_id *id, unsigned long *ret, struct advice *advice)
+{
+    struct key_cache *cache = lane->agent->keys;
+    unsigned long epoch = key_cache_epoch(cache), handle;
+    struct p11_key key;
+    struct err e = p11_key_find(&lane->session, id, &handle);
+    if (e.code == ERR_TOKEN && e.kind == ERR_KIND_NONE)
+        return advise(advice, e, REMEDY_HUMAN,
+                      "two secret keys on the token have this KEK's CKA_ID: remove the one that is "
+                      "not ours");
+    if (e.code == ERR_NOT_FOUND)
+        return advise(advice, e, REMEDY_CALLER, "the token has no such KEK");
+    TRY(e);
+    TRY(p11_key_read(&lane->session, handle, &key));
+    TRY(check_key(lane->agent, scheme, &key, advice));
+    key_cache_add(cache, epoch, id, (struct cached_key){handle, scheme->scheme});
+    *ret = handle;
+    return ERR_OK;
+}
+
+static struct err find_key(struct lane *lane, const struct scheme_ops *scheme,
+                           const struct object_id *id, unsigned long *ret, struct advice *advice)
+{
+    struct cached_key known;
+    if (!key_cache_find(lane->agent->keys, id, &known))
+        return look_up(lane, scheme, id, ret, advice);
+    if (known.scheme != scheme->scheme)
+        return advise(advice, err_make(ERR_TOKEN, "key scheme"), REMEDY_HUMAN,
+                      "the key is labelled for another scheme than %s",
+                      scheme_name(scheme->scheme));
+    *ret = known.handle;
+    return ERR_OK;
+}
+
+/* The handle was good before. A key that is gone now is no proof that it is lost: several tokens
+ * answer "no objects" when their store is away. */
+static struct err find_again(struct lane *lane, const struct scheme_ops *scheme,
+                             const struct object_id *id, unsigned long *ret, struct advice *advice)
+{
+    (void)key_cache_drop(lane->agent->keys, id);
+    struct err e = look_up(lane, scheme, id, ret, advice);
+    if (e.code != ERR_NOT_FOUND)
+        return e;
+    return advise(advice, err_make(ERR_UNAVAILABLE, "key"), REMEDY_AGENT,
+                  "a KEK that was in use is gone from the token: check the token's store");
+}
+
+struct err key_use(struct lane *lane, enum scheme scheme, struct bytes key_id, key_task *task,
+                   void *context, struct advice *advice)
+{
+    const struct scheme_ops *ops = scheme_find(scheme);
+    char ring[RING_NAME_MAX + 1];
+    struct object_id id;
+    unsigned long key;
+    if (!ops)
+        return err_make(ERR_INVALID, "scheme");
+    TRY(key_id_parse(key_id, ring, &id));
+    if (strcmp(ring, lane->agent->config.ring) != 0)
+        return advise(advice, err_make(ERR_INVALID, "ring"), REMEDY_CALLER,
+                      "sealed by ring %s; this one is %s", ring, lane->agent->config.ring);
+    TRY(find_key(lane, ops, &id, &key, advice));
+    struct err e = task(lane, ops, key, context, advice);
+    if (e.kind != ERR_KIND_CKR || !p11_ckr_stale_handle(e.native))
+        return e;
+    TRY(find_again(lane, ops, &id, &key, advice));
+    return task(lane, ops, key, context, advice);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a key_id to a key that may be used: found, checked once per agent, remembered. */
+#ifndef P11KMS_KEYS_H
+#define P11KMS_KEYS_H
+
+#include "agent.h"
+#include "scheme.h"
+
+/* What is done with the key once it is found. */
+typedef struct err key_task(struct lane *lane, const struct scheme_ops *scheme, unsigned long key,
+                            void *context, struct advice *advice);
+
+/* Finds the key and runs task with it; a handle that went stale is looked up again, once.
+ * ERR_INVALID: the key_id is malformed or of another ring. ERR_NOT_FOUND: no such key.
+ * ERR_UNAVAILABLE: it was here before and is gone. ERR_TOKEN: its label, type or attributes are
+ * not as a KEK of this scheme must have them (advice names them), or two objects share its id. */
+MUST_CHECK struct err key_use(struct lane *lane, enum scheme scheme, struct bytes key_id,
+                              key_task *task, void *context, struct advice *advice);
+
+#endif

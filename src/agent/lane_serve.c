@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent.h"
+
+#include "io.h"
+#include "login.h"
+#include "ops.h"
+#include "status.h"
+
+#include <string.h>
+
+enum { SERVE = 1 << AGENT_SERVE, MAKE = 1 << AGENT_MAKE };
+
+/* The closed set of what may be asked. */
+static const struct op_row {
+    unsigned roles;
+    bool retry; /* once more after a lost session or login; never where a key is made */
+    op_function *run;
+} ops[] = {
+    [LANE_LIST] = {SERVE | MAKE, true, op_list},  [LANE_SEAL] = {SERVE, true, op_seal},
+    [LANE_OPEN] = {SERVE, true, op_open},         [LANE_PROBE] = {SERVE | MAKE, true, op_probe},
+    [LANE_SELFTEST] = {MAKE, false, op_selftest}, [LANE_GENERATE] = {MAKE, false, op_generate},
+    [LANE_RELABEL] = {MAKE, true, op_relabel},
+};
+
+/* A peer that breaks the protocol, or a kernel that fails us: start afresh. No C_Logout here or
+ * anywhere: it would log out whoever shares the login. */
+static _Noreturn void give_up(void)
+{
+    _exit(1);
+}
+
+/* What this agent can mend by itself. */
+static bool mend(struct lane *lane, struct err e, struct advice *advice)
+{
+    enum remedy remedy = status_remedy(e, advice);
+    struct err mended = e;
+    if (remedy == REMEDY_SESSION) {
+        mended = p11_session_reopen(&lane->session);
+        key_cache_clear(lane->agent->keys); /* handles may not outlive what the token just lost */
+    } else if (remedy == REMEDY_LOGIN) {
+        mended = agent_login(lane->agent, &lane->session, advice);
+    }
+    return !err_is(mended);
+}
+
+static struct err run(struct lane *lane, const struct lane_request *request,
+                      struct lane_reply *reply, struct advice *advice)
+{
+    const struct op_row *row = &ops[request->op];
+    if ((row->roles & (1U << lane->agent->config.role)) == 0)
+        return advise(advice, err_make(ERR_DENIED, "agent"), REMEDY_CALLER,
+                      "this agent was not started for that");
+    struct err e = row->run(lane, request, reply, advice);
+    if (!err_is(e) || !row->retry || !mend(lane, e, advice))
+        return e;
+    advice->text[0] = '\0';
+    return row->run(lane, request, reply, advice);
+}
+
+static void send_reply(struct lane *lane, const struct lane_reply *reply)
+{
+    struct writer w = writer_over(lane->room->reply, sizeof lane->room->reply);
+    uint8_t page[LANE_LIST_PACKET_MAX];
+    if (reply->op == LANE_LIST) /* holds nothing secret */
+        w = writer_over(page, sizeof page);
+    lane_put_reply(&w, reply);
+    if (w.full || err_is(packet_send(lane->fd, writer_bytes(&w), NULL, 0)))
+        give_up();
+}
+
+static void answer(struct lane *lane, struct bytes packet)
+{
+    struct lane_request request;
+    struct advice advice = {.text = ""};
+    if (err_is(lane_get_request(packet, &request)))
+        give_up();
+    struct lane_reply reply = {.op = request.op, .number = request.number};
+    struct err e = run(lane, &request, &reply, &advice);
+    status_make(e, &advice, &reply.status);
+    send_reply(lane, &reply);
+    wipe(lane->room, sizeof *lane->room);
+}
+
+void lane_serve(struct lane *lane)
+{
+    for (;;) {
+        size_t len;
+        struct err e = packet_receive(lane->fd, lane->room->request, sizeof lane->room->request,
+                                      &len, NULL, 0, NULL);
+        if (e.code == ERR_UNAVAILABLE)
+            return;
+        if (err_is(e))
+            give_up();
+        answer(lane, bytes_of(lane->room->request, len));
+    }
+}
+
+void lane_send_hello(struct lane *lane, struct err e, const struct advice *advice)
+{
+    const struct p11_token *token = &lane->agent->token;
+    struct lane_reply reply = {.op = LANE_HELLO};
+    status_make(e, advice, &reply.status);
+    if (!err_is(e)) {
+        memcpy(reply.u.hello.label, token->label, sizeof reply.u.hello.label);
+        memcpy(reply.u.hello.manufacturer, token->manufacturer, sizeof reply.u.hello.manufacturer);
+        memcpy(reply.u.hello.model, token->model, sizeof reply.u.hello.model);
+        memcpy(reply.u.hello.serial, token->serial, sizeof reply.u.hello.serial);
+    }
+    send_reply(lane, &reply);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* p11-kms-agent: the only process that loads a PKCS#11 module and sees the PIN. */
+#include "agent.h"
+
+#include "io.h"
+#include "ops.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+    EXIT_USAGE = 2,
+    HEADROOM = 256 << 20,  /* what threads and a module may come to map */
+    HEAP_PER_LANE = 8192,  /* a struct lane_room, rounded up by the secure heap */
+    THREAD_STACK = 1 << 20 /* vendors' modules are not frugal; 8 MiB would be locked in vain */
+};
+
+_Static_assert(sizeof(struct lane_room) + 64 <= HEAP_PER_LANE, "one lane's piece of the heap");
+
+static const char help[] =
+    "p11-kms-agent: talks to the PKCS#11 token for p11-kmsd\n"
+    "\n"
+    "It is started by p11-kmsd and p11-kms, never by hand: its settings and sockets come as open\n"
+    "file descriptors.\n"
+    "\n"
+    "  --help     this text\n"
+    "  --version  its version\n";
+
+static int answer_arguments(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        return puts("p11-kms-agent " P11KMS_VERSION) < 0;
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        return fputs(help, stdout) < 0;
+    (void)fputs("p11-kms-agent: takes --help or --version only\n", stderr);
+    return EXIT_USAGE;
+}
+
+static struct err read_config(struct agent_config *ret)
+{
+    uint8_t raw[AGENT_CONFIG_MAX];
+    size_t len;
+    TRY(memfd_read(AGENT_CONFIG_FD, raw, sizeof raw, &len));
+    (void)close(AGENT_CONFIG_FD);
+    return agent_config_get(bytes_of(raw, len), ret);
+}
+
+/* Locked memory that the next allocation runs into is worse than unlocked memory; secrets are
+ * in a locked heap of their own in any case. */
+static void lock_memory(void)
+{
+    if (err_is(process_lock_memory()))
+        return;
+    void *probe = mmap(NULL, HEADROOM, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (probe == MAP_FAILED)
+        (void)munlockall();
+    else
+        (void)munmap(probe, HEADROOM);
+}
+
+static struct err init_secrets(uint32_t lanes)
+{
+    size_t size = HEAP_PER_LANE;
+    bool locked;
+    while (size < (lanes + 2U) * HEAP_PER_LANE)
+        size *= 2;
+    return secret_init(size, &locked); /* the monitor and the front end warn about limits */
+}
+
+static struct err make_lanes(struct agent *agent, struct lane **ret)
+{
+    struct lane *lanes = calloc(agent->config.lanes, sizeof *lanes);
+    if (!lanes)
+        return err_make(ERR_EXHAUSTED, "lanes");
+    for (uint32_t i = 0; i < agent->config.lanes; i++) {
+        lanes[i].agent = agent;
+        lanes[i].fd = AGENT_FIRST_LANE_FD + (int)i;
+        TRY(secret_new(sizeof(struct lane_room), &lanes[i].memory));
+        lanes[i].room = (struct lane_room *)(void *)secret_memory(lanes[i].memory);
+    }
+    *ret = lanes;
+    return ERR_OK;
+}
+
+static void *lane_thread(void *argument)
+{
+    struct lane *lane = argument;
+    lane_serve(lane);
+    (void)close(lane->fd);
+    return NULL;
+}
+
+static struct err start_threads(struct lane *lanes, uint32_t n)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int failed = pthread_attr_init(&attributes);
+    if (failed == 0)
+        failed = pthread_attr_setstacksize(&attributes, THREAD_STACK);
+    if (failed == 0)
+        failed = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    for (uint32_t i = 1; i < n && failed == 0; i++)
+        failed = pthread_create(&thread, &attributes, lane_thread, &lanes[i]);
+    return failed ? err_errno(failed, "pthread_create") : ERR_OK;
+}
+
+/* Lane 0 is ours; when its peer closes, the agent retires at once and without C_Logout. */
+static _Noreturn void serve(struct agent *agent, struct lane *lanes)
+{
+    struct advice advice = {.text = ""};
+    struct err e = agent_start(agent, lanes, &advice);
+    if (!err_is(e))
+        e = start_threads(lanes, agent->config.lanes);
+    lane_send_hello(&lanes[0], e, &advice);
+    if (!err_is(e))
+        lane_serve(&lanes[0]);
+    _exit(err_exit_code(e));
+}
+
+int main(int argc, char **argv)
+{
+    static struct agent agent = {.login_lock = PTHREAD_MUTEX_INITIALIZER};
+    struct lane *lanes = NULL;
+    char text[128];
+    if (argc > 1)
+        return answer_arguments(argc, argv);
+    struct err e = process_forbid_dumps();
+    if (!err_is(e) && err_is(read_config(&agent.config))) {
+        (void)fputs("p11-kms-agent: is started by p11-kmsd and p11-kms, never by hand\n", stderr);
+        return EXIT_USAGE;
+    }
+    lock_memory();
+    (void)signal(SIGPIPE, SIG_IGN); /* modules that talk to a daemon write to dead sockets */
+    if (!err_is(e))
+        e = init_secrets(agent.config.lanes);
+    if (!err_is(e))
+        e = make_lanes(&agent, &lanes);
+    if (!err_is(e))
+        serve(&agent, lanes);
+    (void)fprintf(stderr, "p11-kms-agent: %s\n", err_format(e, text, sizeof text));
+    return err_exit_code(e);
+}

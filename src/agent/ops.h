@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One function per request. Each fills ret->u on success; views in it point into lane->room or
+ * lane->listing and hold until the next request. */
+#ifndef P11KMS_OPS_H
+#define P11KMS_OPS_H
+
+#include "agent.h"
+
+typedef struct err op_function(struct lane *lane, const struct lane_request *request,
+                               struct lane_reply *ret, struct advice *advice);
+
+op_function op_list, op_seal, op_open, op_probe, op_selftest, op_generate, op_relabel;
+
+/* Frees a lane's listing. Accepts NULL. */
+void listing_free(struct listing *listing);
+
+#endif

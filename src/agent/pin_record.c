@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pin_record.h"
+
+#include "cleanup.h"
+#include "io.h"
+#include "text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+/* 50 to 100 ms on a server of today. PBKDF2 and not scrypt: an agent whose memory is locked must
+ * not need 32 MiB at once. */
+enum { ITERATIONS = 120000, LINE_MAX_BYTES = 256, TOKEN_HASH = 8 };
+
+static const char magic[] = "p11-kms-pin-record-1";
+
+static struct err hash_pin(struct bytes pin, const uint8_t salt[static PIN_SALT],
+                           uint8_t ret[static PIN_HASH])
+{
+    if (PKCS5_PBKDF2_HMAC((const char *)pin.data, (int)pin.len, salt, PIN_SALT, ITERATIONS,
+                          EVP_sha512(), PIN_HASH, ret) != 1)
+        return err_make(ERR_INTERNAL, "PKCS5_PBKDF2_HMAC");
+    return ERR_OK;
+}
+
+static struct err record_path(const char *state_dir, struct bytes token, char *ret, size_t size)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    char hex[2 * TOKEN_HASH + 1], name[2 * TOKEN_HASH + 16];
+    if (EVP_Digest(token.data, token.len, digest, NULL, EVP_sha256(), NULL) != 1)
+        return err_make(ERR_INTERNAL, "EVP_Digest");
+    TRY(hex_encode(bytes_of(digest, TOKEN_HASH), hex, sizeof hex));
+    (void)snprintf(name, sizeof name, "pin-%s.record", hex);
+    return path_join(state_dir, name, ret, size);
+}
+
+static struct err take_lock(const char *state_dir, int *ret)
+{
+    char path[PATH_MAX];
+    TRY(path_join(state_dir, "pin.lock", path, sizeof path));
+    AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return err_errno(errno, "open pin.lock");
+    while (flock(fd, LOCK_EX) != 0)
+        if (errno != EINTR)
+            return err_errno(errno, "flock");
+    *ret = take_fd(&fd);
+    return ERR_OK;
+}
+
+static bool exact_hex(const char *text, uint8_t *to, size_t size)
+{
+    size_t len;
+    return !err_is(hex_decode(text, to, size, &len)) && len == size;
+}
+
+static struct err parse(char *line, struct pin_record *r)
+{
+    struct err bad = err_make(ERR_INVALID, "PIN record");
+    char word[24], state[12], count[8], salt[40], hash[72];
+    if (sscanf(line, "%23s %11s %7s %39s %71s", word, state, count, salt, hash) != 5 ||
+        strcmp(word, magic) != 0 || err_is(parse_u64(count, 0, 999, &r->refusals)))
+        return bad;
+    bool trying = strcmp(state, "trying") == 0;
+    if (!trying && strcmp(state, "refused") != 0)
+        return bad;
+    r->state = trying ? PIN_TRYING : PIN_REFUSED;
+    r->any_pin = strcmp(hash, "-") == 0;
+    if (!r->any_pin &&
+        (!exact_hex(salt, r->salt, sizeof r->salt) || !exact_hex(hash, r->hash, sizeof r->hash)))
+        return bad;
+    return ERR_OK;
+}
+
+static struct err read_record(struct pin_record *r)
+{
+    char line[LINE_MAX_BYTES + 1];
+    size_t len;
+    struct err e = file_read(r->path, line, LINE_MAX_BYTES, &len);
+    if (e.code == ERR_NOT_FOUND)
+        return ERR_OK;
+    TRY(e);
+    line[len] = '\0';
+    return parse(line, r);
+}
+
+struct err pin_record_open(const char *state_dir, struct bytes token, struct pin_record *ret)
+{
+    *ret = (struct pin_record){.lock = -1, .state = PIN_UNTRIED};
+    TRY(record_path(state_dir, token, ret->path, sizeof ret->path));
+    TRY(take_lock(state_dir, &ret->lock));
+    struct err e = read_record(ret);
+    if (err_is(e))
+        pin_record_close(ret);
+    return e;
+}
+
+void pin_record_close(struct pin_record *record)
+{
+    if (record->lock >= 0)
+        (void)close(record->lock);
+    record->lock = -1;
+}
+
+static struct err write_record(const struct pin_record *r, bool trying)
+{
+    char salt[2 * PIN_SALT + 1] = "-", hash[2 * PIN_HASH + 1] = "-", line[LINE_MAX_BYTES];
+    if (!trying && !r->any_pin) {
+        TRY(hex_encode(bytes_of(r->salt, sizeof r->salt), salt, sizeof salt));
+        TRY(hex_encode(bytes_of(r->hash, sizeof r->hash), hash, sizeof hash));
+    }
+    (void)snprintf(line, sizeof line, "%s %s %llu %s %s\n", magic, trying ? "trying" : "refused",
+                   (unsigned long long)r->refusals, salt, hash);
+    return file_replace(r->path, bytes_of_string(line), 0600);
+}
+
+struct err pin_record_refuse(struct pin_record *record, struct bytes pin)
+{
+    record->state = PIN_REFUSED;
+    record->refusals++;
+    record->any_pin = pin.len == 0;
+    if (!record->any_pin) {
+        TRY(random_fill(record->salt, sizeof record->salt));
+        TRY(hash_pin(pin, record->salt, record->hash));
+    }
+    return write_record(record, false);
+}
+
+struct err pin_record_judge(struct pin_record *record, struct bytes pin, enum pin_verdict *ret)
+{
+    uint8_t hash[PIN_HASH];
+    bool same = true;
+    if (record->state == PIN_UNTRIED) {
+        *ret = PIN_MAY_BE_TRIED;
+        return ERR_OK;
+    }
+    if (record->state == PIN_TRYING) {
+        TRY(pin_record_refuse(record, pin));
+    } else if (!record->any_pin && pin.len > 0) {
+        TRY(hash_pin(pin, record->salt, hash));
+        same = bytes_equal_secret(bytes_of(hash, sizeof hash),
+                                  bytes_of(record->hash, sizeof record->hash));
+    }
+    if (record->refusals >= PIN_REFUSALS_MAX)
+        *ret = PIN_TOO_MANY_REFUSALS;
+    else
+        *ret = same ? PIN_IS_REFUSED : PIN_MAY_BE_TRIED;
+    return ERR_OK;
+}
+
+struct err pin_record_begin(const struct pin_record *record)
+{
+    return write_record(record, true);
+}
+
+struct err pin_record_accept(struct pin_record *record)
+{
+    record->state = PIN_UNTRIED;
+    record->refusals = 0;
+    return file_remove(record->path);
+}
+
+struct err pin_record_abandon(const struct pin_record *record)
+{
+    return record->state == PIN_UNTRIED ? file_remove(record->path) : write_record(record, false);
+}

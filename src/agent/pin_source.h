@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where the PIN comes from: credential:NAME | file:PATH | protected. */
+#ifndef P11KMS_PIN_SOURCE_H
+#define P11KMS_PIN_SOURCE_H
+
+#include "advice.h"
+#include "secret.h"
+
+enum { PIN_MAX = 255 };
+
+/* Whether the PIN is given at the token itself. */
+bool pin_source_is_protected(const char *source);
+
+/* The file that the source names. ERR_TOKEN when it names none. */
+MUST_CHECK struct err pin_source_path(const char *source, char *ret, size_t size,
+                                      struct advice *advice);
+
+/* Reads the PIN, without one newline at its end, into a secret of PIN_MAX + 2 bytes or more. A
+ * protected source yields no bytes. A file that others may read, or that belongs to another
+ * user, is ERR_TOKEN, and advice names it and the command that mends it. */
+MUST_CHECK struct err pin_source_read(const char *source, struct secret *pin,
+                                      struct advice *advice);
+
+#endif

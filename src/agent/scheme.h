@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a scheme is to the agent: one file of functions and one row in scheme_table.c. */
+#ifndef P11KMS_SCHEME_H
+#define P11KMS_SCHEME_H
+
+#include "envelope.h"
+#include "p11_key.h"
+
+struct scheme_ops {
+    enum scheme scheme;
+    uint32_t key_bytes; /* what CKA_VALUE_LEN must say */
+
+    /* Appends the scheme's fields to an envelope whose header w already ends with. */
+    struct err (*seal)(const struct p11_session *session, unsigned long key, struct bytes header,
+                       struct bytes plaintext, struct writer *w);
+
+    /* Opens a parsed envelope into memory of ENVELOPE_MAX bytes. ERR_INVALID when the fields have
+     * an impossible length. A native CKR may mean that authentication failed or that the token
+     * did: open_envelope() tells them apart. */
+    struct err (*open)(const struct p11_session *session, unsigned long key,
+                       const struct envelope *envelope, uint8_t *memory, size_t *ret_len);
+
+    /* Makes a key of the scheme's type. */
+    struct err (*generate)(const struct p11_session *session, const struct object_id *id,
+                           const char *label, unsigned long *ret_handle);
+};
+
+/* NULL for a scheme that the agent does not have. */
+const struct scheme_ops *scheme_find(enum scheme scheme);
+
+extern const struct scheme_ops scheme_aes_gcm;
+
+#endif

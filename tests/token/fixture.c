@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fixture.h"
+
+#include "cleanup.h"
+#include "io.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+const struct token_row token_rows[] = {
+    {"softhsm", "softhsm-fixtures/softhsm-token"},
+};
+const size_t token_rows_count = sizeof token_rows / sizeof *token_rows;
+
+static const struct token_row *row = token_rows;
+
+/* Runs a program to its end; its exit code. */
+static int run(char *const argv[])
+{
+    pid_t pid = fork();
+    int status;
+    if (pid == 0) {
+        (void)execvp(argv[0], argv);
+        _exit(127);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+        return -1;
+    return WEXITSTATUS(status);
+}
+
+static int make_token(const char *dir, const char *label)
+{
+    char maker[PATH_MAX];
+    const char *srcdir = getenv("srcdir");
+    (void)snprintf(maker, sizeof maker, "%s/%s", srcdir ? srcdir : ".", row->maker);
+    char *argv[] = {maker, (char *)(uintptr_t)dir, (char *)(uintptr_t)label, NULL};
+    return run(argv);
+}
+
+static void remove_tree(char *dir)
+{
+    char *argv[] = {(char[]){"rm"}, (char[]){"-rf"}, (char[]){"--"}, dir, NULL};
+    (void)run(argv);
+}
+
+void fixture_path(const struct fixture *f, const char *name, char ret[static PATH_MAX])
+{
+    (void)snprintf(ret, PATH_MAX, "%s/%s", f->dir, name);
+}
+
+void fixture_write(const struct fixture *f, const char *name, const char *text, mode_t mode)
+{
+    char path[PATH_MAX];
+    fixture_path(f, name, path);
+    assert_false(err_is(file_replace(path, bytes_of_string(text), mode)));
+}
+
+/* One line of a file that the maker left. */
+static void read_line(const struct fixture *f, const char *name, char *ret, size_t size)
+{
+    char path[PATH_MAX];
+    size_t len = 0;
+    fixture_path(f, name, path);
+    assert_false(err_is(file_read(path, ret, size - 1, &len)));
+    ret[len] = '\0';
+    ret[strcspn(ret, "\n")] = '\0';
+}
+
+static void take_environment(const struct fixture *f)
+{
+    char line[PATH_MAX];
+    read_line(f, "env", line, sizeof line);
+    char *value = strchr(line, '=');
+    assert_non_null(value);
+    *value = '\0';
+    assert_int_equal(setenv(line, value + 1, 1), 0);
+}
+
+int fixture_setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    (void)snprintf(f->dir, sizeof f->dir, "/tmp/p11-kms-test.XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    assert_int_equal(make_token(f->dir, "test"), 0);
+    take_environment(f);
+    f->config = (struct agent_config){.lanes = 2, .uri = "pkcs11:token=test", .ring = "k8s"};
+    read_line(f, "module", f->config.module, sizeof f->config.module);
+    (void)snprintf(f->config.pin_source, sizeof f->config.pin_source, "file:%s/pin", f->dir);
+    fixture_path(f, "state", f->config.state_dir);
+    assert_int_equal(mkdir(f->config.state_dir, 0700), 0);
+    f->agent.pid = -1;
+    *state = f;
+    return 0;
+}
+
+int fixture_teardown(void **state)
+{
+    struct fixture *f = *state;
+    fixture_stop(f);
+    remove_tree(f->dir);
+    free(f);
+    return 0;
+}
+
+void fixture_add_token(struct fixture *f, const char *label)
+{
+    assert_int_equal(make_token(f->dir, label), 0);
+}
+
+void fixture_start(struct fixture *f, enum agent_role role)
+{
+    const char *path = getenv("P11KMS_AGENT");
+    fixture_stop(f);
+    f->config.role = role;
+    assert_false(
+        err_is(agent_process_start(path ? path : "build/p11-kms-agent", &f->config, &f->agent)));
+    assert_false(
+        err_is(lane_hello(f->agent.lane[0], CALL_MS, f->packet, sizeof f->packet, &f->reply)));
+}
+
+void fixture_stop(struct fixture *f)
+{
+    agent_process_kill(&f->agent);
+}
+
+void fixture_up(struct fixture *f, enum agent_role role)
+{
+    fixture_start(f, role);
+    if (f->reply.status.code != ERR_NONE)
+        fail_msg("%s", f->reply.status.text);
+}
+
+enum err_code fixture_call_on(struct fixture *f, uint32_t lane, struct lane_request *request)
+{
+    request->number = ++f->number;
+    assert_false(err_is(
+        lane_call(f->agent.lane[lane], request, CALL_MS, f->packet, sizeof f->packet, &f->reply)));
+    return f->reply.status.code;
+}
+
+enum err_code fixture_call(struct fixture *f, struct lane_request *request)
+{
+    return fixture_call_on(f, f->agent.lanes - 1, request);
+}
+
+void fixture_make_key(struct fixture *f, uint32_t generation, struct key_id *ret)
+{
+    struct lane_request request = {.op = LANE_GENERATE};
+    request.u.generate.label = (struct key_label){"k8s", generation, SCHEME_AES_GCM, KEY_ACTIVE};
+    fixture_up(f, AGENT_MAKE);
+    assert_int_equal(fixture_call(f, &request), ERR_NONE);
+    assert_false(err_is(key_id_make("k8s", &f->reply.u.made, ret)));
+    fixture_up(f, AGENT_SERVE);
+}
+
+enum err_code fixture_seal(struct fixture *f, enum family family, const struct key_id *key,
+                           struct bytes plaintext, uint8_t *ret, size_t *ret_len)
+{
+    struct lane_request request = {.op = LANE_SEAL};
+    request.u.seal.family = family;
+    request.u.seal.scheme = SCHEME_AES_GCM;
+    request.u.seal.verify = true;
+    request.u.seal.key_id = *key;
+    request.u.seal.plaintext = plaintext;
+    if (fixture_call(f, &request) == ERR_NONE) {
+        memcpy(ret, f->reply.u.envelope.data, f->reply.u.envelope.len);
+        *ret_len = f->reply.u.envelope.len;
+    }
+    return f->reply.status.code;
+}
+
+enum err_code fixture_open(struct fixture *f, enum family family, struct bytes envelope)
+{
+    struct lane_request request = {.op = LANE_OPEN};
+    request.u.open.family = family;
+    request.u.open.envelope = envelope;
+    return fixture_call(f, &request);
+}
+
+int fixture_run(const char *suite, const struct CMUnitTest *tests, size_t count)
+{
+    int failed = 0, ran = 0;
+    for (size_t i = 0; i < token_rows_count; i++) {
+        char dir[] = "/tmp/p11-kms-test.XXXXXX";
+        char name[64];
+        row = &token_rows[i];
+        if (!mkdtemp(dir))
+            return 1;
+        int made = make_token(dir, "here");
+        remove_tree(dir);
+        if (made == SKIPPED)
+            continue;
+        (void)snprintf(name, sizeof name, "%s on %s", suite, row->name);
+        ran++;
+        failed += _cmocka_run_group_tests(name, tests, count, NULL, NULL);
+    }
+    return ran == 0 ? SKIPPED : failed != 0;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A throw-away token and agents on it. The suite runs once per row of token_rows. */
+#ifndef P11KMS_TEST_FIXTURE_H
+#define P11KMS_TEST_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "agent_process.h"
+#include "lane.h"
+
+enum { CALL_MS = 60000, SKIPPED = 77 };
+
+/* One kind of token: a script that makes one in a directory, as softhsm-token describes. */
+struct token_row {
+    const char *name;
+    const char *maker; /* below the source directory */
+};
+
+extern const struct token_row token_rows[];
+extern const size_t token_rows_count;
+
+struct fixture {
+    char dir[64]; /* holds everything; removed at the end */
+    struct agent_config config;
+    struct agent_process agent;
+    struct lane_reply reply; /* of the last call; views into packet */
+    uint64_t number;
+    uint8_t packet[LANE_LIST_PACKET_MAX];
+};
+
+/* Runs the tests on every token that is here; the value for main to return (77: none is). */
+int fixture_run(const char *suite, const struct CMUnitTest *tests, size_t count);
+#define FIXTURE_RUN(suite, tests) fixture_run(suite, tests, sizeof(tests) / sizeof *(tests))
+
+/* cmocka set-up and tear-down: a new token and an empty state directory, no agent yet. */
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
+
+/* Adds a token of another label beside the first. */
+void fixture_add_token(struct fixture *f, const char *label);
+
+/* Starts an agent and waits for its hello: its status is in f->reply. */
+void fixture_start(struct fixture *f, enum agent_role role);
+void fixture_stop(struct fixture *f);
+
+/* Starts one, asserts that it is well. */
+void fixture_up(struct fixture *f, enum agent_role role);
+
+/* One request on a lane of the running agent; the reply is in f->reply. Returns its code. */
+enum err_code fixture_call_on(struct fixture *f, uint32_t lane, struct lane_request *request);
+enum err_code fixture_call(struct fixture *f, struct lane_request *request);
+
+/* Writes a file of the fixture's directory. */
+void fixture_write(const struct fixture *f, const char *name, const char *text, mode_t mode);
+void fixture_path(const struct fixture *f, const char *name, char ret[static PATH_MAX]);
+
+/* Restarts with a making agent, makes a KEK, restarts with a serving one. */
+void fixture_make_key(struct fixture *f, uint32_t generation, struct key_id *ret);
+
+enum err_code fixture_seal(struct fixture *f, enum family family, const struct key_id *key,
+                           struct bytes plaintext, uint8_t *ret, size_t *ret_len);
+enum err_code fixture_open(struct fixture *f, enum family family, struct bytes envelope);
+
+/* Makes a secret key with the usual template, but for these, through the module itself. */
+struct odd_key {
+    const char *id; /* 16 bytes */
+    const char *label;
+    bool extractable;
+    bool wrap;
+};
+void fixture_make_odd_key(struct fixture *f, const struct odd_key *key);
+
+#endif
