@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "children.h"
+
+#include "agent_process.h"
+#include "front_end_process.h"
+#include "io.h"
+#include "log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* A front end that lived this long after serving began was well. */
+static const int64_t well_after_ns = INT64_C(10000000000);
+
+static const char agent_name[] = "p11-kms-agent";
+
+static void find_agent(char ret[static PATH_MAX])
+{
+    char own[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", own, sizeof own - 1);
+    own[len > 0 ? len : 0] = '\0';
+    char *slash = strrchr(own, '/');
+    if (slash) {
+        *slash = '\0';
+        if (!err_is(path_join(own, agent_name, ret, PATH_MAX)) && access(ret, X_OK) == 0)
+            return;
+    }
+    (void)snprintf(ret, PATH_MAX, "%s/%s", P11KMS_LIBEXECDIR, agent_name);
+}
+
+void children_init(struct children *children, const char *front_end_path, const char *agent_path)
+{
+    memset(children, 0, sizeof *children);
+    children->front.name = "front end";
+    children->agent.name = "agent";
+    children->control = -1;
+    children->front_end_path = front_end_path ? front_end_path : "/proc/self/exe";
+    if (agent_path)
+        (void)snprintf(children->agent_path, PATH_MAX, "%s", agent_path);
+    else
+        find_agent(children->agent_path);
+}
+
+static void log_cause(struct child *child, enum log_priority priority, const char *cause)
+{
+    uint64_t times;
+    if (cause_log_due(&child->causes, cause, clock_monotonic_ns(), &times))
+        log_event(priority, "a child ended and is started again", LOG_S("child", child->name),
+                  LOG_S("cause", cause), LOG_N("times", times));
+}
+
+static void wait_for_next(struct child *child)
+{
+    child->due_ns = clock_monotonic_ns() + backoff_next_ms(&child->backoff) * 1000000;
+}
+
+static void started(struct child *child, pid_t pid)
+{
+    child->pid = pid;
+    child->started_ns = clock_monotonic_ns();
+    log_event(LOG_PRI_DEBUG, "started", LOG_S("child", child->name), LOG_N("pid", pid));
+}
+
+static void not_started(struct child *child, struct err e)
+{
+    char text[128];
+    log_cause(child, LOG_PRI_ERROR, err_format(e, text, sizeof text));
+    wait_for_next(child);
+}
+
+static void start_front_end(struct children *children, const struct config *config, int listen_fd)
+{
+    pid_t pid;
+    struct err e =
+        front_end_start(children->front_end_path, config, listen_fd, &pid, &children->control);
+    if (err_is(e)) {
+        not_started(&children->front, e);
+        return;
+    }
+    started(&children->front, pid);
+    children->ready = false;
+    /* The agent before it ended with it; the new pair starts at once. */
+    children->agent.due_ns = 0;
+}
+
+static void copy_agent_config(const struct config *config, struct agent_config *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    ret->role = AGENT_SERVE;
+    ret->lanes = config->token.sessions + 1;
+    (void)snprintf(ret->module, sizeof ret->module, "%s", config->token.module);
+    (void)snprintf(ret->uri, sizeof ret->uri, "%s", config->token.uri);
+    (void)snprintf(ret->pin_source, sizeof ret->pin_source, "%s", config->token.pin_source);
+    (void)snprintf(ret->state_dir, sizeof ret->state_dir, "%s", config->state_dir);
+    (void)snprintf(ret->ring, sizeof ret->ring, "%s", config->ring.name);
+}
+
+static void start_agent(struct children *children, const struct config *config)
+{
+    struct agent_config agent_config;
+    struct agent_process agent;
+    copy_agent_config(config, &agent_config);
+    struct err e = agent_process_start(children->agent_path, &agent_config, &agent);
+    if (err_is(e)) {
+        not_started(&children->agent, e);
+        return;
+    }
+    started(&children->agent, agent.pid);
+    children->gone = 0;
+    struct control_message message = {
+        .op = CONTROL_LANES, .generation = ++children->generation, .count = agent.lanes};
+    children_tell(children, &message, agent.lane, agent.lanes);
+    agent_process_close_lanes(&agent);
+}
+
+void children_start(struct children *children, const struct config *config, int listen_fd)
+{
+    int64_t now = clock_monotonic_ns();
+    if (children->front.pid == 0 && children->agent.pid == 0 && now >= children->front.due_ns)
+        start_front_end(children, config, listen_fd);
+    if (children->front.pid != 0 && children->control >= 0 && children->agent.pid == 0 &&
+        now >= children->agent.due_ns)
+        start_agent(children, config);
+}
+
+int64_t children_due_ns(const struct children *children)
+{
+    if (children->agent.pid != 0 || (children->front.pid != 0 && children->control < 0))
+        return INT64_MAX; /* whatever comes next begins with a death */
+    return children->front.pid == 0 ? children->front.due_ns : children->agent.due_ns;
+}
+
+void children_tell(struct children *children, const struct control_message *message, const int *fds,
+                   size_t n_fds)
+{
+    if (children->control < 0)
+        return;
+    struct err e = control_send(children->control, message, fds, n_fds);
+    if (!err_is(e) || e.code == ERR_UNAVAILABLE) /* gone: its death is on the way */
+        return;
+    char text[128];
+    log_event(LOG_PRI_ERROR, "the front end does not listen and is killed",
+              LOG_S("error", err_format(e, text, sizeof text)));
+    children_kill_front_end(children);
+}
+
+void children_kill_agent(struct children *children, enum control_gone gone, const char *text)
+{
+    if (children->agent.pid == 0 || children->gone != 0)
+        return;
+    children->gone = gone;
+    (void)snprintf(children->gone_text, sizeof children->gone_text, "%s", text);
+    (void)kill(children->agent.pid, SIGKILL);
+}
+
+void children_kill_front_end(struct children *children)
+{
+    if (children->control >= 0)
+        (void)close(children->control);
+    children->control = -1;
+    if (children->front.pid != 0)
+        (void)kill(children->front.pid, SIGKILL);
+}
+
+void children_renew_agent(struct children *children)
+{
+    backoff_reset(&children->agent.backoff);
+    children->agent.due_ns = 0;
+    children_kill_agent(children, GONE_RETIRED, "replaced by a fresh agent");
+}
+
+static const char *describe(int status, const char *path, char *text, size_t size)
+{
+    if (WIFSIGNALED(status))
+        (void)snprintf(text, size, "killed by signal %d (%s)", WTERMSIG(status),
+                       strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) == 127)
+        (void)snprintf(text, size, "%s cannot be run (exit code 127)", path);
+    else
+        (void)snprintf(text, size, "exited with code %d", WEXITSTATUS(status));
+    return text;
+}
+
+static void agent_ended(struct children *children, int status)
+{
+    struct control_message message = {.op = CONTROL_AGENT_GONE, .generation = children->generation};
+    message.number = (uint32_t)(WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    if (children->gone != 0) {
+        message.gone = children->gone;
+        (void)snprintf(message.text, sizeof message.text, "%s", children->gone_text);
+    } else {
+        message.gone = WIFSIGNALED(status) ? GONE_KILLED : GONE_EXITED;
+        (void)describe(status, children->agent_path, message.text, sizeof message.text);
+    }
+    children_tell(children, &message, NULL, 0);
+    if (children->gone == GONE_RETIRED) {
+        children->agent.due_ns = 0; /* as planned: no cause, no back-off */
+        return;
+    }
+    log_cause(&children->agent, LOG_PRI_WARNING, message.text);
+    wait_for_next(&children->agent);
+}
+
+static void front_end_ended(struct children *children, int status)
+{
+    char text[PATH_MAX + 64];
+    int64_t lived = clock_monotonic_ns() - children->front.started_ns;
+    if (children->ready && lived > well_after_ns)
+        backoff_reset(&children->front.backoff);
+    children_kill_front_end(children);
+    children_kill_agent(children, GONE_RETIRED, "its front end ended");
+    children->ready = false;
+    log_cause(&children->front, LOG_PRI_ERROR,
+              describe(status, children->front_end_path, text, sizeof text));
+    wait_for_next(&children->front);
+}
+
+void children_reap(struct children *children)
+{
+    int status;
+    pid_t pid;
+    /* Any child: where we are process 1 of a container, orphans become ours. */
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid == children->agent.pid) {
+            children->agent.pid = 0; /* reaped: its number may be anybody's now */
+            agent_ended(children, status);
+        } else if (pid == children->front.pid) {
+            children->front.pid = 0;
+            front_end_ended(children, status);
+        }
+    }
+}

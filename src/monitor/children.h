@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The monitor's two children: when they start, how they end, and when they start again. */
+#ifndef P11KMS_CHILDREN_H
+#define P11KMS_CHILDREN_H
+
+#include "backoff.h"
+#include "config.h"
+#include "control.h"
+
+struct child {
+    const char *name; /* for the log */
+    pid_t pid;        /* 0: none runs */
+    int64_t started_ns;
+    int64_t due_ns; /* when the next may start; clock_monotonic_ns() */
+    struct backoff backoff;
+    struct cause_log causes;
+};
+
+struct children {
+    struct child front;
+    int control; /* our end of the front end's control socket; -1: none */
+    bool ready;  /* the front end serves */
+    struct child agent;
+    uint64_t generation;    /* of the agent, from 1 */
+    enum control_gone gone; /* why we killed the agent; 0: we did not */
+    char gone_text[CONTROL_TEXT_MAX + 1];
+    const char *front_end_path;
+    char agent_path[PATH_MAX];
+};
+
+/* agent_path NULL: p11-kms-agent beside our executable, else in libexecdir. front_end_path NULL:
+ * our own executable. */
+void children_init(struct children *children, const char *front_end_path, const char *agent_path);
+
+/* Start what may start by now: first the front end, once both have ended, then an agent. What
+ * fails is logged and tried again with the same back-off. */
+void children_start(struct children *children, const struct config *config, int listen_fd);
+
+/* When children_start has something to do; INT64_MAX while both run. */
+int64_t children_due_ns(const struct children *children);
+
+/* Tells the front end; kills it when it does not listen. */
+void children_tell(struct children *children, const struct control_message *message, const int *fds,
+                   size_t n_fds);
+
+/* SIGKILL to the agent, if one runs. text is for the log and the front end. */
+void children_kill_agent(struct children *children, enum control_gone gone, const char *text);
+
+/* SIGKILL to the front end, if one runs, and the end of its control socket. */
+void children_kill_front_end(struct children *children);
+
+/* A fresh agent, at once. */
+void children_renew_agent(struct children *children);
+
+/* Reaps whatever ended, says why, and sets when the next may start. */
+void children_reap(struct children *children);
+
+#endif

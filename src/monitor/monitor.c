@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "monitor.h"
+
+#include "io.h"
+#include "secret.h"
+#include "supervise.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { EXIT_FAILED = 1, EXIT_CONFIG = 3 };
+
+/* gRPC takes orders from GRPC_* variables: GRPC_TRACE=tcp would write plaintexts to the log. */
+static void forget_grpc_variables(void)
+{
+    for (char **at = environ; *at;) {
+        char name[128];
+        size_t len = strcspn(*at, "=");
+        if (strncmp(*at, "GRPC_", 5) != 0 || len >= sizeof name) {
+            at++;
+            continue;
+        }
+        memcpy(name, *at, len);
+        name[len] = '\0';
+        if (unsetenv(name) != 0) /* removes *at: the next one is in its place */
+            at++;
+    }
+}
+
+static int fail(const char *text)
+{
+    log_event(LOG_PRI_ERROR, text);
+    return EXIT_CONFIG;
+}
+
+static int check_config(const struct options *options)
+{
+    struct config config;
+    struct config_error error;
+    char text[PATH_MAX + 1024];
+    if (err_is(config_load_file(options->config, &config, &error))) {
+        (void)fprintf(stderr, "%s\n",
+                      config_error_format(options->config, &error, text, sizeof text));
+        return EXIT_CONFIG;
+    }
+    (void)printf("%s: ok\n", options->config);
+    return 0;
+}
+
+static int make_state_dir(const struct config *config)
+{
+    char text[PATH_MAX + 128];
+    struct err e = directory_make(config->state_dir, 0700);
+    if (!err_is(e))
+        return 0;
+    (void)snprintf(text, sizeof text, "stateDir: cannot make the directory %s: %s",
+                   config->state_dir, e.kind == ERR_KIND_ERRNO ? strerror((int)e.native) : e.where);
+    return fail(text);
+}
+
+static int serve(const struct options *options, struct config *config,
+                 const struct monitor_hooks *hooks)
+{
+    struct listener listener;
+    struct listen_error error;
+    struct children children;
+    char text[128];
+    int code = make_state_dir(config);
+    if (code != 0)
+        return code;
+    struct err e = listener_open(config, &listener, &error);
+    if (err_is(e)) {
+        (void)fail(error.text);
+        return err_exit_code(e);
+    }
+    children_init(&children, hooks->front_end_path, options->agent);
+    e = supervise(options, config, &listener, &children);
+    listener_close(&listener);
+    if (err_is(e))
+        log_event(LOG_PRI_ERROR, "cannot go on", LOG_S("error", err_format(e, text, sizeof text)));
+    return err_is(e) ? EXIT_FAILED : 0;
+}
+
+int monitor_run(int argc, char **argv, const struct monitor_hooks *hooks)
+{
+    static struct config config; /* large, and needed until the end */
+    struct config_error error;
+    struct options options;
+    char text[PATH_MAX + 1024];
+    int code;
+    struct err e = process_forbid_dumps();
+    if (err_is(e))
+        return fail(err_format(e, text, sizeof text));
+    if (!options_parse(argc, argv, &options, &code))
+        return code;
+    if (options.check_config)
+        return check_config(&options);
+    (void)umask(0077);
+    (void)signal(SIGPIPE, SIG_IGN); /* a log that nobody reads must not end the daemon */
+    forget_grpc_variables();
+    log_setup("monitor", options_log_style(&options, &config), LOG_PRI_INFO);
+    if (err_is(config_load_file(options.config, &config, &error)))
+        return fail(config_error_format(options.config, &error, text, sizeof text));
+    options_log_setup(&options, &config);
+    return serve(&options, &config, hooks);
+}
+
+int monitor_main(int argc, char **argv)
+{
+    return monitor_run(argc, argv, &(struct monitor_hooks){.front_end_path = NULL});
+}

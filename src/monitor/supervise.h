@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The monitor's loop: signals, what the front end says, and systemd. */
+#ifndef P11KMS_SUPERVISE_H
+#define P11KMS_SUPERVISE_H
+
+#include "children.h"
+#include "listener.h"
+#include "options.h"
+
+/* Serves until SIGTERM or SIGINT, and until what ran has ended. config changes with each reload.
+ * An error only when the loop cannot begin. */
+MUST_CHECK struct err supervise(const struct options *options, struct config *config,
+                                const struct listener *listener, struct children *children);
+
+#endif
