@@ -188,7 +188,6 @@ static void release(struct keeper *k)
 static struct err publish_memory(struct keeper *k)
 {
     const char *ring = keyring_name(k->keyring);
-    struct ring_look nothing = {NULL, 0, 0};
     struct health health = {.text = "the token agent is starting"};
     struct err e = ring_state_current(k->state_dir, ring, &k->known);
     if (e.code == ERR_INVALID)
@@ -196,8 +195,10 @@ static struct err publish_memory(struct keeper *k)
                       "");
     else
         TRY(e);
-    if (!keeper_publish_view(k, &nothing, SIZE_MAX, &health))
-        return err_make(ERR_EXHAUSTED, "keeper_new");
+    struct ring_view *view = NULL;
+    TRY(ring_view_new(NULL, 0, SIZE_MAX, &k->known, &view));
+    k->health = health;
+    keyring_publish(k->keyring, view, &health); /* no hook: a start is no change of health */
     return ERR_OK;
 }
 
