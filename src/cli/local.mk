@@ -1,1 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
+# The program p11-kms. A command is one file here and one row in commands.c.
+noinst_LIBRARIES += src/cli/libcli.a
+I_CLI = $(I_KEYRING) -I$(srcdir)/src/config -I$(srcdir)/src/client -I$(srcdir)/src/cli
+src_cli_libcli_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_CLI)
+src_cli_libcli_a_SOURCES = \
+	src/cli/cli.c src/cli/cli.h \
+	src/cli/cli_connect.c src/cli/cli_connect.h \
+	src/cli/cli_data.c src/cli/cli_data.h \
+	src/cli/cli_help.c src/cli/cli_help.h \
+	src/cli/cmd_call_decrypt.c \
+	src/cli/cmd_call_encrypt.c \
+	src/cli/cmd_call_status.c \
+	src/cli/cmd_completion.c \
+	src/cli/cmd_encryption_config.c \
+	src/cli/cmd_man.c \
+	src/cli/cmd_status.c \
+	src/cli/commands.c src/cli/commands.h
+LIBCLI = src/cli/libcli.a src/client/libclient.a $(LIBPROTO) $(LIBCONFIG) $(LIBKEYRING) $(GRPC_LIBS)
+
+bin_PROGRAMS += build/p11-kms
+build_p11_kms_CPPFLAGS = $(AM_CPPFLAGS) $(I_CLI)
+build_p11_kms_SOURCES = src/cli/main.c
+build_p11_kms_LDADD = $(LIBCLI)
+
+# From the program's own tables, so that they cannot disagree with it.
+p11-kms.1: build/p11-kms
+	$(AM_V_GEN)build/p11-kms man > $@.new && mv $@.new $@
+completions/p11-kms: build/p11-kms
+	$(AM_V_GEN)$(MKDIR_P) completions && build/p11-kms completion bash > $@.new && mv $@.new $@
+nodist_man_MANS = p11-kms.1
+bashcompletiondir = $(datadir)/bash-completion/completions
+nodist_bashcompletion_DATA = completions/p11-kms
+CLEANFILES += p11-kms.1 completions/p11-kms

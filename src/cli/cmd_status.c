@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli_connect.h"
+#include "cli_data.h"
+#include "commands.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool coloured(FILE *to)
+{
+    const char *none = getenv("NO_COLOR");
+    int fd = fileno(to);
+    return fd >= 0 && isatty(fd) && (!none || none[0] == '\0');
+}
+
+static void print_text(struct cli *cli, const struct kms_client_status *status, const char *socket)
+{
+    bool ok = strcmp(status->healthz, "ok") == 0;
+    bool colour = coloured(cli->out);
+    (void)fprintf(cli->out, "status:  %s%s%s\n",
+                  !colour ? ""
+                  : ok    ? "\033[32m"
+                          : "\033[31m",
+                  status->healthz, colour ? "\033[0m" : "");
+    (void)fprintf(cli->out, "key_id:  %s\n", status->key_id[0] ? status->key_id : "(none yet)");
+    (void)fprintf(cli->out, "version: %s\nsocket:  unix://%s\n", status->version, socket);
+}
+
+static void print_json(FILE *to, const struct kms_client_status *status, const char *socket)
+{
+    bool ok = strcmp(status->healthz, "ok") == 0;
+    (void)fprintf(to, "{\"ok\": %s", ok ? "true" : "false");
+    cli_json_member(to, ", ", "healthz", status->healthz);
+    cli_json_member(to, ", ", "key_id", status->key_id);
+    cli_json_member(to, ", ", "version", status->version);
+    cli_json_member(to, ", ", "socket", socket);
+    (void)fputs("}\n", to);
+}
+
+static struct err run(struct cli *cli)
+{
+    AUTO_CONNECTION struct cli_connection connection = {.client = NULL};
+    struct kms_client_status status;
+    struct kms_failure failure;
+    TRY(cli_connect(cli, &connection));
+    struct err e = kms_client_status(connection.client, connection.version, connection.timeout_ms,
+                                     &status, &failure);
+    if (err_is(e))
+        return cli_call_failed(cli, e, &failure);
+    if (cli_value(cli, "json"))
+        print_json(cli->out, &status, connection.socket_path);
+    else
+        print_text(cli, &status, connection.socket_path);
+    bool ok = strcmp(status.healthz, "ok") == 0;
+    return ok ? ERR_OK : err_make(ERR_UNAVAILABLE, "status");
+}
+
+const struct cli_command cmd_status = {
+    .name = "status",
+    .summary = "say whether the daemon can seal and open, and if not, why",
+    .description = "Asks the running daemon over the KMS protocol (v2 Status), as kube-apiserver "
+                   "does. Exits 0 when it is well and 5 when it is not, or when nobody listens.",
+    .options = {CLI_SOCKET_OPTION, CLI_TIMEOUT_OPTION, CLI_JSON_OPTION},
+    .run = run,
+};
