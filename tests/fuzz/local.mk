@@ -1,1 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+# Each target also links with libFuzzer: clang -fsanitize=fuzzer,address in place of replay.c.
+check_PROGRAMS += tests/fuzz/fuzz_config
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c tests/fuzz/replay.c
+tests_fuzz_fuzz_config_CPPFLAGS = $(AM_CPPFLAGS) $(I_CONFIG)
+tests_fuzz_fuzz_config_LDADD = $(LIBCONFIG)
+dist_check_SCRIPTS += tests/fuzz/replay_config.sh
+TESTS += tests/fuzz/replay_config.sh
+EXTRA_DIST += tests/fuzz/corpus

@@ -1,1 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
+
+I_UNIT_CONFIG = $(AM_CPPFLAGS) $(I_CONFIG)
+I_UNIT_MONITOR = $(AM_CPPFLAGS) $(I_MONITOR) -I$(srcdir)/tests/unit \
+	-DFAKE_CHILD='"$(abs_builddir)/tests/unit/fake_child"'
+
+check_PROGRAMS += tests/unit/test_config
+TESTS += tests/unit/test_config
+tests_unit_test_config_CPPFLAGS = $(I_UNIT_CONFIG)
+tests_unit_test_config_LDADD = $(LIBCONFIG) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_config_errors
+TESTS += tests/unit/test_config_errors
+tests_unit_test_config_errors_CPPFLAGS = $(I_UNIT_CONFIG)
+tests_unit_test_config_errors_LDADD = $(LIBCONFIG) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_config_docs
+TESTS += tests/unit/test_config_docs
+tests_unit_test_config_docs_CPPFLAGS = $(I_UNIT_CONFIG)
+tests_unit_test_config_docs_LDADD = $(LIBCONFIG) $(CMOCKA_LIBS)
+EXTRA_DIST += docs/configuration.md
+
+check_PROGRAMS += tests/unit/test_log
+TESTS += tests/unit/test_log
+tests_unit_test_log_CPPFLAGS = $(AM_CPPFLAGS) $(I_OBS)
+tests_unit_test_log_LDADD = $(LIBOBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/fake_child
+tests_unit_fake_child_CPPFLAGS = $(AM_CPPFLAGS) $(I_MONITOR)
+tests_unit_fake_child_LDADD = $(LIBMONITOR)
+
+check_PROGRAMS += tests/unit/test_monitor
+TESTS += tests/unit/test_monitor
+tests_unit_test_monitor_SOURCES = tests/unit/test_monitor.c tests/unit/monitor_harness.c \
+	tests/unit/monitor_harness.h
+tests_unit_test_monitor_CPPFLAGS = $(I_UNIT_MONITOR)
+tests_unit_test_monitor_LDADD = $(LIBMONITOR) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_monitor_options
+TESTS += tests/unit/test_monitor_options
+tests_unit_test_monitor_options_SOURCES = tests/unit/test_monitor_options.c \
+	tests/unit/monitor_harness.c tests/unit/monitor_harness.h
+tests_unit_test_monitor_options_CPPFLAGS = $(I_UNIT_MONITOR)
+tests_unit_test_monitor_options_LDADD = $(LIBMONITOR) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_monitor_backoff
+TESTS += tests/unit/test_monitor_backoff
+tests_unit_test_monitor_backoff_CPPFLAGS = $(I_UNIT_MONITOR)
+tests_unit_test_monitor_backoff_LDADD = $(LIBMONITOR) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_monitor_listener
+TESTS += tests/unit/test_monitor_listener
+tests_unit_test_monitor_listener_CPPFLAGS = $(I_UNIT_MONITOR)
+tests_unit_test_monitor_listener_LDADD = $(LIBMONITOR) $(CMOCKA_LIBS)
+
+dist_check_SCRIPTS += tests/unit/test_systemd_units.sh
+TESTS += tests/unit/test_systemd_units.sh

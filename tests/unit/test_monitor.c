@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The monitor as real processes: what it starts, kills, restarts and says. */
+#include "control.h"
+#include "monitor_harness.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int ended(struct harness *h, int *ret_how)
+{
+    int generation, number;
+    const char *text = harness_next(h);
+    if (sscanf(text, "gone %d %d %d", &generation, ret_how, &number) != 3)
+        fail_msg("not gone: %s", text);
+    assert_int_equal(generation, h->generation);
+    return number;
+}
+
+static void it_starts_both_and_says_ready(void **state)
+{
+    struct harness *h = *state;
+    harness_start(h);
+    assert_int_equal(h->generation, 1);
+    assert_true(harness_can_connect(h));
+}
+
+static void a_dead_agent_is_replaced(void **state)
+{
+    struct harness *h = *state;
+    int how;
+    harness_start(h);
+    pid_t first = h->agent_pid;
+    (void)kill(first, SIGSEGV);
+    assert_int_equal(ended(h, &how), SIGSEGV);
+    assert_int_equal(how, GONE_KILLED);
+    harness_take_lanes(h);
+    assert_int_equal(h->generation, 2);
+    assert_int_not_equal(h->agent_pid, first);
+    harness_expect_log(h, "killed by signal 11");
+}
+
+static void a_condemned_agent_is_killed(void **state)
+{
+    struct harness *h = *state;
+    int how;
+    harness_start(h);
+    harness_tell(h, "condemn 7"); /* another generation: nothing happens */
+    harness_tell(h, "condemn 1");
+    assert_int_equal(ended(h, &how), SIGKILL);
+    assert_int_equal(how, GONE_CONDEMNED);
+    harness_take_lanes(h);
+    assert_int_equal(h->generation, 2);
+    harness_expect_log(h, "too slow");
+}
+
+static void a_stopped_agent_can_be_condemned(void **state)
+{
+    struct harness *h = *state;
+    int how;
+    harness_start(h);
+    (void)kill(h->agent_pid, SIGSTOP);
+    harness_tell(h, "condemn 1");
+    assert_int_equal(ended(h, &how), SIGKILL);
+    harness_take_lanes(h);
+}
+
+static void a_dead_front_end_is_replaced(void **state)
+{
+    struct harness *h = *state;
+    harness_start(h);
+    pid_t front = h->front_pid, agent = h->agent_pid;
+    (void)kill(front, SIGKILL);
+    assert_true(harness_can_connect(h)); /* the monitor holds the socket */
+    harness_take_front(h);
+    harness_take_lanes(h);
+    assert_int_not_equal(h->front_pid, front);
+    assert_int_not_equal(h->agent_pid, agent);
+    assert_int_equal(h->generation, 2);
+    assert_int_equal(kill(agent, 0), -1);
+}
+
+static void a_front_end_that_talks_nonsense_is_replaced(void **state)
+{
+    struct harness *h = *state;
+    harness_start(h);
+    harness_tell(h, "nonsense");
+    assert_string_equal(harness_next(h), "");
+    harness_take_front(h);
+    harness_take_lanes(h);
+}
+
+static void health_reaches_systemd(void **state)
+{
+    struct harness *h = *state;
+    harness_start(h);
+    harness_tell(h, "health");
+    harness_expect_notify(h, "STATUS=ok");
+}
+
+static void a_reload_reaches_front_end_and_renews_the_agent(void **state)
+{
+    struct harness *h = *state;
+    int how;
+    harness_start(h);
+    harness_configure(h, "  timeout: 5s\n");
+    (void)kill(h->pid, SIGHUP);
+    assert_string_equal(harness_next(h), "reload 5000");
+    (void)ended(h, &how);
+    assert_int_equal(how, GONE_RETIRED);
+    harness_take_lanes(h);
+    assert_int_equal(h->generation, 2);
+    harness_expect_notify(h, "RELOADING=1\nMONOTONIC_USEC=");
+    harness_expect_notify(h, "READY=1");
+    harness_expect_log(h, "configuration reloaded");
+}
+
+static void a_reload_says_what_needs_a_restart(void **state)
+{
+    struct harness *h = *state;
+    harness_start(h);
+    harness_configure(h, "statusVersion: v2\n");
+    (void)kill(h->pid, SIGHUP);
+    harness_expect_log(h, "not applied keys=statusVersion");
+}
+
+static void a_bad_reload_keeps_the_old(void **state)
+{
+    struct harness *h = *state;
+    int how;
+    harness_start(h);
+    harness_configure(h, "  timeout: 5\n");
+    (void)kill(h->pid, SIGHUP);
+    (void)ended(h, &how); /* no reload before it */
+    harness_take_lanes(h);
+    harness_expect_log(h, "kms.yaml:9: token.timeout: must be");
+}
+
+static void it_stops_in_order(void **state)
+{
+    struct harness *h = *state;
+    char path[128];
+    harness_start(h);
+    (void)kill(h->pid, SIGTERM);
+    assert_string_equal(harness_next(h), "stop");
+    assert_string_equal(harness_next(h), "");
+    assert_int_equal(harness_wait(h->pid), 0);
+    h->pid = 0;
+    (void)snprintf(path, sizeof path, "%s/kms.sock", h->directory);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(kill(h->agent_pid, 0), -1);
+    harness_expect_notify(h, "STOPPING=1");
+}
+
+static void a_second_daemon_leaves_the_first_alone(void **state)
+{
+    struct harness *h = *state;
+    char text[256];
+    int how;
+    harness_start(h);
+    assert_int_equal(harness_wait(harness_spawn(h, NULL)), 4);
+    (void)snprintf(text, sizeof text, "kms.sock is in use by another process (pid %d)",
+                   (int)h->pid);
+    harness_expect_log(h, text);
+    assert_true(harness_can_connect(h));
+    harness_tell(h, "condemn 1"); /* the first still works */
+    (void)ended(h, &how);
+    harness_take_lanes(h);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, harness_set_up, harness_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(it_starts_both_and_says_ready),
+        TEST(a_dead_agent_is_replaced),
+        TEST(a_condemned_agent_is_killed),
+        TEST(a_stopped_agent_can_be_condemned),
+        TEST(a_dead_front_end_is_replaced),
+        TEST(a_front_end_that_talks_nonsense_is_replaced),
+        TEST(health_reaches_systemd),
+        TEST(a_reload_reaches_front_end_and_renews_the_agent),
+        TEST(a_reload_says_what_needs_a_restart),
+        TEST(a_bad_reload_keeps_the_old),
+        TEST(it_stops_in_order),
+        TEST(a_second_daemon_leaves_the_first_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
