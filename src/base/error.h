@@ -59,8 +59,7 @@ MUST_CHECK static inline struct err err_make(enum err_code code, const char *whe
 MUST_CHECK struct err err_errno(int errnum, const char *where);
 
 /* An error of a PKCS#11 call. Only pkcs11/ and the decoder of lane replies make these. */
-MUST_CHECK static inline struct err err_ckr(enum err_code code, unsigned long rv,
-                                           const char *where)
+MUST_CHECK static inline struct err err_ckr(enum err_code code, unsigned long rv, const char *where)
 {
     return (struct err){code, ERR_KIND_CKR, rv, where};
 }

@@ -111,7 +111,7 @@ static struct err options(struct cli *cli, struct cli_connection *to)
 struct err cli_connect(struct cli *cli, struct cli_connection *ret)
 {
     struct cli_connection connection = {.client = NULL};
-    TRY(options(cli, &connection));
+    TRY(cli_target(cli, &connection));
     struct kms_client_options to = {.socket_path = connection.socket_path};
     struct err e = kms_client_open(&to, &connection.client);
     if (err_is(e))

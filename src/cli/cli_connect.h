@@ -47,6 +47,9 @@ struct cli_connection {
 void cli_disconnect(struct cli_connection *connection);
 #define AUTO_CONNECTION CLEANUP(cli_disconnect)
 
+/* Follows --socket, --config, --api and --timeout, without connecting. Prints what is wrong. */
+MUST_CHECK struct err cli_target(struct cli *cli, struct cli_connection *ret);
+
 /* Follows --socket, --config, --api and --timeout, and connects. Prints what is wrong, and what
  * to do when nobody listens. */
 MUST_CHECK struct err cli_connect(struct cli *cli, struct cli_connection *ret);

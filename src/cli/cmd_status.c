@@ -2,9 +2,11 @@
 #include "cli_connect.h"
 #include "cli_data.h"
 #include "commands.h"
+#include "text.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static bool coloured(FILE *to)
@@ -38,11 +40,41 @@ static void print_json(FILE *to, const struct kms_client_status *status, const c
     (void)fputs("}\n", to);
 }
 
+/* One question, without a word about its failure. */
+static bool is_well(const struct cli_connection *target)
+{
+    AUTO_CONNECTION struct cli_connection connection = {.client = NULL};
+    const struct kms_client_options to = {.socket_path = target->socket_path};
+    struct kms_client_status status;
+    struct kms_failure failure;
+    return !err_is(kms_client_open(&to, &connection.client)) &&
+           !err_is(kms_client_status(connection.client, target->version, target->timeout_ms,
+                                     &status, &failure)) &&
+           strcmp(status.healthz, "ok") == 0;
+}
+
+static struct err wait_until_well(struct cli *cli, const char *time)
+{
+    const struct timespec pause = {.tv_nsec = 100000000};
+    struct cli_connection target = {.client = NULL};
+    int wait_ms = 0;
+    if (err_is(cli_parse_duration(time, &wait_ms)))
+        return cli_error(cli, err_make(ERR_USAGE, "status"), "--wait takes a time such as 10s");
+    TRY(cli_target(cli, &target));
+    int64_t end = clock_monotonic_ns() + wait_ms * INT64_C(1000000);
+    while (!is_well(&target) && clock_monotonic_ns() < end)
+        (void)nanosleep(&pause, NULL);
+    return ERR_OK;
+}
+
 static struct err run(struct cli *cli)
 {
     AUTO_CONNECTION struct cli_connection connection = {.client = NULL};
     struct kms_client_status status;
     struct kms_failure failure;
+    const char *wait = cli_value(cli, "wait");
+    if (wait)
+        TRY(wait_until_well(cli, wait));
     TRY(cli_connect(cli, &connection));
     struct err e = kms_client_status(connection.client, connection.version, connection.timeout_ms,
                                      &status, &failure);
@@ -61,6 +93,9 @@ const struct cli_command cmd_status = {
     .summary = "say whether the daemon can seal and open, and if not, why",
     .description = "Asks the running daemon over the KMS protocol (v2 Status), as kube-apiserver "
                    "does. Exits 0 when it is well and 5 when it is not, or when nobody listens.",
-    .options = {CLI_SOCKET_OPTION, CLI_TIMEOUT_OPTION, CLI_JSON_OPTION},
+    .options = {CLI_SOCKET_OPTION,
+                CLI_TIMEOUT_OPTION,
+                CLI_JSON_OPTION,
+                {"wait", "TIME", "ask again until the daemon is well, for at most this long"}},
     .run = run,
 };

@@ -10,6 +10,7 @@ extern const struct cli_command cmd_call_encrypt;
 extern const struct cli_command cmd_call_status;
 extern const struct cli_command cmd_completion;
 extern const struct cli_command cmd_encryption_config;
+extern const struct cli_command cmd_init;
 extern const struct cli_command cmd_man;
 extern const struct cli_command cmd_status;
 

@@ -13,9 +13,11 @@ src_cli_libcli_a_SOURCES = \
 	src/cli/cmd_call_status.c \
 	src/cli/cmd_completion.c \
 	src/cli/cmd_encryption_config.c \
+	src/cli/cmd_init.c \
 	src/cli/cmd_man.c \
 	src/cli/cmd_status.c \
-	src/cli/commands.c src/cli/commands.h
+	src/cli/commands.c src/cli/commands.h \
+	src/cli/ring_init.c src/cli/ring_init.h
 LIBCLI = src/cli/libcli.a src/client/libclient.a $(LIBPROTO) $(LIBCONFIG) $(LIBKEYRING) $(GRPC_LIBS)
 
 bin_PROGRAMS += build/p11-kms

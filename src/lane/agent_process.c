@@ -44,6 +44,21 @@ struct err agent_config_get(struct bytes raw, struct agent_config *ret)
     return ERR_OK;
 }
 
+void agent_process_find(char ret[static PATH_MAX])
+{
+    static const char name[] = "p11-kms-agent";
+    char own[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", own, sizeof own - 1);
+    own[len > 0 ? len : 0] = '\0';
+    char *slash = strrchr(own, '/');
+    if (slash) {
+        *slash = '\0';
+        if (!err_is(path_join(own, name, ret, PATH_MAX)) && access(ret, X_OK) == 0)
+            return;
+    }
+    (void)snprintf(ret, PATH_MAX, "%s/%s", P11KMS_LIBEXECDIR, name);
+}
+
 /* In the child: puts the descriptors where the agent expects them and runs it. Only calls that
  * are async-signal-safe. Every source is first moved out of the way of every target. */
 static _Noreturn void child_exec(const char *path, int *sources, uint32_t n, pid_t parent)

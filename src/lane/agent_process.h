@@ -44,6 +44,9 @@ struct agent_process {
     int lane[AGENT_LANES_MAX];
 };
 
+/* The agent's program: p11-kms-agent beside our own executable, else in libexecdir. */
+void agent_process_find(char ret[static PATH_MAX]);
+
 /* fork + exec of `path`; the child gets fd 0 from /dev/null, our stdout and stderr, the memfd and
  * its lane ends, and nothing else; it dies with us (PR_SET_PDEATHSIG). Call it from the main
  * thread of a single-threaded process. */

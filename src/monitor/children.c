@@ -15,22 +15,6 @@
 /* A front end that lived this long after serving began was well. */
 static const int64_t well_after_ns = INT64_C(10000000000);
 
-static const char agent_name[] = "p11-kms-agent";
-
-static void find_agent(char ret[static PATH_MAX])
-{
-    char own[PATH_MAX];
-    ssize_t len = readlink("/proc/self/exe", own, sizeof own - 1);
-    own[len > 0 ? len : 0] = '\0';
-    char *slash = strrchr(own, '/');
-    if (slash) {
-        *slash = '\0';
-        if (!err_is(path_join(own, agent_name, ret, PATH_MAX)) && access(ret, X_OK) == 0)
-            return;
-    }
-    (void)snprintf(ret, PATH_MAX, "%s/%s", P11KMS_LIBEXECDIR, agent_name);
-}
-
 void children_init(struct children *children, const char *front_end_path, const char *agent_path)
 {
     memset(children, 0, sizeof *children);
@@ -41,7 +25,7 @@ void children_init(struct children *children, const char *front_end_path, const 
     if (agent_path)
         (void)snprintf(children->agent_path, PATH_MAX, "%s", agent_path);
     else
-        find_agent(children->agent_path);
+        agent_process_find(children->agent_path);
 }
 
 static void log_cause(struct child *child, enum log_priority priority, const char *cause)
