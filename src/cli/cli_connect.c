@@ -94,18 +94,19 @@ static struct err nobody_there(struct cli *cli, struct err e, const char *path)
     return cli_error(cli, e, "%s: %s", path, err_format(e, text, sizeof text));
 }
 
-static struct err options(struct cli *cli, struct cli_connection *to)
+struct err cli_target(struct cli *cli, struct cli_connection *ret)
 {
+    struct cli_connection to = {.version = KMS_API_V2, .timeout_ms = DEFAULT_TIMEOUT_MS};
     const char *api = cli_value(cli, "api");
     const char *timeout = cli_value(cli, "timeout");
     struct err usage = err_make(ERR_USAGE, "options");
-    to->version = KMS_API_V2;
-    to->timeout_ms = DEFAULT_TIMEOUT_MS;
-    if (api && err_is(kms_api_version_parse(api, &to->version)))
+    if (api && err_is(kms_api_version_parse(api, &to.version)))
         return cli_error(cli, usage, "--api: want v2, v2alpha1 or v1beta1");
-    if (timeout && err_is(cli_parse_duration(timeout, &to->timeout_ms)))
+    if (timeout && err_is(cli_parse_duration(timeout, &to.timeout_ms)))
         return cli_error(cli, usage, "--timeout: want a time such as 500ms or 3s");
-    return cli_socket(cli, to->socket_path);
+    TRY(cli_socket(cli, to.socket_path));
+    *ret = to;
+    return ERR_OK;
 }
 
 struct err cli_connect(struct cli *cli, struct cli_connection *ret)
