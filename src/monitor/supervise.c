@@ -51,11 +51,12 @@ static void tell_reload(struct supervision *s)
               LOG_S("error", err_format(e, text, sizeof text)));
 }
 
-static void apply(struct supervision *s, const struct config *loaded)
+static void apply(struct supervision *s, struct config *loaded)
 {
     char restart[512];
+    options_apply(s->options, loaded);
     config_reload(s->config, loaded, restart, sizeof restart);
-    options_log_setup(s->options, s->config);
+    options_log_setup(s->config);
     if (restart[0])
         log_event(LOG_PRI_WARNING, "changed keys need a restart and were not applied",
                   LOG_S("keys", restart));
