@@ -180,6 +180,8 @@ static void agent_ended(struct children *children, int status)
         (void)describe(status, children->agent_path, message.text, sizeof message.text);
     }
     children_tell(children, &message, NULL, 0);
+    if (children->stopping)
+        return;
     if (children->gone == GONE_RETIRED) {
         children->agent.due_ns = 0; /* as planned: no cause, no back-off */
         return;
@@ -197,6 +199,8 @@ static void front_end_ended(struct children *children, int status)
     children_kill_front_end(children);
     children_kill_agent(children, GONE_RETIRED, "its front end ended");
     children->ready = false;
+    if (children->stopping)
+        return;
     log_cause(&children->front, LOG_PRI_ERROR,
               describe(status, children->front_end_path, text, sizeof text));
     wait_for_next(&children->front);

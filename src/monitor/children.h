@@ -18,8 +18,9 @@ struct child {
 
 struct children {
     struct child front;
-    int control; /* our end of the front end's control socket; -1: none */
-    bool ready;  /* the front end serves */
+    int control;   /* our end of the front end's control socket; -1: none */
+    bool ready;    /* the front end serves */
+    bool stopping; /* what ends now ends for good */
     struct child agent;
     uint64_t generation;    /* of the agent, from 1 */
     enum control_gone gone; /* why we killed the agent; 0: we did not */

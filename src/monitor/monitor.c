@@ -87,7 +87,7 @@ static int serve(const struct options *options, struct config *config,
 
 int monitor_run(int argc, char **argv, const struct monitor_hooks *hooks)
 {
-    static struct config config; /* large, and needed until the end */
+    static struct config config = {.log.level = LOG_LEVEL_INFO}; /* large */
     struct config_error error;
     struct options options;
     char text[PATH_MAX + 1024];
@@ -102,10 +102,12 @@ int monitor_run(int argc, char **argv, const struct monitor_hooks *hooks)
     (void)umask(0077);
     (void)signal(SIGPIPE, SIG_IGN); /* a log that nobody reads must not end the daemon */
     forget_grpc_variables();
-    log_setup("monitor", options_log_style(&options, &config), LOG_PRI_INFO);
+    options_apply(&options, &config);
+    options_log_setup(&config); /* for what is wrong with the file */
     if (err_is(config_load_file(options.config, &config, &error)))
         return fail(config_error_format(options.config, &error, text, sizeof text));
-    options_log_setup(&options, &config);
+    options_apply(&options, &config);
+    options_log_setup(&config);
     return serve(&options, &config, hooks);
 }
 

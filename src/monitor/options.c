@@ -92,9 +92,15 @@ bool options_parse(int argc, char **argv, struct options *ret, int *ret_exit)
     return true;
 }
 
-enum log_style options_log_style(const struct options *options, const struct config *config)
+void options_apply(const struct options *options, struct config *config)
 {
-    switch (options->has_log_format ? options->log_format : config->log.format) {
+    if (options->has_log_format)
+        config->log.format = options->log_format;
+}
+
+static enum log_style style_of(enum log_format format)
+{
+    switch (format) {
     case LOG_FORMAT_TEXT:
         return LOG_STYLE_TEXT;
     case LOG_FORMAT_JSON:
@@ -105,7 +111,7 @@ enum log_style options_log_style(const struct options *options, const struct con
     return log_style_auto();
 }
 
-void options_log_setup(const struct options *options, const struct config *config)
+void options_log_setup(const struct config *config)
 {
     static const enum log_priority least[] = {
         [LOG_LEVEL_ERROR] = LOG_PRI_ERROR,
@@ -113,5 +119,5 @@ void options_log_setup(const struct options *options, const struct config *confi
         [LOG_LEVEL_INFO] = LOG_PRI_INFO,
         [LOG_LEVEL_DEBUG] = LOG_PRI_DEBUG,
     };
-    log_setup("monitor", options_log_style(options, config), least[config->log.level]);
+    log_setup("monitor", style_of(config->log.format), least[config->log.level]);
 }

@@ -17,10 +17,11 @@ struct options {
 /* True: go on. False: *ret_exit is the exit code; help, version or what is wrong was printed. */
 bool options_parse(int argc, char **argv, struct options *ret, int *ret_exit);
 
-/* How the log looks under these options and that configuration. */
-enum log_style options_log_style(const struct options *options, const struct config *config);
+/* Puts what the command line says over the file: before every use of a loaded configuration, so
+ * that the front end hears of it too. */
+void options_apply(const struct options *options, struct config *config);
 
 /* Sets up this process's log. */
-void options_log_setup(const struct options *options, const struct config *config);
+void options_log_setup(const struct config *config);
 
 #endif

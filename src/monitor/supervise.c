@@ -23,16 +23,15 @@ struct supervision {
     const struct listener *listener;
     struct children *children;
     bool announced; /* systemd knows that we are ready */
-    bool stopping;
-    bool killed; /* the drain took too long */
+    bool killed;    /* the drain took too long */
     int64_t stop_ns;
 };
 
 static void stop(struct supervision *s)
 {
-    if (s->stopping)
+    if (s->children->stopping)
         return;
-    s->stopping = true;
+    s->children->stopping = true;
     s->stop_ns = clock_monotonic_ns() + drain_ns;
     log_event(LOG_PRI_INFO, "stopping");
     (void)sd_notify(0, "STOPPING=1\nSTATUS=Stopping");
@@ -52,11 +51,12 @@ static void tell_reload(struct supervision *s)
               LOG_S("error", err_format(e, text, sizeof text)));
 }
 
-static void apply(struct supervision *s, const struct config *loaded)
+static void apply(struct supervision *s, struct config *loaded)
 {
     char restart[512];
+    options_apply(s->options, loaded);
     config_reload(s->config, loaded, restart, sizeof restart);
-    options_log_setup(s->options, s->config);
+    options_log_setup(s->config);
     if (restart[0])
         log_event(LOG_PRI_WARNING, "changed keys need a restart and were not applied",
                   LOG_S("keys", restart));
@@ -91,7 +91,7 @@ static void on_signal(struct supervision *s, int fd)
             children_reap(s->children);
             break;
         case SIGHUP:
-            if (!s->stopping)
+            if (!s->children->stopping)
                 reload(s);
             break;
         default:
@@ -104,7 +104,7 @@ static void on_signal(struct supervision *s, int fd)
 static void on_ready(struct supervision *s)
 {
     s->children->ready = true;
-    if (s->stopping)
+    if (s->children->stopping)
         return;
     log_event(LOG_PRI_INFO, "serving", LOG_S("socket", s->listener->path));
     (void)sd_notify(0, s->announced ? "STATUS=Serving" : "READY=1\nSTATUS=Serving");
@@ -115,7 +115,7 @@ static void on_health(struct supervision *s, const struct control_message *messa
 {
     if (message->ok)
         backoff_reset(&s->children->agent.backoff);
-    if (!s->stopping)
+    if (!s->children->stopping)
         (void)sd_notifyf(0, "STATUS=%s", message->text);
 }
 
@@ -156,7 +156,8 @@ static void on_control(struct supervision *s)
             return;
         if (!err_is(e)) {
             on_message(s, &message);
-        } else if (s->stopping) { /* it may close before it exits; the deadline is what ends it */
+        } else if (s->children->stopping) { /* it may close before it exits; the deadline is what
+                                               ends it */
             (void)close(s->children->control);
             s->children->control = -1;
         } else {
@@ -170,7 +171,7 @@ static bool stopped(struct supervision *s)
 {
     struct children *c = s->children;
     int64_t now = clock_monotonic_ns();
-    if (!s->stopping)
+    if (!s->children->stopping)
         return false;
     if (c->front.pid == 0)
         children_kill_agent(c, GONE_RETIRED, "stopping");
@@ -190,7 +191,7 @@ static bool stopped(struct supervision *s)
 
 static int timeout_ms(const struct supervision *s)
 {
-    int64_t due = s->stopping ? s->stop_ns : children_due_ns(s->children);
+    int64_t due = s->children->stopping ? s->stop_ns : children_due_ns(s->children);
     int64_t left = due - clock_monotonic_ns();
     if (due == INT64_MAX)
         return -1;
@@ -200,7 +201,7 @@ static int timeout_ms(const struct supervision *s)
 static struct err watch(struct supervision *s, int signals)
 {
     while (!stopped(s)) {
-        if (!s->stopping)
+        if (!s->children->stopping)
             children_start(s->children, s->config, s->listener->fd);
         struct pollfd fds[2] = {{.fd = signals, .events = POLLIN},
                                 {.fd = s->children->control, .events = POLLIN}};

@@ -55,3 +55,8 @@ tests_unit_test_monitor_listener_LDADD = $(LIBMONITOR) $(CMOCKA_LIBS)
 
 dist_check_SCRIPTS += tests/unit/test_systemd_units.sh
 TESTS += tests/unit/test_systemd_units.sh
+
+check_PROGRAMS += tests/unit/test_control
+TESTS += tests/unit/test_control
+tests_unit_test_control_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)
+tests_unit_test_control_LDADD = $(LIBLANE) $(CMOCKA_LIBS)
