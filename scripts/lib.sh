@@ -46,7 +46,7 @@ configure_tree() {
 # for a tree that was not configured yet.
 build_here() {
     [ -f Makefile ] && [ Makefile -nt configure.ac ] || configure_tree . "$@"
-    make -s -j"$(nproc)" >build.log 2>&1 || { tail -40 build.log; die "the build failed"; }
+    make -s --no-print-directory -j"$(nproc)" >build.log 2>&1 || { tail -40 build.log; die "the build failed"; }
 }
 
 # build_copy NAME [configure's arguments]: builds a copy of the tree in build/NAME, for other
@@ -61,6 +61,6 @@ build_copy() {
     (
         cd "$copy"
         [ -f Makefile ] && [ Makefile -nt configure.ac ] || configure_tree . "$@"
-        make -s -j"$(nproc)" >build.log 2>&1 || { tail -40 build.log; die "the $name build failed"; }
+        make -s --no-print-directory -j"$(nproc)" >build.log 2>&1 || { tail -40 build.log; die "the $name build failed"; }
     )
 }

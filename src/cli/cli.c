@@ -89,7 +89,8 @@ static struct err parse_option(struct cli *cli, int argc, char **argv, int *at)
     const char *text = argv[*at] + 2;
     size_t len = strcspn(text, "=");
     const char *value = text[len] == '=' ? text + len + 1 : NULL;
-    const struct cli_option *option = option_in(cli->command->options, text, len);
+    const struct cli_option *option =
+        cli->command ? option_in(cli->command->options, text, len) : NULL;
     struct err usage = err_make(ERR_USAGE, "options");
     if (!option)
         option = option_in(cli_common_options, text, len);
@@ -146,10 +147,31 @@ static int run_global(struct cli *cli, const char *word)
         cli_error(cli, err_make(ERR_USAGE, "command"), "no such command: %s (see --help)", word));
 }
 
+/* Options with a value that every command takes may stand before it. Yields how many arguments
+ * they are. */
+static struct err parse_leading(struct cli *cli, int argc, char **argv, int *ret_used)
+{
+    int at = 0;
+    for (; at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
+        const char *name = argv[at] + 2;
+        const struct cli_option *option = option_in(cli_common_options, name, strcspn(name, "="));
+        if (!option || !option->argument)
+            break;
+        TRY(parse_option(cli, argc, argv, &at));
+    }
+    *ret_used = at;
+    return ERR_OK;
+}
+
 int cli_main(int argc, char **argv, FILE *in, FILE *out, FILE *errors)
 {
     struct cli cli = {.in = in, .out = out, .errors = errors};
-    int words = 0;
+    int words = 0, leading = 0;
+    struct err e = parse_leading(&cli, argc, argv, &leading);
+    if (err_is(e))
+        return err_exit_code(e);
+    argc -= leading;
+    argv += leading;
     if (argc == 0) {
         cli_print_overview(errors);
         return err_exit_code(err_make(ERR_USAGE, "command"));
