@@ -1,1 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
+# bench-echo: the daemon's own server code without KMS and token. bench-load: a closed loop of calls.
+noinst_PROGRAMS += tests/bench/bench-echo
+tests_bench_bench_echo_CPPFLAGS = $(AM_CPPFLAGS) $(I_RPC)
+tests_bench_bench_echo_SOURCES = tests/bench/bench_echo.c
+tests_bench_bench_echo_LDADD = $(LIBRPC)
+
+noinst_PROGRAMS += tests/bench/bench-load
+tests_bench_bench_load_CPPFLAGS = $(AM_CPPFLAGS) $(I_CLIENT) -I$(srcdir)/tests/bench $(I_PROTO)
+tests_bench_bench_load_SOURCES = \
+	tests/bench/bench_load.c \
+	tests/bench/load.c tests/bench/load.h \
+	tests/bench/requests.c tests/bench/requests.h \
+	tests/bench/server_cost.c tests/bench/server_cost.h
+tests_bench_bench_load_LDADD = $(LIBCLIENT)
