@@ -11,7 +11,10 @@ static void answer(struct kms_service *fake, const struct kms_request *request, 
     uint8_t output[FAKE_INPUT_MAX + 1] = {0xee};
     struct key_id key_id = {FAKE_KEY_ID};
     struct kms_result result = {.code = fake->fail, .message = fake->fail_message};
-    if (fake->fail == ERR_NONE && request->op == KMS_ENCRYPT) {
+    if (fake->fail == ERR_NONE && input.len > FAKE_INPUT_MAX) {
+        result.code = ERR_INTERNAL;
+        result.message = "longer than the fake takes";
+    } else if (fake->fail == ERR_NONE && request->op == KMS_ENCRYPT) {
         if (input.len > 0)
             memcpy(output + 1, input.data, input.len);
         result.output = bytes_of(output, input.len + 1);

@@ -7,6 +7,7 @@ PROTOCOL_LIBS = tests/protocol/libstand.a src/client/libclient.a $(LIBKMSAPI) $(
 	$(CMOCKA_LIBS)
 tests_protocol_libstand_a_CPPFLAGS = $(PROTOCOL_CPPFLAGS)
 tests_protocol_libstand_a_SOURCES = \
+	tests/protocol/async_call.c tests/protocol/async_call.h \
 	tests/protocol/fake_kms.c tests/protocol/fake_kms.h \
 	tests/protocol/stand.c tests/protocol/stand.h
 
@@ -15,3 +16,15 @@ TESTS += tests/protocol/test_apis
 tests_protocol_test_apis_CPPFLAGS = $(PROTOCOL_CPPFLAGS)
 tests_protocol_test_apis_SOURCES = tests/protocol/test_apis.c
 tests_protocol_test_apis_LDADD = $(PROTOCOL_LIBS)
+
+check_PROGRAMS += tests/protocol/test_calls
+TESTS += tests/protocol/test_calls
+tests_protocol_test_calls_CPPFLAGS = $(PROTOCOL_CPPFLAGS)
+tests_protocol_test_calls_SOURCES = tests/protocol/test_calls.c
+tests_protocol_test_calls_LDADD = $(PROTOCOL_LIBS)
+
+check_PROGRAMS += tests/protocol/test_connections
+TESTS += tests/protocol/test_connections
+tests_protocol_test_connections_CPPFLAGS = $(PROTOCOL_CPPFLAGS)
+tests_protocol_test_connections_SOURCES = tests/protocol/test_connections.c
+tests_protocol_test_connections_LDADD = $(PROTOCOL_LIBS)
