@@ -54,6 +54,7 @@ struct rpc_server {
     pthread_cond_t stopped_changed;
     bool stopped;
     /* The rest is the polling thread's once it runs. */
+    bool grpc_stopped;
     unsigned in_flight;
     struct rpc_call *pool;
     size_t n_pool;

@@ -83,6 +83,18 @@ static void on_arrived(struct rpc_call *call, bool ok)
     call_serve(call);
 }
 
+/* gRPC says "stopped" when its connections are gone, which may be before the last reply of a
+ * cancelled call; and a reply needs the queue. So both have to be there. */
+static void tell_if_stopped(struct rpc_server *server)
+{
+    if (!server->grpc_stopped || server->in_flight > 0)
+        return;
+    (void)pthread_mutex_lock(&server->lock);
+    server->stopped = true;
+    (void)pthread_cond_signal(&server->stopped_changed);
+    (void)pthread_mutex_unlock(&server->lock);
+}
+
 static void call_finish_one(struct rpc_call *call)
 {
     struct rpc_server *server = call->server;
@@ -91,15 +103,10 @@ static void call_finish_one(struct rpc_call *call)
         return;
     server->in_flight--;
     call_recycle(call);
-    post_missing(server, slot); /* nothing to do unless memory ran out before */
-}
-
-static void on_stopped(struct rpc_server *server)
-{
-    (void)pthread_mutex_lock(&server->lock);
-    server->stopped = true;
-    (void)pthread_cond_signal(&server->stopped_changed);
-    (void)pthread_mutex_unlock(&server->lock);
+    if (server->grpc_stopped)
+        tell_if_stopped(server);
+    else
+        post_missing(server, slot); /* nothing to do unless memory ran out before */
 }
 
 static void dispatch(struct rpc_server *server, const struct event_tag *tag, bool ok)
@@ -118,7 +125,8 @@ static void dispatch(struct rpc_server *server, const struct event_tag *tag, boo
         call_finish_one(tag->call);
         break;
     case EVENT_STOPPED:
-        on_stopped(server);
+        server->grpc_stopped = true;
+        tell_if_stopped(server);
         break;
     }
 }
