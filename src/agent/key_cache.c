@@ -107,3 +107,12 @@ void key_cache_clear(struct key_cache *cache)
     }
     (void)pthread_rwlock_unlock(&cache->lock);
 }
+
+void key_cache_free(struct key_cache *cache)
+{
+    if (!cache)
+        return;
+    key_cache_clear(cache);
+    (void)pthread_rwlock_destroy(&cache->lock);
+    free(cache);
+}

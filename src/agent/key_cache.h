@@ -15,6 +15,9 @@ struct cached_key {
 
 MUST_CHECK struct err key_cache_new(struct key_cache **ret);
 
+/* Accepts NULL. Nobody may be using it. */
+void key_cache_free(struct key_cache *cache);
+
 bool key_cache_find(struct key_cache *cache, const struct object_id *id, struct cached_key *ret);
 
 /* Counts key_cache_clear: take it before looking a key up. */

@@ -25,7 +25,7 @@ static struct err seal_envelope(struct lane *lane, const struct scheme_ops *sche
 {
     struct writer w = writer_over(memory, ENVELOPE_MAX);
     envelope_put_header(&w, scheme->scheme, c->family, c->key_id);
-    TRY(scheme->seal(&lane->session, key, writer_bytes(&w), c->plaintext, &w));
+    TRY(scheme_seal(scheme, &lane->session, key, writer_bytes(&w), c->plaintext, &w));
     *ret = writer_bytes(&w);
     return ERR_OK;
 }
@@ -49,7 +49,7 @@ static struct err prove_key(struct lane *lane, const struct scheme_ops *scheme, 
     size_t len;
     TRY(seal_envelope(lane, scheme, key, &c, lane->room->work, &sealed));
     TRY(envelope_parse(sealed, &envelope));
-    TRY(scheme->open(&lane->session, key, &envelope, lane->room->check, &len));
+    TRY(scheme_open(scheme, &lane->session, key, &envelope, lane->room->check, &len));
     return bytes_equal_secret(bytes_of(lane->room->check, len), c.plaintext)
                ? ERR_OK
                : err_make(ERR_INTERNAL, "canary");
@@ -86,7 +86,7 @@ static struct err open_envelope(struct lane *lane, const struct scheme_ops *sche
                                 unsigned long key, const struct envelope *envelope, uint8_t *memory,
                                 size_t *ret_len, struct advice *advice)
 {
-    struct err e = scheme->open(&lane->session, key, envelope, memory, ret_len);
+    struct err e = scheme_open(scheme, &lane->session, key, envelope, memory, ret_len);
     return err_is(e) ? judge_failure(lane, scheme, key, envelope, e, advice) : ERR_OK;
 }
 
@@ -98,7 +98,7 @@ static struct err verify_seal(struct lane *lane, const struct scheme_ops *scheme
     struct envelope envelope;
     size_t len = 0;
     TRY(envelope_parse(sealed, &envelope));
-    struct err e = scheme->open(&lane->session, key, &envelope, lane->room->check, &len);
+    struct err e = scheme_open(scheme, &lane->session, key, &envelope, lane->room->check, &len);
     if (e.kind == ERR_KIND_CKR && p11_ckr_find(e.native)->remedy != REMEDY_CALLER)
         return e;
     if (!err_is(e) && bytes_equal_secret(bytes_of(lane->room->check, len), c->plaintext))

@@ -21,7 +21,7 @@ struct err op_generate(struct lane *lane, const struct lane_request *request,
     TRY(key_label_format(label, text));
     TRY(uuid_make(uuid));
     TRY(object_id_from(bytes_of(uuid, sizeof uuid), &id));
-    TRY(scheme->generate(&lane->session, &id, text, &handle));
+    TRY(scheme_generate(scheme, &lane->session, &id, text, &handle));
     ret->u.made = id;
     return ERR_OK;
 }

@@ -28,6 +28,18 @@ struct scheme_ops {
 /* NULL for a scheme that the agent does not have. */
 const struct scheme_ops *scheme_find(enum scheme scheme);
 
+/* The functions of a row. */
+MUST_CHECK struct err scheme_seal(const struct scheme_ops *scheme,
+                                  const struct p11_session *session, unsigned long key,
+                                  struct bytes header, struct bytes plaintext, struct writer *w);
+MUST_CHECK struct err scheme_open(const struct scheme_ops *scheme,
+                                  const struct p11_session *session, unsigned long key,
+                                  const struct envelope *envelope, uint8_t *memory,
+                                  size_t *ret_len);
+MUST_CHECK struct err scheme_generate(const struct scheme_ops *scheme,
+                                      const struct p11_session *session, const struct object_id *id,
+                                      const char *label, unsigned long *ret_handle);
+
 extern const struct scheme_ops scheme_aes_gcm;
 
 #endif

@@ -3,12 +3,33 @@
 
 static const struct scheme_ops *const schemes[] = {
     &scheme_aes_gcm,
+    NULL,
 };
 
 const struct scheme_ops *scheme_find(enum scheme scheme)
 {
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-        if (schemes[i]->scheme == scheme)
-            return schemes[i];
+    for (const struct scheme_ops *const *at = schemes; *at; at++)
+        if ((*at)->scheme == scheme)
+            return *at;
     return NULL;
+}
+
+struct err scheme_seal(const struct scheme_ops *scheme, const struct p11_session *session,
+                       unsigned long key, struct bytes header, struct bytes plaintext,
+                       struct writer *w)
+{
+    return scheme->seal(session, key, header, plaintext, w);
+}
+
+struct err scheme_open(const struct scheme_ops *scheme, const struct p11_session *session,
+                       unsigned long key, const struct envelope *envelope, uint8_t *memory,
+                       size_t *ret_len)
+{
+    return scheme->open(session, key, envelope, memory, ret_len);
+}
+
+struct err scheme_generate(const struct scheme_ops *scheme, const struct p11_session *session,
+                           const struct object_id *id, const char *label, unsigned long *ret_handle)
+{
+    return scheme->generate(session, id, label, ret_handle);
 }

@@ -4,12 +4,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-struct err advise(struct advice *advice, struct err e, enum remedy remedy, const char *format, ...)
+void advice_set(struct advice *advice, enum remedy remedy, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     advice->remedy = remedy;
     (void)vsnprintf(advice->text, sizeof advice->text, format, args);
     va_end(args);
-    return e;
 }

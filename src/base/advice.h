@@ -23,8 +23,11 @@ struct advice {
     char text[ADVICE_TEXT_MAX + 1];
 };
 
-/* Fills advice (text cut to its room) and returns e, so that a refusal is one statement. */
-MUST_CHECK struct err advise(struct advice *advice, struct err e, enum remedy remedy,
-                             const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Says it; the text is cut to its room. */
+void advice_set(struct advice *advice, enum remedy remedy, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Fills advice and yields the error e, so that a refusal is one statement. */
+#define advise(advice, e, remedy, ...) (advice_set(advice, remedy, __VA_ARGS__), (e))
 
 #endif

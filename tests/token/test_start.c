@@ -2,12 +2,10 @@
 /* How an agent starts, and what it says when it cannot: every line must name cause and remedy. */
 #include "fixture.h"
 
-#include "cleanup.h"
 #include "io.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +39,20 @@ static void leaves_no_record_after_a_good_login(void **state)
     for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
         assert_null(strstr(entry->d_name, ".record"));
     (void)closedir(dir);
+}
+
+/* SIGKILL, as the monitor does it, then a new agent on the same state. */
+static void killed_agent_leaves_nothing_behind(void **state)
+{
+    struct fixture *f = *state;
+    fixture_up(f, AGENT_SERVE);
+    fixture_stop(f);
+    DIR *dir = opendir(f->config.state_dir);
+    assert_non_null(dir);
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+        assert_true(entry->d_name[0] == '.' || strcmp(entry->d_name, "pin.lock") == 0);
+    (void)closedir(dir);
+    fixture_up(f, AGENT_SERVE);
 }
 
 static void exits_when_lane_0_closes(void **state)
@@ -177,6 +189,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FRESH(says_who_the_token_is),
         FRESH(leaves_no_record_after_a_good_login),
+        FRESH(killed_agent_leaves_nothing_behind),
         FRESH(exits_when_lane_0_closes),
         FRESH(exits_on_a_malformed_packet),
         FRESH(exit_code_is_that_of_the_error),

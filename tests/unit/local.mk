@@ -60,3 +60,81 @@ check_PROGRAMS += tests/unit/test_control
 TESTS += tests/unit/test_control
 tests_unit_test_control_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)
 tests_unit_test_control_LDADD = $(LIBLANE) $(CMOCKA_LIBS)
+UNIT_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+
+check_PROGRAMS += tests/unit/test_bytes
+TESTS += tests/unit/test_bytes
+tests_unit_test_bytes_CPPFLAGS = $(AM_CPPFLAGS) $(I_BASE)
+tests_unit_test_bytes_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_bytes_SOURCES = tests/unit/test_bytes.c
+tests_unit_test_bytes_LDADD = $(LIBBASE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_io
+TESTS += tests/unit/test_io
+tests_unit_test_io_CPPFLAGS = $(AM_CPPFLAGS) $(I_BASE)
+tests_unit_test_io_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_io_SOURCES = tests/unit/test_io.c
+tests_unit_test_io_LDADD = $(LIBBASE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_secret
+TESTS += tests/unit/test_secret
+tests_unit_test_secret_CPPFLAGS = $(AM_CPPFLAGS) $(I_BASE)
+tests_unit_test_secret_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_secret_SOURCES = tests/unit/test_secret.c
+tests_unit_test_secret_LDADD = $(LIBBASE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_text
+TESTS += tests/unit/test_text
+tests_unit_test_text_CPPFLAGS = $(AM_CPPFLAGS) $(I_BASE)
+tests_unit_test_text_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_text_SOURCES = tests/unit/test_text.c
+tests_unit_test_text_LDADD = $(LIBBASE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_envelope
+TESTS += tests/unit/test_envelope
+tests_unit_test_envelope_CPPFLAGS = $(AM_CPPFLAGS) $(I_FORMAT)
+tests_unit_test_envelope_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_envelope_SOURCES = tests/unit/test_envelope.c
+tests_unit_test_envelope_LDADD = $(LIBFORMAT) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_key_id
+TESTS += tests/unit/test_key_id
+tests_unit_test_key_id_CPPFLAGS = $(AM_CPPFLAGS) $(I_FORMAT)
+tests_unit_test_key_id_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_key_id_SOURCES = tests/unit/test_key_id.c
+tests_unit_test_key_id_LDADD = $(LIBFORMAT) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_lane
+TESTS += tests/unit/test_lane
+tests_unit_test_lane_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)
+tests_unit_test_lane_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_lane_SOURCES = tests/unit/test_lane.c
+tests_unit_test_lane_LDADD = $(LIBLANE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_p11_ckr
+TESTS += tests/unit/test_p11_ckr
+tests_unit_test_p11_ckr_CPPFLAGS = $(AM_CPPFLAGS) $(I_PKCS11)
+tests_unit_test_p11_ckr_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_p11_ckr_SOURCES = tests/unit/test_p11_ckr.c
+tests_unit_test_p11_ckr_LDADD = $(LIBPKCS11) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_agent_key_cache
+TESTS += tests/unit/test_agent_key_cache
+tests_unit_test_agent_key_cache_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT)
+tests_unit_test_agent_key_cache_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_agent_key_cache_SOURCES = tests/unit/test_agent_key_cache.c
+tests_unit_test_agent_key_cache_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_agent_pin_record
+TESTS += tests/unit/test_agent_pin_record
+tests_unit_test_agent_pin_record_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT)
+tests_unit_test_agent_pin_record_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_agent_pin_record_SOURCES = tests/unit/test_agent_pin_record.c
+tests_unit_test_agent_pin_record_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_agent_pin_source
+TESTS += tests/unit/test_agent_pin_source
+tests_unit_test_agent_pin_source_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT)
+tests_unit_test_agent_pin_source_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_agent_pin_source_SOURCES = tests/unit/test_agent_pin_source.c
+tests_unit_test_agent_pin_source_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
