@@ -41,9 +41,11 @@ func During(workers int, pause time.Duration, operation func(n int) error, event
 			}
 		})
 	}
-	event()
-	stop.Store(true)
-	group.Wait()
+	func() {
+		defer group.Wait()
+		defer stop.Store(true) // also when the event ends the test
+		event()
+	}()
 	return ret
 }
 
