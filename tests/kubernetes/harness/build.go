@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -40,8 +41,7 @@ func Program(t testing.TB, name string) string {
 
 func build(t testing.TB) string {
 	t.Helper()
-	_, file, _, _ := runtime.Caller(0)
-	module := filepath.Dir(filepath.Dir(file))
+	module := filepath.Dir(strings.TrimSpace(Run(t, nil, "go", "env", "GOMOD")))
 	bin := filepath.Join(module, "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		t.Fatal(err)

@@ -56,8 +56,8 @@ func (token *Token) Restore(t testing.TB) { move(t, token.store+".away", token.s
 func (token *Token) MakeKEK(t testing.TB, stateDir string, generation int, state string) string {
 	t.Helper()
 	out := Run(t, token.Env, filepath.Join(directory(t, "P11KMS_TOOLS_DIR"), "make-kek"),
-		"--module", softhsmModule, "--uri", token.URI, "--pin-file", token.PINFile,
-		"--state-dir", stateDir, "--ring", Ring, "--generation", strconv.Itoa(generation), "--state", state)
+		filepath.Join(directory(t, "P11KMS_BUILD_DIR"), "p11-kms-agent"), softhsmModule, token.URI,
+		token.PINFile, stateDir, Ring, strconv.Itoa(generation), state)
 	return strings.TrimSpace(out)
 }
 

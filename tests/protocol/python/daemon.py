@@ -49,7 +49,7 @@ def eventually(within, ask, what):
     while (wrong := ask()) is not None:
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {within} s: {wrong}")
-        time.sleep(0.02)
+        time.sleep(0.02)  # lint: a period, not a wait
 
 
 def process_stat(pid):
@@ -98,9 +98,8 @@ class Token:
 
     def make_kek(self, state_dir, generation):
         """Adds an active KEK to the ring; answers its key_id."""
-        return self.run(program("P11KMS_TOOLS_DIR", "make-kek"), "--module", MODULE, "--uri", URI,
-                        "--pin-file", self.pin, "--state-dir", state_dir, "--ring", RING,
-                        "--generation", str(generation), "--state", "active")
+        return self.run(program("P11KMS_TOOLS_DIR", "make-kek"), program("P11KMS_BUILD_DIR", "p11-kms-agent"),
+                        MODULE, URI, self.pin, state_dir, RING, str(generation), "active")
 
     def hide(self):
         os.rename(self.store, self.store + ".away")
