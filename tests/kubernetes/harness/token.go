@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	softhsmModule = "/usr/lib/softhsm/libsofthsm2.so"
+	testPIN       = "1234"
+)
+
+// Token is a SoftHSM token of its own.
+type Token struct {
+	URI     string
+	PINFile string
+	Env     []string
+	store   string
+}
+
+// NewToken makes an initialised token with no keys.
+func NewToken(t testing.TB) *Token {
+	t.Helper()
+	dir := Dir(t)
+	token := &Token{
+		URI:     "pkcs11:token=p11-kms-test",
+		PINFile: filepath.Join(dir, "pin"),
+		Env:     []string{"SOFTHSM2_CONF=" + filepath.Join(dir, "softhsm2.conf")},
+		store:   filepath.Join(dir, "tokens"),
+	}
+	write(t, filepath.Join(dir, "softhsm2.conf"), fmt.Sprintf(
+		"directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n", token.store))
+	write(t, token.PINFile, testPIN+"\n")
+	if err := os.Mkdir(token.store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	Run(t, token.Env, "softhsm2-util", "--init-token", "--free", "--label", "p11-kms-test",
+		"--so-pin", "12345678", "--pin", testPIN)
+	return token
+}
+
+// Hide moves the token's store away, as a lost network share or an unplugged token would.
+func (token *Token) Hide(t testing.TB) { move(t, token.store, token.store+".away") }
+
+// Restore undoes Hide.
+func (token *Token) Restore(t testing.TB) { move(t, token.store+".away", token.store) }
+
+// MakeKEK adds a KEK to the ring with the test tool and answers its key_id. A state of "active" makes
+// it the one that a daemon seals with after its next look at the token.
+func (token *Token) MakeKEK(t testing.TB, stateDir string, generation int, state string) string {
+	t.Helper()
+	out := Run(t, token.Env, filepath.Join(directory(t, "P11KMS_TOOLS_DIR"), "make-kek"),
+		filepath.Join(directory(t, "P11KMS_BUILD_DIR"), "p11-kms-agent"), softhsmModule, token.URI,
+		token.PINFile, stateDir, Ring, strconv.Itoa(generation), state)
+	return strings.TrimSpace(out)
+}
+
+func directory(t testing.TB, variable string) string {
+	t.Helper()
+	dir := os.Getenv(variable)
+	if dir == "" {
+		t.Fatalf("%s is not set: it names the directory of the programs under test", variable)
+	}
+	return dir
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func move(t testing.TB, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
