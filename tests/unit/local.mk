@@ -60,3 +60,13 @@ check_PROGRAMS += tests/unit/test_control
 TESTS += tests/unit/test_control
 tests_unit_test_control_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)
 tests_unit_test_control_LDADD = $(LIBLANE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_rpc_peers
+TESTS += tests/unit/test_rpc_peers
+tests_unit_test_rpc_peers_CPPFLAGS = $(AM_CPPFLAGS) $(I_RPC)
+tests_unit_test_rpc_peers_LDADD = src/rpc/librpc.a $(LIBBASE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_cli
+TESTS += tests/unit/test_cli
+tests_unit_test_cli_CPPFLAGS = $(AM_CPPFLAGS) $(I_CLI)
+tests_unit_test_cli_LDADD = $(LIBCLI) $(CMOCKA_LIBS)
