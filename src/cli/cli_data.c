@@ -9,14 +9,7 @@
 
 struct err cli_secret(struct cli *cli, size_t capacity, struct secret **ret)
 {
-    bool locked = false;
-    static bool ready; /* one thread, once a process */
-    struct err e = ERR_OK;
-    if (!ready)
-        e = secret_init(8 * CLI_DATA_MAX, &locked);
-    ready = true;
-    if (!err_is(e))
-        e = secret_new(capacity, ret);
+    struct err e = secret_new(capacity, ret);
     return err_is(e) ? cli_error(cli, e, "out of memory") : ERR_OK;
 }
 

@@ -26,7 +26,7 @@ MUST_CHECK struct err cli_write_data(struct cli *cli, struct bytes data);
 /* Writes bytes as they are, past stdio, whose buffers nobody wipes. */
 MUST_CHECK struct err cli_write_all(struct cli *cli, struct bytes data);
 
-/* A secret; sets up their heap at the first. */
+/* A secret, or says that there is no memory for it. main has called secret_init. */
 MUST_CHECK struct err cli_secret(struct cli *cli, size_t capacity, struct secret **ret);
 
 /* Base64 of bytes on the heap, wiped and freed by cli_base64_release. */

@@ -7,3 +7,10 @@ tests_fuzz_fuzz_config_LDADD = $(LIBCONFIG)
 dist_check_SCRIPTS += tests/fuzz/replay_config.sh
 TESTS += tests/fuzz/replay_config.sh
 EXTRA_DIST += tests/fuzz/corpus
+
+check_PROGRAMS += tests/fuzz/fuzz_request
+tests_fuzz_fuzz_request_SOURCES = tests/fuzz/fuzz_request.c tests/fuzz/replay.c
+tests_fuzz_fuzz_request_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) -I$(srcdir)/src/rpc
+tests_fuzz_fuzz_request_LDADD = src/rpc/libkmsapi.a $(LIBPROTO) $(LIBBASE)
+dist_check_SCRIPTS += tests/fuzz/replay_request.sh
+TESTS += tests/fuzz/replay_request.sh

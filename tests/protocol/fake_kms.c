@@ -10,18 +10,20 @@ static void answer(struct kms_service *fake, const struct kms_request *request, 
 {
     uint8_t output[FAKE_INPUT_MAX + 1] = {0xee};
     struct key_id key_id = {FAKE_KEY_ID};
+    (void)pthread_mutex_lock(&fake->lock);
     struct kms_result result = {.code = fake->fail, .message = fake->fail_message};
-    if (fake->fail == ERR_NONE && input.len > FAKE_INPUT_MAX) {
+    (void)pthread_mutex_unlock(&fake->lock);
+    if (result.code == ERR_NONE && input.len > FAKE_INPUT_MAX) {
         result.code = ERR_INTERNAL;
         result.message = "longer than the fake takes";
-    } else if (fake->fail == ERR_NONE && request->op == KMS_ENCRYPT) {
+    } else if (result.code == ERR_NONE && request->op == KMS_ENCRYPT) {
         if (input.len > 0)
             memcpy(output + 1, input.data, input.len);
         result.output = bytes_of(output, input.len + 1);
         result.key_id = &key_id;
-    } else if (fake->fail == ERR_NONE && input.len > 0 && input.data[0] == 0xee) {
+    } else if (result.code == ERR_NONE && input.len > 0 && input.data[0] == 0xee) {
         result.output = bytes_of(input.data + 1, input.len - 1);
-    } else if (fake->fail == ERR_NONE) {
+    } else if (result.code == ERR_NONE) {
         result.code = ERR_INVALID;
         result.message = "no envelope";
     }
@@ -149,6 +151,31 @@ unsigned fake_submitted(struct kms_service *fake)
     unsigned n = fake->submitted;
     (void)pthread_mutex_unlock(&fake->lock);
     return n;
+}
+
+void fake_set_status(struct kms_service *fake, struct kms_status status)
+{
+    (void)pthread_mutex_lock(&fake->lock);
+    fake->status = status;
+    (void)pthread_mutex_unlock(&fake->lock);
+}
+
+void fake_set_failure(struct kms_service *fake, enum err_code code, const char *message)
+{
+    (void)pthread_mutex_lock(&fake->lock);
+    fake->fail = code;
+    fake->fail_message = message;
+    (void)pthread_mutex_unlock(&fake->lock);
+}
+
+struct kms_request fake_last(struct kms_service *fake, char *ret_key_id)
+{
+    (void)pthread_mutex_lock(&fake->lock);
+    struct kms_request last = fake->last;
+    if (ret_key_id)
+        memcpy(ret_key_id, fake->last_key_id, sizeof fake->last_key_id);
+    (void)pthread_mutex_unlock(&fake->lock);
+    return last;
 }
 
 void fake_end(struct kms_service *fake)

@@ -55,6 +55,14 @@ void fake_release(struct kms_service *fake);
 
 unsigned fake_submitted(struct kms_service *fake);
 
+/* What Status answers, and what every request ends with when code is not ERR_NONE. */
+void fake_set_status(struct kms_service *fake, struct kms_status status);
+void fake_set_failure(struct kms_service *fake, enum err_code code, const char *message);
+
+/* The last request; of its borrowed ranges only the lengths. key_id has KEY_ID_MAX + 1 bytes, or
+ * is NULL. */
+struct kms_request fake_last(struct kms_service *fake, char *ret_key_id);
+
 /* After the server has stopped. */
 void fake_end(struct kms_service *fake);
 

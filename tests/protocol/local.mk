@@ -28,3 +28,9 @@ TESTS += tests/protocol/test_connections
 tests_protocol_test_connections_CPPFLAGS = $(PROTOCOL_CPPFLAGS)
 tests_protocol_test_connections_SOURCES = tests/protocol/test_connections.c
 tests_protocol_test_connections_LDADD = $(PROTOCOL_LIBS)
+
+check_PROGRAMS += tests/protocol/test_cli
+TESTS += tests/protocol/test_cli
+tests_protocol_test_cli_CPPFLAGS = $(PROTOCOL_CPPFLAGS) -I$(srcdir)/src/cli
+tests_protocol_test_cli_SOURCES = tests/protocol/test_cli.c
+tests_protocol_test_cli_LDADD = tests/protocol/libstand.a $(LIBCLI) $(LIBKMSAPI) $(CMOCKA_LIBS)

@@ -59,7 +59,7 @@ int stand_up(void **state)
     bool locked = false;
     if (!started) {
         rpc_runtime_start(NULL);
-        assert_false(err_is(secret_init(65536, &locked)));
+        assert_false(err_is(secret_init(1 << 19, &locked)));
     }
     started = true;
     struct stand *stand = (struct stand *)calloc(1, sizeof *stand);

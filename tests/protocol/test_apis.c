@@ -20,17 +20,18 @@ static void round_trip(struct stand *stand, enum kms_api_version version, enum f
     struct kms_failure failure;
     assert_false(err_is(secret_new(64, &plaintext)));
     assert_false(err_is(kms_client_encrypt(client, version, dek, WAIT_MS, &sealed, &failure)));
-    assert_int_equal(stand->fake.last.op, KMS_ENCRYPT);
-    assert_int_equal(stand->fake.last.family, family);
+    assert_int_equal(fake_last(&stand->fake, NULL).op, KMS_ENCRYPT);
+    assert_int_equal(fake_last(&stand->fake, NULL).family, family);
     assert_string_equal(sealed.key_id, version == KMS_API_V1BETA1 ? "" : FAKE_KEY_ID);
     assert_int_equal(sealed.n_annotations, 0);
     assert_false(
         err_is(kms_client_decrypt(client, version, &sealed, WAIT_MS, plaintext, &failure)));
-    assert_int_equal(stand->fake.last.op, KMS_DECRYPT);
-    assert_int_equal(stand->fake.last.family, family);
-    assert_true(stand->fake.last.has_key_id == (version != KMS_API_V1BETA1));
-    if (version != KMS_API_V1BETA1)
-        assert_string_equal(stand->fake.last_key_id, FAKE_KEY_ID);
+    char key_id[KEY_ID_MAX + 1];
+    struct kms_request last = fake_last(&stand->fake, key_id);
+    assert_int_equal(last.op, KMS_DECRYPT);
+    assert_int_equal(last.family, family);
+    assert_true(last.has_key_id == (version != KMS_API_V1BETA1));
+    assert_string_equal(key_id, version == KMS_API_V1BETA1 ? "" : FAKE_KEY_ID);
     assert_true(bytes_equal(secret_bytes(plaintext), dek));
     kms_sealed_release(&sealed);
 }
@@ -72,7 +73,8 @@ static void test_unhealthy_status_is_an_ok_rpc(void **state)
     struct stand *stand = (struct stand *)*state;
     struct kms_client_status status;
     struct kms_failure failure;
-    stand->fake.status = (struct kms_status){.healthz = "token away", .key_id = FAKE_KEY_ID};
+    fake_set_status(&stand->fake,
+                    (struct kms_status){.healthz = "token away", .key_id = FAKE_KEY_ID});
     CLEANUP(kms_client_close_p) struct kms_client *client = stand_client(stand);
     assert_false(err_is(kms_client_status(client, KMS_API_V2, WAIT_MS, &status, &failure)));
     assert_string_equal(status.healthz, "token away");
@@ -84,7 +86,8 @@ static void test_failed_status_is_an_rpc_error(void **state)
     struct stand *stand = (struct stand *)*state;
     struct kms_client_status status;
     struct kms_failure failure;
-    stand->fake.status = (struct kms_status){.failed = true, .healthz = "KEK changed\nbadly"};
+    fake_set_status(&stand->fake,
+                    (struct kms_status){.failed = true, .healthz = "KEK changed\nbadly"});
     CLEANUP(kms_client_close_p) struct kms_client *client = stand_client(stand);
     struct err e = kms_client_status(client, KMS_API_V2, WAIT_MS, &status, &failure);
     assert_int_equal(e.code, ERR_TOKEN);
@@ -115,8 +118,7 @@ static void test_each_error_code(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct kms_sealed sealed;
         struct kms_failure failure;
-        stand->fake.fail = rows[i].code;
-        stand->fake.fail_message = "why";
+        fake_set_failure(&stand->fake, rows[i].code, "why");
         struct err e = kms_client_encrypt(client, KMS_API_V2, dek, WAIT_MS, &sealed, &failure);
         assert_true(err_is(e));
         assert_string_equal(failure.name, rows[i].name);

@@ -117,7 +117,7 @@ static void test_message_in_pieces(void **state)
     async_open(stand, &client);
     async_start(&client, &call, V2_ENCRYPT, bytes_of(request, 3 + PLAINTEXT), LONG_MS, ASYNC_PLAIN);
     assert_int_equal(async_wait(&call), GRPC_STATUS_INTERNAL); /* longer than the fake takes */
-    assert_int_equal(stand->fake.last.input.len, PLAINTEXT);
+    assert_int_equal(fake_last(&stand->fake, NULL).input.len, PLAINTEXT);
     async_start(&client, &call, V2_ENCRYPT, bytes_of(request, 3 + PLAINTEXT + 4 + 47929 - 1),
                 LONG_MS, ASYNC_PLAIN);
     assert_int_equal(async_wait(&call), GRPC_STATUS_INVALID_ARGUMENT);

@@ -138,3 +138,13 @@ tests_unit_test_agent_pin_source_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT)
 tests_unit_test_agent_pin_source_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_agent_pin_source_SOURCES = tests/unit/test_agent_pin_source.c
 tests_unit_test_agent_pin_source_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_rpc_peers
+TESTS += tests/unit/test_rpc_peers
+tests_unit_test_rpc_peers_CPPFLAGS = $(AM_CPPFLAGS) $(I_RPC)
+tests_unit_test_rpc_peers_LDADD = src/rpc/librpc.a $(LIBBASE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_cli
+TESTS += tests/unit/test_cli
+tests_unit_test_cli_CPPFLAGS = $(AM_CPPFLAGS) $(I_CLI)
+tests_unit_test_cli_LDADD = $(LIBCLI) $(CMOCKA_LIBS)
