@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "io.h"
 #include "keeper_private.h"
 #include "ring_state.h"
 
@@ -108,6 +109,10 @@ static void look_due(struct keeper *k, const struct wishes *w)
     int64_t now = clock_monotonic_ns();
     bool rescan = w->rescan || now >= k->rescan_ns + ms_ns(rescan_period(k));
     bool probe = w->probe || now >= k->probe_ns + ms_ns(probe_period(k));
+    if (!err_is(fd_wait_readable(k->lanes[0], 0))) { /* it died since we looked */
+        keeper_drop_agent(k);
+        return;
+    }
     if (k->attached && !lane_pool_has_lanes(k->pool)) {
         keeper_condemn(k, "it closed its lanes");
         return;

@@ -149,11 +149,10 @@ void children_kill_front_end(struct children *children)
         (void)kill(children->front.pid, SIGKILL);
 }
 
-void children_renew_agent(struct children *children)
+void children_hurry_agent(struct children *children)
 {
     backoff_reset(&children->agent.backoff);
     children->agent.due_ns = 0;
-    children_kill_agent(children, GONE_RETIRED, "replaced by a fresh agent");
 }
 
 static const char *describe(int status, const char *path, char *text, size_t size)

@@ -50,8 +50,8 @@ void children_kill_agent(struct children *children, enum control_gone gone, cons
 /* SIGKILL to the front end, if one runs, and the end of its control socket. */
 void children_kill_front_end(struct children *children);
 
-/* A fresh agent, at once. */
-void children_renew_agent(struct children *children);
+/* An agent at once where one waits for its turn. One that runs stays: requests are in it. */
+void children_hurry_agent(struct children *children);
 
 /* Reaps whatever ended, says why, and sets when the next may start. */
 void children_reap(struct children *children);

@@ -29,7 +29,7 @@ static const char help[] =
     "  --version            print the version and exit\n"
     "  --help               print this and exit\n"
     "\n"
-    "Signals: SIGHUP reloads the configuration and starts a fresh agent; SIGTERM and\n"
+    "Signals: SIGHUP reloads the configuration and looks at the token; SIGTERM and\n"
     "SIGINT finish what runs and exit.\n"
     "Exit codes: 0 ok, 2 usage, 3 configuration, 4 socket in use.\n";
 

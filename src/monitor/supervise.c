@@ -61,10 +61,10 @@ static void apply(struct supervision *s, struct config *loaded)
         log_event(LOG_PRI_WARNING, "changed keys need a restart and were not applied",
                   LOG_S("keys", restart));
     log_event(LOG_PRI_INFO, "configuration reloaded", LOG_S("file", s->options->config));
-    tell_reload(s);
 }
 
-/* Also with a file that cannot be used: a SIGHUP asks for a fresh look at PIN and token. */
+/* The front end is told also with a file that cannot be used: a SIGHUP asks for a look at the
+ * ring, and, where the token was away, at PIN and token. */
 static void reload(struct supervision *s)
 {
     struct config loaded;
@@ -78,7 +78,8 @@ static void reload(struct supervision *s)
     } else {
         apply(s, &loaded);
     }
-    children_renew_agent(s->children);
+    tell_reload(s);
+    children_hurry_agent(s->children);
     (void)sd_notify(0, "READY=1");
 }
 

@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 enum {
     SECRET_HEAP = 4 << 20, /* one lane packet for each request that may wait, twice over */
@@ -289,6 +290,7 @@ static struct err run(struct front_end *fe)
     sigset_t all;
     (void)sigfillset(&all);
     TRY(process_forbid_dumps());
+    (void)prctl(PR_SET_NAME, "p11-kmsd"); /* started through /proc/self/exe, we would be "exe" */
     (void)sigprocmask(SIG_SETMASK, &all, NULL); /* the monitor tells us what signals mean */
     TRY(read_config(FRONT_END_CONFIG_FD, &fe->config));
     setup_log(&fe->config);
