@@ -5,6 +5,7 @@
 
 #include <cyaml/cyaml.h>
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): types and members cannot stand in parentheses */
 #define TEXT(key, structure, member)                                                               \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, member, 0,    \
                            CYAML_UNLIMITED)
@@ -13,6 +14,7 @@
                                member.item, member.n, &item_schema, 0, CONFIG_IDS_MAX)
 #define SECTION(key, member, fields)                                                               \
     CYAML_FIELD_MAPPING(key, CYAML_FLAG_OPTIONAL, struct raw_config, member, fields)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 typedef __typeof__(((struct raw_config *)0)->token) raw_token;
 typedef __typeof__(((struct raw_config *)0)->ring) raw_ring;

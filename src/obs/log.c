@@ -26,14 +26,12 @@ static struct {
 enum log_style log_style_auto(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");
-    uintmax_t device, inode;
-    char rest;
+    char ours[64];
     struct stat st;
-    if (!stream || sscanf(stream, "%ju:%ju%c", &device, &inode, &rest) != 2)
+    if (!stream || fstat(STDERR_FILENO, &st) != 0)
         return LOG_STYLE_TEXT;
-    if (fstat(STDERR_FILENO, &st) != 0 || st.st_dev != device || st.st_ino != inode)
-        return LOG_STYLE_TEXT;
-    return LOG_STYLE_JOURNAL;
+    (void)snprintf(ours, sizeof ours, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    return strcmp(stream, ours) == 0 ? LOG_STYLE_JOURNAL : LOG_STYLE_TEXT;
 }
 
 void log_setup(const char *component, enum log_style style, enum log_priority least)

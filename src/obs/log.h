@@ -40,8 +40,10 @@ struct log_field {
  * in LOG_LINE_MAX is left out and the line says truncated. Thread-safe; never allocates. */
 void log_write(enum log_priority priority, const char *message, const struct log_field *fields);
 
+/* The array is longer than any line's fields, and so ends with one without a name. */
+enum { LOG_FIELDS_MAX = 12 };
+
 #define log_event(priority, message, ...)                                                          \
-    log_write((priority), (message),                                                               \
-              (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.name = 0}})
+    log_write((priority), (message), (const struct log_field[LOG_FIELDS_MAX + 1]){__VA_ARGS__})
 
 #endif

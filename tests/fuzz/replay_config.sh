@@ -1,3 +1,3 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-exec tests/fuzz/fuzz_config "$srcdir/tests/fuzz/corpus/config"
+exec tests/fuzz/fuzz_config "${srcdir:?set by make check}/tests/fuzz/corpus/config"

@@ -1,3 +1,3 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-exec tests/fuzz/fuzz_request "$srcdir/tests/fuzz/corpus/request"
+exec tests/fuzz/fuzz_request "${srcdir:?set by make check}/tests/fuzz/corpus/request"

@@ -53,7 +53,7 @@ size_t count_fds(void);
     do {                                                                                           \
         int tries_ = 0;                                                                            \
         while (!(condition) && tries_++ < 5000)                                                    \
-            (void)usleep(2000);                                                                    \
+            (void)usleep(2000); /* lint: polls a condition */                                      \
         assert_true(condition);                                                                    \
     } while (0)
 

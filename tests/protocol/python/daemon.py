@@ -49,7 +49,7 @@ def eventually(within, ask, what):
     while (wrong := ask()) is not None:
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {within} s: {wrong}")
-        time.sleep(0.02)  # lint: a period, not a wait
+        time.sleep(0.02)  # lint: polls a condition
 
 
 def process_stat(pid):
