@@ -55,12 +55,27 @@ static struct err prove_key(struct lane *lane, const struct scheme_ops *scheme, 
                : err_make(ERR_INTERNAL, "canary");
 }
 
+/* The key is well. A ciphertext that still does not open is the one at fault; one that opens now
+ * met a fault that has passed. */
+static struct err open_again(struct lane *lane, const struct scheme_ops *scheme, unsigned long key,
+                             const struct envelope *envelope, uint8_t *memory, size_t *ret_len,
+                             struct advice *advice)
+{
+    struct err e = scheme_open(scheme, &lane->session, key, envelope, memory, ret_len);
+    if (!err_is(e) || clearly_not_the_ciphertext(e))
+        return e;
+    TRY(p11_session_reopen(&lane->session)); /* as in judge_failure */
+    return advise(advice, err_make(ERR_AUTH, "open"), REMEDY_CALLER,
+                  "the ciphertext was not made with this key, or was altered");
+}
+
 /* Tokens answer a bad tag with what comes to their mind (SoftHSM: ENCRYPTED_DATA_INVALID or
  * GENERAL_ERROR; NSS: stale values), the same as for an outage. So after a failure the key opens a
- * canary made on the spot: if that works, it was the ciphertext. */
+ * canary made on the spot: if that works, the token is well, and the ciphertext gets a second and
+ * last try. */
 static struct err judge_failure(struct lane *lane, const struct scheme_ops *scheme,
                                 unsigned long key, const struct envelope *envelope, struct err e,
-                                struct advice *advice)
+                                uint8_t *memory, size_t *ret_len, struct advice *advice)
 {
     struct key_id key_id;
     if (e.kind != ERR_KIND_CKR || clearly_not_the_ciphertext(e))
@@ -71,8 +86,7 @@ static struct err judge_failure(struct lane *lane, const struct scheme_ops *sche
     TRY(p11_session_reopen(&lane->session));
     struct err proof = prove_key(lane, scheme, key, &key_id);
     if (!err_is(proof))
-        return advise(advice, err_make(ERR_AUTH, "open"), REMEDY_CALLER,
-                      "the ciphertext was not made with this key, or was altered");
+        return open_again(lane, scheme, key, envelope, memory, ret_len, advice);
     if (proof.kind == ERR_KIND_CKR && clearly_not_the_ciphertext(proof))
         return proof;
     const struct p11_ckr *row = p11_ckr_find(e.native);
@@ -87,7 +101,8 @@ static struct err open_envelope(struct lane *lane, const struct scheme_ops *sche
                                 size_t *ret_len, struct advice *advice)
 {
     struct err e = scheme_open(scheme, &lane->session, key, envelope, memory, ret_len);
-    return err_is(e) ? judge_failure(lane, scheme, key, envelope, e, advice) : ERR_OK;
+    return err_is(e) ? judge_failure(lane, scheme, key, envelope, e, memory, ret_len, advice)
+                     : ERR_OK;
 }
 
 /* kube-apiserver does not check: one bad ciphertext would carry every write until the next
