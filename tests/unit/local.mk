@@ -178,3 +178,40 @@ tests_unit_test_agent_process_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE) $(CMOCKA_CFLAG
 	-DAGENT_PROBE='"$(abs_builddir)/tests/unit/agent_probe"'
 tests_unit_test_agent_process_SOURCES = tests/unit/test_agent_process.c
 tests_unit_test_agent_process_LDADD = $(LIBLANE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_keyring
+TESTS += tests/unit/test_keyring
+tests_unit_test_keyring_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_keyring_SOURCES = tests/unit/test_keyring.c \
+	tests/unit/fake_agent.c tests/unit/fake_agent.h
+tests_unit_test_keyring_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_ring_look
+TESTS += tests/unit/test_ring_look
+tests_unit_test_ring_look_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_ring_look_SOURCES = tests/unit/test_ring_look.c \
+	tests/unit/fake_agent.c tests/unit/fake_agent.h tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_ring_look_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_ring_state
+TESTS += tests/unit/test_ring_state
+tests_unit_test_ring_state_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_ring_state_SOURCES = tests/unit/test_ring_state.c \
+	tests/unit/fake_agent.c tests/unit/fake_agent.h
+tests_unit_test_ring_state_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_keeper
+TESTS += tests/unit/test_keeper
+tests_unit_test_keeper_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_keeper_SOURCES = tests/unit/test_keeper.c tests/unit/ring_rig.c \
+	tests/unit/ring_rig.h tests/unit/fake_agent.c tests/unit/fake_agent.h \
+	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_keeper_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_keeper_look
+TESTS += tests/unit/test_keeper_look
+tests_unit_test_keeper_look_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_keeper_look_SOURCES = tests/unit/test_keeper_look.c tests/unit/ring_rig.c \
+	tests/unit/ring_rig.h tests/unit/fake_agent.c tests/unit/fake_agent.h \
+	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_keeper_look_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
