@@ -215,3 +215,19 @@ tests_unit_test_keeper_look_SOURCES = tests/unit/test_keeper_look.c tests/unit/r
 	tests/unit/ring_rig.h tests/unit/fake_agent.c tests/unit/fake_agent.h \
 	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_keeper_look_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_kms_service
+TESTS += tests/unit/test_kms_service
+tests_unit_test_kms_service_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) $(CMOCKA_CFLAGS)
+tests_unit_test_kms_service_SOURCES = tests/unit/test_kms_service.c tests/unit/kms_calls.c \
+	tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
+	tests/unit/fake_agent.c tests/unit/fake_agent.h tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_kms_service_LDADD = $(LIBKMS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_kms_flight
+TESTS += tests/unit/test_kms_flight
+tests_unit_test_kms_flight_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) $(CMOCKA_CFLAGS)
+tests_unit_test_kms_flight_SOURCES = tests/unit/test_kms_flight.c tests/unit/kms_calls.c \
+	tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
+	tests/unit/fake_agent.c tests/unit/fake_agent.h tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_kms_flight_LDADD = $(LIBKMS) $(CMOCKA_LIBS)
