@@ -239,15 +239,17 @@ struct err packet_receive(int fd, void *memory, size_t size, size_t *ret_len, in
     while (got < 0 && errno == EINTR);
     if (got < 0 && errno == EAGAIN)
         return err_make(ERR_DEADLINE, "nothing received");
-    if (got == 0 || (got < 0 && errno == ECONNRESET))
+    if (got < 0 && errno == ECONNRESET)
         return err_make(ERR_UNAVAILABLE, "peer closed");
     if (got < 0)
         return err_errno(errno, "recvmsg");
     bool fits = take_descriptors(&message, fds, max_fds, &n_fds);
-    if (!fits || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    bool whole = fits && (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+    if (got == 0 || !whole) { /* an empty packet looks like the end, but may bring descriptors */
         while (n_fds > 0)
             (void)close(fds[--n_fds]);
-        return err_make(ERR_INVALID, "packet too large");
+        return whole ? err_make(ERR_UNAVAILABLE, "peer closed")
+                     : err_make(ERR_INVALID, "packet too large");
     }
     *ret_len = (size_t)got;
     if (ret_n_fds)

@@ -16,7 +16,7 @@ static void take_offer(struct keeper *k, const struct wishes *w)
     k->generation = w->generation;
     k->phase = AGENT_STARTING;
     k->fresh = true;
-    k->greeted = false;
+    k->explained = k->was_up = false;
 }
 
 /* --- greeting ---------------------------------------------------------------------------- */
@@ -25,18 +25,23 @@ static void greet(struct keeper *k)
 {
     struct lane_reply reply;
     struct err e = lane_hello(k->lanes[0], 0, k->memory, sizeof k->memory, &reply);
-    if (err_is(e)) { /* died at once: keeper_agent_gone says how */
-        keeper_drop_agent(k);
+    if (e.code == ERR_UNAVAILABLE) { /* died at once: keeper_agent_gone says how */
+        keeper_lane_ended(k);
         return;
     }
-    k->greeted = true;
+    if (err_is(e)) {
+        keeper_condemn(k, "it did not greet as agents do");
+        return;
+    }
     if (reply.status.code != ERR_NONE) {
+        k->explained = true;
         keeper_drop_agent(k);
         keeper_outage(k, reply.status.text);
         return;
     }
     k->token = reply.u.hello;
     k->phase = AGENT_UP;
+    k->was_up = true;
     k->since_ns = clock_monotonic_ns();
     keeper_look_at_ring(k);
     k->probe_ns = k->rescan_ns = clock_monotonic_ns();
@@ -44,10 +49,26 @@ static void greet(struct keeper *k)
 
 static void lane_readable(struct keeper *k)
 {
+    size_t len;
+    if (k->phase == AGENT_STARTING) {
+        greet(k);
+        return;
+    }
+    struct err e = packet_receive(k->lanes[0], k->memory, sizeof k->memory, &len, NULL, 0, NULL);
+    if (e.code == ERR_UNAVAILABLE)
+        keeper_lane_ended(k);
+    else
+        keeper_condemn(k, "it spoke unasked");
+}
+
+/* The monitor has reaped it. Its last words may still be in lane 0, which a child of the vendor's
+ * library may hold open. */
+static void bury(struct keeper *k)
+{
     if (k->phase == AGENT_STARTING)
         greet(k);
-    else if (k->phase == AGENT_UP) /* unasked: its end, or nonsense */
-        keeper_drop_agent(k);
+    lane_pool_drop(k->pool, k->generation, "the token agent is gone");
+    keeper_drop_agent(k);
 }
 
 /* --- the loop ---------------------------------------------------------------------------- */
@@ -68,20 +89,27 @@ static int64_t rescan_period(struct keeper *k)
     return period;
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static int64_t next_due(struct keeper *k)
 {
+    int64_t due = INT64_MAX;
     switch (k->phase) {
+    case AGENT_UP:
+        return earlier(k->probe_ns + ms_ns(probe_period(k)),
+                       k->rescan_ns + ms_ns(rescan_period(k)));
     case AGENT_STARTING:
-        return k->since_ns + ms_ns(START_TIMEOUT_MS);
-    case AGENT_UP: {
-        int64_t probe = k->probe_ns + ms_ns(probe_period(k));
-        int64_t rescan = k->rescan_ns + ms_ns(rescan_period(k));
-        return probe < rescan ? probe : rescan;
-    }
+        due = k->since_ns + ms_ns(START_TIMEOUT_MS);
+        break;
     case AGENT_NONE:
+        if (k->lingers)
+            due = k->since_ns + ms_ns(ABSENCE_GRACE_MS);
         break;
     }
-    return k->health.ok ? k->since_ns + ms_ns(ABSENCE_GRACE_MS) : INT64_MAX;
+    return k->health.ok ? earlier(due, k->lost_ns + ms_ns(ABSENCE_GRACE_MS)) : due;
 }
 
 static struct wishes wait_for_wishes(struct keeper *k, bool *ret_readable)
@@ -99,7 +127,7 @@ static struct wishes wait_for_wishes(struct keeper *k, bool *ret_readable)
     (void)eventfd_read(k->wake_fd, &count);
     pthread_mutex_lock(&k->lock);
     struct wishes wishes = k->wishes;
-    k->wishes = (struct wishes){.stop = wishes.stop, .gone = wishes.gone};
+    k->wishes = (struct wishes){.stop = wishes.stop};
     pthread_mutex_unlock(&k->lock);
     return wishes;
 }
@@ -132,22 +160,56 @@ static void look_due(struct keeper *k, const struct wishes *w)
         k->probe_ns = now;
 }
 
-static void without_agent(struct keeper *k, const struct wishes *w)
+/* An end that nothing before it explained is told as the monitor saw it. */
+static bool tell_how_it_ended(struct keeper *k)
 {
     char line[256];
-    bool grace = clock_monotonic_ns() < k->since_ns + ms_ns(ABSENCE_GRACE_MS);
-    if (w->gone_how[0] && !k->health.ok && !k->health.failed && k->generation == w->gone &&
-        !k->greeted) {
-        (void)snprintf(line, sizeof line,
-                       "the token agent ended before it was up (%s): see its lines in the log and "
-                       "check token.module",
-                       w->gone_how);
-        keeper_outage(k, line);
-    } else if (k->health.ok && !grace) {
-        keeper_outage(k, "the token agent is being restarted");
-    } else if (w->rescan && !k->health.ok) {
-        keeper_look_ended(k);
+    if (k->phase != AGENT_NONE || k->gone != k->generation || !k->gone_how[0] || k->explained ||
+        k->health.failed)
+        return false;
+    (void)snprintf(line, sizeof line,
+                   k->was_up ? "the token agent ended (%s) and is being restarted: see its lines "
+                               "in the log"
+                             : "the token agent ended before it was up (%s): see its lines in the "
+                               "log and check token.module",
+                   k->gone_how);
+    k->gone_how[0] = '\0';
+    keeper_outage(k, line);
+    return true;
+}
+
+/* A short restart is no outage; but however many agents it takes, it is one restart. */
+static void without_agent(struct keeper *k)
+{
+    int64_t now = clock_monotonic_ns();
+    bool grace = k->health.ok && now < k->lost_ns + ms_ns(ABSENCE_GRACE_MS);
+    if (k->phase == AGENT_STARTING && now >= k->since_ns + ms_ns(START_TIMEOUT_MS)) {
+        keeper_condemn(k, "it did not start in 30 s");
+        keeper_outage(k, "the token agent did not start in 30 s: is the token's module blocked?");
+    } else if (!grace && !tell_how_it_ended(k)) {
+        if (k->health.ok)
+            keeper_outage(k, "the token agent is being restarted");
+        else if (keeper_look_pending(k))
+            keeper_look_ended(k);
     }
+    if (k->lingers && now >= k->since_ns + ms_ns(ABSENCE_GRACE_MS))
+        keeper_condemn(k, "its lane has ended, and it has not");
+}
+
+static void take_news(struct keeper *k, const struct wishes *w, bool readable)
+{
+    if (w->gone > k->gone) {
+        k->gone = w->gone;
+        memcpy(k->gone_how, w->gone_how, sizeof k->gone_how);
+    }
+    if (w->offered)
+        take_offer(k, w);
+    else if (readable)
+        lane_readable(k);
+    if (k->phase != AGENT_NONE && k->gone >= k->generation)
+        bury(k);
+    if (k->gone >= k->generation)
+        k->lingers = false;
 }
 
 static void *run(void *argument)
@@ -158,19 +220,11 @@ static void *run(void *argument)
         struct wishes wishes = wait_for_wishes(k, &readable);
         if (wishes.stop)
             break;
-        if (wishes.offered)
-            take_offer(k, &wishes);
-        else if (readable)
-            lane_readable(k);
+        take_news(k, &wishes, readable);
         if (k->phase == AGENT_UP)
             look_due(k, &wishes);
-        else if (k->phase == AGENT_NONE)
-            without_agent(k, &wishes);
-        else if (clock_monotonic_ns() >= k->since_ns + ms_ns(START_TIMEOUT_MS)) {
-            keeper_condemn(k, "it did not start in 30 s");
-            keeper_outage(k,
-                          "the token agent did not start in 30 s: is the token's module blocked?");
-        }
+        if (k->phase != AGENT_UP)
+            without_agent(k);
     }
     keeper_drop_agent(k);
     return NULL;
@@ -178,11 +232,16 @@ static void *run(void *argument)
 
 /* --- from outside ------------------------------------------------------------------------ */
 
+static void close_all(const int *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        (void)close(fds[i]);
+}
+
 static void release(struct keeper *k)
 {
     if (k->wishes.offered)
-        for (size_t i = 0; i < k->wishes.n_fds; i++)
-            (void)close(k->wishes.fds[i]);
+        close_all(k->wishes.fds, k->wishes.n_fds);
     if (k->wake_fd >= 0)
         (void)close(k->wake_fd);
     pthread_mutex_destroy(&k->lock);
@@ -253,10 +312,13 @@ void keeper_free(struct keeper *k)
 
 void keeper_offer(struct keeper *k, uint64_t generation, const int *fds, size_t n)
 {
+    if (n < 2 || n > AGENT_LANES_MAX) {
+        close_all(fds, n);
+        return;
+    }
     pthread_mutex_lock(&k->lock);
     if (k->wishes.offered)
-        for (size_t i = 0; i < k->wishes.n_fds; i++)
-            (void)close(k->wishes.fds[i]);
+        close_all(k->wishes.fds, k->wishes.n_fds);
     k->wishes.offered = true;
     k->wishes.generation = generation;
     k->wishes.n_fds = n;
@@ -294,13 +356,12 @@ bool keeper_want_look(struct keeper *k)
 {
     pthread_mutex_lock(&k->lock);
     bool recent = clock_monotonic_ns() - k->looked_ns < ms_ns(LOOK_AGAIN_MS) && k->looked_ns != 0;
-    bool coming = k->look_pending || !recent;
-    if (coming) {
-        k->look_pending = true;
-        k->wishes.rescan = true;
-    }
+    bool begin = !k->look_pending && !recent; /* one that has begun answers for its like */
+    if (begin)
+        k->look_pending = k->wishes.rescan = true;
+    bool coming = k->look_pending;
     pthread_mutex_unlock(&k->lock);
-    if (coming)
+    if (begin)
         wake(k);
     return coming;
 }

@@ -39,7 +39,8 @@ MUST_CHECK struct err keeper_new(const struct keeper_options *options, struct ke
 /* Stops the thread. Accepts NULL. */
 void keeper_free(struct keeper *keeper);
 
-/* A new agent's lanes, lane 0 first; the descriptors become the keeper's. */
+/* A new agent's lanes, lane 0 first; the descriptors become the keeper's. Fewer than 2 or more than
+ * AGENT_LANES_MAX are closed: such an agent ends. */
 void keeper_offer(struct keeper *keeper, uint64_t generation, const int *fds, size_t n);
 
 /* The agent is gone, and how: "killed by signal 9". */

@@ -41,6 +41,14 @@ void keeper_look_ended(struct keeper *k)
     k->hooks.looked(k->hooks.context);
 }
 
+bool keeper_look_pending(struct keeper *k)
+{
+    pthread_mutex_lock(&k->lock);
+    bool pending = k->look_pending;
+    pthread_mutex_unlock(&k->lock);
+    return pending;
+}
+
 /* --- the agent --------------------------------------------------------------------------- */
 
 void keeper_drop_agent(struct keeper *k)
@@ -50,13 +58,25 @@ void keeper_drop_agent(struct keeper *k)
             (void)close(k->lanes[i]);
     k->n_lanes = 0;
     k->phase = AGENT_NONE;
-    k->attached = false;
     k->since_ns = clock_monotonic_ns();
+    if (k->attached)
+        k->lost_ns = k->since_ns;
+    k->attached = false;
+    k->lingers = false;
+}
+
+void keeper_lane_ended(struct keeper *k)
+{
+    keeper_drop_agent(k);
+    k->lingers = true;
 }
 
 void keeper_condemn(struct keeper *k, const char *why)
 {
-    k->hooks.condemn(k->hooks.context, k->generation, why);
+    lane_pool_drop(k->pool, k->generation, "the token agent is being replaced");
+    if (k->gone < k->generation)
+        k->hooks.condemn(k->hooks.context, k->generation, why);
+    k->explained = true;
     keeper_drop_agent(k);
 }
 
@@ -86,7 +106,7 @@ static void broken_lane(struct keeper *k, struct err e)
 {
     char text[160], line[256];
     if (e.code == ERR_UNAVAILABLE) { /* it died: the monitor starts another at once */
-        keeper_drop_agent(k);
+        keeper_lane_ended(k);
         return;
     }
     (void)snprintf(line, sizeof line, "the token does not answer: %s",
@@ -133,10 +153,25 @@ static enum proof first_canary(struct keeper *k, const struct kek *key, bool kee
     return PROOF_HOLDS;
 }
 
+/* What a fresh agent has proved stands for a while: its successors would be condemned in turn. */
+static bool is_stale(const struct keeper *k)
+{
+    return clock_monotonic_ns() - k->since_ns > ms_ns(FRESH_LOOK_MS);
+}
+
+static bool is_quarantined(struct keeper *k, const struct kek *key)
+{
+    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(k->keyring);
+    const struct kek *before = ring_view_find(view, &key->id);
+    return before && before->quarantined;
+}
+
 /* The old, intact canary does not open. Only a fresh agent that can make and open a new one with
  * the same key proves that the material has changed; anything else is an outage. */
 static enum proof suspect(struct keeper *k, const struct kek *key)
 {
+    if (!k->fresh && is_quarantined(k, key) && !is_stale(k))
+        return PROOF_CHANGED;
     if (!k->fresh) {
         keeper_condemn(k, "the active KEK's canary does not open: a fresh agent must look");
         return PROOF_OUTAGE;
@@ -153,8 +188,11 @@ static enum proof prove(struct keeper *k, const struct kek *key)
     if (e.code == ERR_INVALID)
         k->hooks.warn(k->hooks.context, "the canary file is torn: making a new one",
                       key->key_id.text);
-    if (err_is(e))
-        return first_canary(k, key, true);
+    else if (err_is(e) && e.code != ERR_NOT_FOUND)
+        k->hooks.warn(k->hooks.context, "the canary file cannot be read: the KEK is not proved",
+                      key->key_id.text);
+    if (err_is(e)) /* one that cannot be read now may be whole: it stays */
+        return first_canary(k, key, e.code == ERR_NOT_FOUND || e.code == ERR_INVALID);
     if (!probe_call(k, key, bytes_of(canary.data, canary.len), &reply))
         return PROOF_OUTAGE;
     if (reply.status.code == ERR_NONE)
@@ -211,8 +249,7 @@ static void seals(struct keeper *k, struct ring_look *look, size_t active)
 /* A missing KEK is believed only from an agent that has not looked before. */
 static void missing(struct keeper *k, const struct ring_look *look, struct health *health)
 {
-    bool stale = clock_monotonic_ns() - k->since_ns > ms_ns(FRESH_LOOK_MS);
-    if (!k->fresh && (!k->health.failed || stale)) {
+    if (!k->fresh && (!k->health.failed || is_stale(k))) {
         keeper_condemn(k, "the active KEK is not found: a fresh agent must look");
         return;
     }

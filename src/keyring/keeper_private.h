@@ -51,10 +51,15 @@ struct keeper {
     int lanes[AGENT_LANES_MAX];
     size_t n_lanes;
     int64_t since_ns; /* when the phase began */
+    int64_t lost_ns;  /* when the last agent with lanes in the pool was lost */
     int64_t probe_ns, rescan_ns;
-    bool greeted;        /* this agent's hello was read */
+    bool explained;      /* why this agent is to end is known, and told if it must be */
     bool fresh;          /* this agent has not looked yet */
+    bool was_up;         /* this agent greeted well */
     bool attached;       /* its request lanes are in the pool */
+    bool lingers;        /* its lane has ended, but the monitor has not reaped it yet */
+    uint64_t gone;       /* from the wishes, kept: it may come before its agent's lanes end */
+    char gone_how[128];  /* empty once told */
     struct key_id known; /* active on this host */
     struct health health;
     struct token_identity token;
@@ -69,7 +74,10 @@ static inline int64_t ms_ns(int64_t ms)
 /* Closes the keeper's lanes; the phase is AGENT_NONE then. */
 void keeper_drop_agent(struct keeper *k);
 
-/* Has the agent replaced, and drops it. */
+/* Its lane 0 has ended: it is dead or dying, and condemned if it takes its time. */
+void keeper_lane_ended(struct keeper *k);
+
+/* Has the agent replaced, and drops it with its request lanes. */
 void keeper_condemn(struct keeper *k, const char *why);
 
 /* Tells that the token is away: health, waiting requests, parked requests. */
@@ -77,6 +85,9 @@ void keeper_outage(struct keeper *k, const char *text);
 
 /* Tells those who wait for a look that there was one, or that there can be none. */
 void keeper_look_ended(struct keeper *k);
+
+/* Whether somebody waits for a look. */
+bool keeper_look_pending(struct keeper *k);
 
 /* Publishes a look, with the index of the KEK that seals, or SIZE_MAX. False: no memory. */
 bool keeper_publish_view(struct keeper *k, const struct ring_look *look, size_t active,

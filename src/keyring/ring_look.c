@@ -6,6 +6,9 @@
 #include <stdarg.h>
 #include <string.h>
 
+/* An agent is not trusted with our memory or our time. */
+enum { LOOK_KEYS_MAX = 65536 };
+
 void ring_look_clear(struct ring_look *look)
 {
     free(look->keys);
@@ -41,6 +44,8 @@ static struct err add_page(struct ring_look *look, const struct lane_reply *page
         else
             look->foreign++;
     }
+    if (records.len != 0)
+        return err_make(ERR_INTERNAL, "ring_look_take");
     return ERR_OK;
 }
 
@@ -61,6 +66,9 @@ struct err ring_look_take(int lane, int timeout_ms, const char *ring, struct rin
             return lane_status_err(&reply);
         }
         TRY(add_page(&look, &reply, ring));
+        if (reply.u.list.next != 0 && (reply.u.list.next <= request.u.list.cursor ||
+                                       look.n + look.foreign > LOOK_KEYS_MAX)) /* it never ends */
+            return err_make(ERR_INTERNAL, "ring_look_take");
         request.u.list.cursor = reply.u.list.next;
         request.number++;
     } while (request.u.list.cursor != 0);

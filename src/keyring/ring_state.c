@@ -11,7 +11,7 @@
 
 static const char magic[] = "p11-kms canary 1\n";
 
-enum { CHECKSUM = 32, CANARY_FILE_MAX = sizeof magic + 2 + ENVELOPE_MAX + CHECKSUM };
+enum { CHECKSUM = 32, CANARY_FILE_MAX = sizeof magic - 1 + 2 + ENVELOPE_MAX + CHECKSUM };
 
 static struct err current_path(const char *state_dir, const char *ring, char *ret, size_t size)
 {

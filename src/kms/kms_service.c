@@ -129,8 +129,19 @@ static void consult_keeper(struct kms_service *service, const struct lane_status
 {
     if (status->remedy == REMEDY_AGENT)
         keeper_replace(service->keeper, "a request failed as only a new agent can mend");
-    else if (status->remedy != REMEDY_CALLER)
+    else if (status->remedy != REMEDY_CALLER || status->code == ERR_NOT_FOUND)
         keeper_kick(service->keeper);
+}
+
+/* Nobody stores what would not open again: the envelope must name what was asked for. */
+static bool is_as_asked(const struct job *job, const struct lane_reply *reply)
+{
+    struct envelope envelope;
+    if (job->op == KMS_DECRYPT)
+        return reply->u.plaintext.len >= 1 && reply->u.plaintext.len <= PLAINTEXT_MAX;
+    return !err_is(envelope_parse(reply->u.envelope, &envelope)) &&
+           envelope.family == job->family &&
+           bytes_equal(envelope.key_id, bytes_of_string(job->kek->key_id.text));
 }
 
 static void on_done(struct lane_job *lane, struct err transport, const struct lane_reply *reply)
@@ -147,19 +158,26 @@ static void on_done(struct lane_job *lane, struct err transport, const struct la
         end_job_with(job, code_for_client(&reply->status), message);
         return;
     }
+    if (!is_as_asked(job, reply)) {
+        keeper_replace(job->service->keeper, "the agent answered something else than was asked");
+        end_job_with(job, ERR_INTERNAL, "the token agent answered something else than was asked");
+        return;
+    }
     struct kms_result result = {.code = ERR_NONE, .message = ""};
     result.output = job->op == KMS_ENCRYPT ? reply->u.envelope : reply->u.plaintext;
     result.key_id = job->op == KMS_ENCRYPT ? &job->kek->key_id : NULL;
     end_job(job, &result);
 }
 
-static bool is_abandoned(const struct lane_job *lane)
+static bool is_abandoned(struct lane_job *lane)
 {
-    const struct job *job = (const struct job *)lane;
+    struct job *job = (struct job *)lane;
     bool abandoned = true;
     pthread_mutex_lock(&job->service->lock);
     for (const struct waiter *w = job->waiters; w && abandoned; w = w->next)
         abandoned = atomic_load(w->cancelled);
+    if (abandoned) /* the pool ends it now: whoever asks the same from here on must not join */
+        leave_bucket_locked(job);
     pthread_mutex_unlock(&job->service->lock);
     return abandoned;
 }
@@ -371,8 +389,7 @@ static void encrypt(struct kms_service *service, const struct kms_request *reque
     if (request->input.len == 0 || request->input.len > PLAINTEXT_MAX) {
         answer(request, ERR_INVALID,
                request->input.len == 0 ? "the plaintext is empty"
-                                       : "the plaintext is longer than 512 "
-                                         "bytes: this wraps keys, not data");
+                                       : "the plaintext is longer than 512 bytes: this wraps keys");
         return;
     }
     struct err e = job_new(service, request, &job);

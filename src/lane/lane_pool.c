@@ -34,6 +34,7 @@ struct lane_pool {
     uint64_t condemned; /* the last generation that was reported */
     int64_t timeout_ns;
     bool stopping;
+    bool away; /* what finds no free lane is refused, until there are new lanes */
 
     lane_pool_condemn *condemn; /* the rest never changes */
     void *context;
@@ -166,17 +167,18 @@ static void reap_lanes_locked(struct lane_pool *pool)
     pool->n_lanes = kept;
 }
 
-static const struct err gone = {ERR_UNAVAILABLE, ERR_KIND_NONE, 0, "the token agent is gone"};
+static const char gone[] = "the token agent is gone";
 
-static void lanes_lost(struct lane_pool *pool, uint64_t generation)
+void lane_pool_drop(struct lane_pool *pool, uint64_t generation, const char *why)
 {
-    struct ended lost = {NULL, gone};
+    struct ended lost = {NULL, err_make(ERR_UNAVAILABLE, why)};
     pthread_mutex_lock(&pool->lock);
     drop_lanes_locked(pool, generation + 1, &lost);
     pthread_mutex_unlock(&pool->lock);
     tell_ended(&lost);
 }
 
+/* The lanes go at once: not even SIGKILL ends an agent that hangs in the kernel. */
 static void condemn(struct lane_pool *pool, uint64_t generation, const char *why)
 {
     pthread_mutex_lock(&pool->lock);
@@ -184,6 +186,7 @@ static void condemn(struct lane_pool *pool, uint64_t generation, const char *why
     if (first)
         pool->condemned = generation;
     pthread_mutex_unlock(&pool->lock);
+    lane_pool_drop(pool, generation, why);
     if (first)
         pool->condemn(pool->context, generation, why);
 }
@@ -229,10 +232,8 @@ static void on_packet(struct lane_pool *pool, int fd, struct bytes packet)
     if (job)
         finish(job, ERR_OK, &reply);
     tell_ended(&cancelled);
-    if (broken) {
+    if (broken)
         condemn(pool, generation, "the agent answered what was not asked");
-        lanes_lost(pool, generation);
-    }
 }
 
 static void on_readable(struct lane_pool *pool, int fd, uint8_t *memory)
@@ -247,12 +248,13 @@ static void on_readable(struct lane_pool *pool, int fd, uint8_t *memory)
     struct err e = packet_receive(fd, memory, LANE_PACKET_MAX, &len, NULL, 0, NULL);
     if (e.code == ERR_DEADLINE)
         return;
-    if (err_is(e)) {
-        lanes_lost(pool, generation);
-        return;
-    }
-    on_packet(pool, fd, bytes_of(memory, len));
-    wipe(memory, len);
+    if (!err_is(e))
+        on_packet(pool, fd, bytes_of(memory, len));
+    else if (e.code == ERR_UNAVAILABLE)
+        lane_pool_drop(pool, generation, gone);
+    else
+        condemn(pool, generation, "the agent sent no packet of ours");
+    wipe(memory, err_is(e) ? LANE_PACKET_MAX : len);
 }
 
 static void tick(struct lane_pool *pool)
@@ -292,7 +294,9 @@ static void *run(void *argument)
     int64_t next_tick = clock_monotonic_ns();
     while (goes_on(pool)) {
         struct epoll_event events[EVENTS];
-        int n = epoll_wait(pool->epoll_fd, events, EVENTS, TICK_MS);
+        int64_t left_ns = next_tick - clock_monotonic_ns();
+        int timeout = left_ns > 0 ? (int)(left_ns / 1000000 + 1) : 0;
+        int n = epoll_wait(pool->epoll_fd, events, EVENTS, timeout);
         for (int i = 0; i < n; i++)
             if (events[i].data.fd != pool->wake_fd)
                 on_readable(pool, events[i].data.fd, memory);
@@ -361,9 +365,9 @@ void lane_pool_free(struct lane_pool *pool)
     pthread_mutex_unlock(&pool->lock);
     (void)eventfd_write(pool->wake_fd, 1);
     pthread_join(pool->thread, NULL);
-    lanes_lost(pool, UINT64_MAX - 1);
+    lane_pool_drop(pool, UINT64_MAX - 1, gone);
     lane_pool_fail_waiting(pool);
-    reap_lanes_locked(pool);
+    reap_lanes_locked(pool); /* nobody else is left */
     release(pool);
 }
 
@@ -388,10 +392,11 @@ static struct err add_locked(struct lane_pool *pool, uint64_t generation, int fd
 
 struct err lane_pool_add(struct lane_pool *pool, uint64_t generation, const int *fds, size_t n)
 {
-    struct ended lost = {NULL, gone};
+    struct ended lost = {NULL, err_make(ERR_UNAVAILABLE, gone)};
     struct ended cancelled = {NULL, err_make(ERR_CANCELLED, "nobody waits")};
     struct err e = ERR_OK;
     pthread_mutex_lock(&pool->lock);
+    pool->away = false;
     drop_lanes_locked(pool, generation, &lost);
     for (size_t i = 0; i < n; i++) {
         if (!err_is(e))
@@ -425,28 +430,30 @@ void lane_pool_submit(struct lane_pool *pool, struct lane_job *job)
 {
     struct ended cancelled = {NULL, err_make(ERR_CANCELLED, "nobody waits")};
     struct ended expired = {NULL, err_make(ERR_DEADLINE, "no lane became free in time")};
-    bool full = false;
+    struct err refused = ERR_OK;
     pthread_mutex_lock(&pool->lock);
     if (pool->waiting >= LANE_QUEUE_MAX)
         sweep_locked(pool, &cancelled, &expired);
     struct pool_lane *lane = pool->first ? NULL : free_lane_locked(pool);
     bool sent = lane && send_locked(lane, job);
-    if (!sent) {
-        full = pool->waiting >= LANE_QUEUE_MAX || pool->stopping;
-        if (!full)
-            enqueue_locked(pool, job);
-    }
+    if (!sent && (pool->away || pool->stopping))
+        refused = err_make(ERR_UNAVAILABLE, gone);
+    else if (!sent && pool->waiting >= LANE_QUEUE_MAX)
+        refused = err_make(ERR_EXHAUSTED, "too many requests wait for the token");
+    else if (!sent)
+        enqueue_locked(pool, job);
     pthread_mutex_unlock(&pool->lock);
     tell_ended(&cancelled);
     tell_ended(&expired);
-    if (full)
-        finish(job, err_make(ERR_EXHAUSTED, "too many requests wait for the token"), NULL);
+    if (err_is(refused))
+        finish(job, refused, NULL);
 }
 
 void lane_pool_fail_waiting(struct lane_pool *pool)
 {
-    struct ended failed = {NULL, gone};
+    struct ended failed = {NULL, err_make(ERR_UNAVAILABLE, gone)};
     pthread_mutex_lock(&pool->lock);
+    pool->away = true;
     while (pool->first)
         end_job(&failed, dequeue_locked(pool));
     pthread_mutex_unlock(&pool->lock);

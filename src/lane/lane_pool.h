@@ -19,8 +19,9 @@ struct lane_job;
 typedef void lane_job_done(struct lane_job *job, struct err transport,
                            const struct lane_reply *reply);
 
-/* Whether nobody waits for the job any more. Called with the pool's lock held: must not block. */
-typedef bool lane_job_abandoned(const struct lane_job *job);
+/* Whether nobody waits for the job any more. Called with the pool's lock held: must not block.
+ * True is final: the job ends as cancelled. */
+typedef bool lane_job_abandoned(struct lane_job *job);
 
 /* One request. The submitter owns the memory, and it stays until done was called. */
 struct lane_job {
@@ -34,7 +35,7 @@ struct lane_job {
 };
 
 /* Called on the pool's thread when an agent held a request longer than the timeout or broke the
- * protocol. Called once a generation; why is static. */
+ * protocol; its lanes are given up then. Called once a generation; why is static. */
 typedef void lane_pool_condemn(void *context, uint64_t generation, const char *why);
 
 MUST_CHECK struct err lane_pool_new(int64_t timeout_ms, lane_pool_condemn *condemn, void *context,
@@ -51,6 +52,10 @@ void lane_pool_set_timeout(struct lane_pool *pool, int64_t timeout_ms);
 MUST_CHECK struct err lane_pool_add(struct lane_pool *pool, uint64_t generation, const int *fds,
                                     size_t n);
 
+/* Gives up the lanes of this generation and all before it: their requests fail with
+ * ERR_UNAVAILABLE and why (a static string), waiting jobs stay for the next agent. */
+void lane_pool_drop(struct lane_pool *pool, uint64_t generation, const char *why);
+
 /* Whether there is a lane at all. */
 bool lane_pool_has_lanes(struct lane_pool *pool);
 
@@ -60,7 +65,8 @@ uint64_t lane_pool_number(struct lane_pool *pool);
 /* Hands over a job. Never blocks. */
 void lane_pool_submit(struct lane_pool *pool, struct lane_job *job);
 
-/* Fails all waiting jobs with ERR_UNAVAILABLE: the token is known to be away. */
+/* Fails all waiting jobs with ERR_UNAVAILABLE, and until lane_pool_add every job that finds no free
+ * lane: the token is known to be away. */
 void lane_pool_fail_waiting(struct lane_pool *pool);
 
 /* Lanes with a request in them, and jobs waiting for one. */

@@ -148,3 +148,86 @@ check_PROGRAMS += tests/unit/test_cli
 TESTS += tests/unit/test_cli
 tests_unit_test_cli_CPPFLAGS = $(AM_CPPFLAGS) $(I_CLI)
 tests_unit_test_cli_LDADD = $(LIBCLI) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_lane_pool
+TESTS += tests/unit/test_lane_pool
+tests_unit_test_lane_pool_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE) $(CMOCKA_CFLAGS)
+tests_unit_test_lane_pool_SOURCES = tests/unit/test_lane_pool.c \
+	tests/unit/fake_agent.c tests/unit/fake_agent.h tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_lane_pool_LDADD = $(LIBLANE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_lane_pool_faults
+TESTS += tests/unit/test_lane_pool_faults
+tests_unit_test_lane_pool_faults_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE) $(CMOCKA_CFLAGS)
+tests_unit_test_lane_pool_faults_SOURCES = tests/unit/test_lane_pool_faults.c \
+	tests/unit/fake_agent.c tests/unit/fake_agent.h tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_lane_pool_faults_LDADD = $(LIBLANE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_control_faults
+TESTS += tests/unit/test_control_faults
+tests_unit_test_control_faults_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE) $(CMOCKA_CFLAGS)
+tests_unit_test_control_faults_SOURCES = tests/unit/test_control_faults.c
+tests_unit_test_control_faults_LDADD = $(LIBLANE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_agent_process tests/unit/agent_probe
+TESTS += tests/unit/test_agent_process
+tests_unit_agent_probe_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)
+tests_unit_agent_probe_SOURCES = tests/unit/agent_probe.c
+tests_unit_agent_probe_LDADD = $(LIBLANE)
+tests_unit_test_agent_process_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE) $(CMOCKA_CFLAGS) \
+	-DAGENT_PROBE='"$(abs_builddir)/tests/unit/agent_probe"'
+tests_unit_test_agent_process_SOURCES = tests/unit/test_agent_process.c
+tests_unit_test_agent_process_LDADD = $(LIBLANE) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_keyring
+TESTS += tests/unit/test_keyring
+tests_unit_test_keyring_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_keyring_SOURCES = tests/unit/test_keyring.c \
+	tests/unit/fake_agent.c tests/unit/fake_agent.h
+tests_unit_test_keyring_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_ring_look
+TESTS += tests/unit/test_ring_look
+tests_unit_test_ring_look_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_ring_look_SOURCES = tests/unit/test_ring_look.c \
+	tests/unit/fake_agent.c tests/unit/fake_agent.h tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_ring_look_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_ring_state
+TESTS += tests/unit/test_ring_state
+tests_unit_test_ring_state_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_ring_state_SOURCES = tests/unit/test_ring_state.c \
+	tests/unit/fake_agent.c tests/unit/fake_agent.h
+tests_unit_test_ring_state_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_keeper
+TESTS += tests/unit/test_keeper
+tests_unit_test_keeper_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_keeper_SOURCES = tests/unit/test_keeper.c tests/unit/ring_rig.c \
+	tests/unit/ring_rig.h tests/unit/fake_agent.c tests/unit/fake_agent.h \
+	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_keeper_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_keeper_look
+TESTS += tests/unit/test_keeper_look
+tests_unit_test_keeper_look_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_keeper_look_SOURCES = tests/unit/test_keeper_look.c tests/unit/ring_rig.c \
+	tests/unit/ring_rig.h tests/unit/fake_agent.c tests/unit/fake_agent.h \
+	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_keeper_look_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_kms_service
+TESTS += tests/unit/test_kms_service
+tests_unit_test_kms_service_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) $(CMOCKA_CFLAGS)
+tests_unit_test_kms_service_SOURCES = tests/unit/test_kms_service.c tests/unit/kms_calls.c \
+	tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
+	tests/unit/fake_agent.c tests/unit/fake_agent.h tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_kms_service_LDADD = $(LIBKMS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_kms_flight
+TESTS += tests/unit/test_kms_flight
+tests_unit_test_kms_flight_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) $(CMOCKA_CFLAGS)
+tests_unit_test_kms_flight_SOURCES = tests/unit/test_kms_flight.c tests/unit/kms_calls.c \
+	tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
+	tests/unit/fake_agent.c tests/unit/fake_agent.h tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_kms_flight_LDADD = $(LIBKMS) $(CMOCKA_LIBS)

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A keeper with its keyring, pool and state directory, and the test in the monitor's place. */
+#ifndef P11KMS_RING_RIG_H
+#define P11KMS_RING_RIG_H
+
+#include "fake_agent.h"
+#include "keeper.h"
+
+#include <pthread.h>
+
+enum { RIG_LANES = 3, RIG_TEXTS = 64, NEVER_MS = 3600000 };
+
+struct ring_rig {
+    char dir[64];
+    unsigned fds_before;
+    struct keyring *keyring;
+    struct lane_pool *pool;
+    struct keeper *keeper;
+    struct fake_agent *agent; /* the newest */
+    struct fake_agent *old[RIG_TEXTS];
+    size_t n_old;
+    uint64_t generation; /* the newest agent's */
+    int fds[RIG_LANES];  /* its lanes, until rig_offer */
+    void (*looked)(void *context);
+    void *context;
+
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_cond_t changed;
+    struct health health;
+    char texts[RIG_TEXTS][HEALTH_TEXT_MAX + 1]; /* every health there was */
+    size_t n_texts;
+    unsigned looks, warnings, condemnations;
+    uint64_t condemned;
+    char why[256], warning[256];
+};
+
+/* Makes everything but the keeper, which rig_start starts. */
+void rig_make(struct ring_rig *rig);
+void rig_start(struct ring_rig *rig, int64_t timeout_ms, int64_t probe_every_ms,
+               int64_t rescan_every_ms);
+
+/* Stops and frees everything, checks that no descriptor is left, removes the directory. */
+void rig_end(struct ring_rig *rig);
+
+/* A new agent, of the next generation, with these keys; nobody knows it before rig_offer. */
+struct fake_agent *rig_agent(struct ring_rig *rig, const struct listed_key *keys, size_t n);
+void rig_offer(struct ring_rig *rig);
+
+/* rig_agent, rig_offer and its hello. */
+struct fake_agent *rig_serve(struct ring_rig *rig, const struct listed_key *keys, size_t n);
+
+/* Kills the agent as the monitor would. */
+void rig_kill(struct ring_rig *rig, const char *how);
+
+/* Waits until the health's text holds the word; yields that health. */
+struct health rig_wait_text(struct ring_rig *rig, const char *word);
+struct health rig_wait_ok(struct ring_rig *rig);
+
+/* Waits until there were so many looks, or this generation was condemned. */
+void rig_wait_looks(struct ring_rig *rig, unsigned least);
+void rig_wait_condemned(struct ring_rig *rig, uint64_t generation);
+
+unsigned rig_looks(struct ring_rig *rig);
+unsigned rig_condemnations(struct ring_rig *rig);
+unsigned rig_warnings(struct ring_rig *rig);
+size_t rig_texts(struct ring_rig *rig);
+
+/* Whether any health so far held the word. */
+bool rig_ever_said(struct ring_rig *rig, const char *word);
+
+/* The path of the canary of fake_key_id(tail). */
+void rig_canary_path(const struct ring_rig *rig, uint16_t tail, char *ret, size_t size);
+
+#endif

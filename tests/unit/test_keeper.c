@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keeper and the life of agents: hello, death, restart. */
+#include "agent_process.h"
+#include "pool_jobs.h"
+#include "ring_rig.h"
+#include "ring_state.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { TOO_MANY = AGENT_LANES_MAX + 1 };
+
+static struct ring_rig rig;
+
+static int setup(void **state)
+{
+    (void)state;
+    rig_make(&rig);
+    rig_start(&rig, 60000, NEVER_MS, NEVER_MS);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rig_end(&rig);
+    return 0;
+}
+
+static struct fake_agent *serve_well(void)
+{
+    struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
+    return rig_serve(&rig, &key, 1);
+}
+
+static void serve_until_ok(void)
+{
+    unsigned looks = rig_looks(&rig);
+    (void)serve_well();
+    (void)rig_wait_ok(&rig);
+    rig_wait_looks(&rig, looks + 1);
+}
+
+static int64_t since_ms(int64_t start_ns)
+{
+    return (clock_monotonic_ns() - start_ns) / 1000000;
+}
+
+static void a_good_agent_makes_it_well(void **state)
+{
+    (void)state;
+    struct health health;
+    struct key_id current, remembered = {""};
+    struct canary canary;
+    serve_until_ok();
+    keyring_status(rig.keyring, &health, &current);
+    assert_true(health.ok);
+    assert_string_equal(current.text, fake_key_id(1).text);
+    assert_true(lane_pool_has_lanes(rig.pool));
+    assert_false(err_is(ring_state_current(rig.dir, "k8s", &remembered)));
+    assert_string_equal(remembered.text, current.text);
+    assert_false(err_is(ring_state_canary(rig.dir, &current, &canary)));
+    assert_int_equal(rig_condemnations(&rig), 0);
+    assert_int_equal(rig_warnings(&rig), 0);
+}
+
+static void the_lanes_come_only_with_a_proved_kek(void **state)
+{
+    (void)state;
+    struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
+    struct fake_agent *agent = rig_agent(&rig, &key, 1);
+    fake_agent_rule(agent, LANE_PROBE, FAKE_HOLD);
+    rig_offer(&rig);
+    fake_agent_hello(agent);
+    fake_agent_wait_seen(agent, LANE_PROBE, 1);
+    assert_false(lane_pool_has_lanes(rig.pool));
+    fake_agent_release(agent);
+    (void)rig_wait_ok(&rig);
+}
+
+static void a_failing_hello_is_told_and_stays_after_the_agents_end(void **state)
+{
+    (void)state;
+    struct fake_agent *agent = rig_agent(&rig, NULL, 0);
+    fake_agent_fail(agent, LANE_HELLO, ERR_TOKEN, REMEDY_HUMAN, "the PIN is wrong: mend it");
+    rig_offer(&rig);
+    fake_agent_hello(agent);
+    (void)rig_wait_text(&rig, "the PIN is wrong: mend it");
+    rig_kill(&rig, "exited with code 0");
+    agent = rig_agent(&rig, NULL, 0);
+    fake_agent_fail(agent, LANE_HELLO, ERR_TOKEN, REMEDY_HUMAN, "second words");
+    rig_offer(&rig);
+    fake_agent_hello(agent);
+    struct health health = rig_wait_text(&rig, "second words");
+    assert_false(health.ok);
+    assert_false(health.failed);
+    assert_false(rig_ever_said(&rig, "exited with code 0"));
+}
+
+static void a_failing_hello_whose_agent_is_reaped_first_is_still_told(void **state)
+{
+    (void)state;
+    struct fake_agent *agent = rig_agent(&rig, NULL, 0);
+    fake_agent_fail(agent, LANE_HELLO, ERR_TOKEN, REMEDY_HUMAN, "no such token");
+    fake_agent_hello(agent);
+    keeper_agent_gone(rig.keeper, rig.generation, "exited with code 0");
+    rig_offer(&rig);
+    (void)rig_wait_text(&rig, "no such token");
+    assert_false(rig_ever_said(&rig, "exited with code 0"));
+}
+
+static void an_end_before_hello_is_told(void **state)
+{
+    (void)state;
+    (void)rig_agent(&rig, NULL, 0);
+    rig_offer(&rig);
+    rig_kill(&rig, "exited with code 127");
+    (void)rig_wait_text(&rig, "ended before it was up (exited with code 127)");
+}
+
+static void an_end_that_comes_with_the_offer_is_told(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 20; i++) { /* the two may reach the keeper at once */
+        char how[32], text[128];
+        (void)snprintf(how, sizeof how, "exited with code %u", i);
+        (void)snprintf(text, sizeof text, "before it was up (%s)", how);
+        (void)rig_agent(&rig, NULL, 0);
+        fake_agent_die(rig.agent);
+        rig_offer(&rig);
+        keeper_agent_gone(rig.keeper, rig.generation, how);
+        (void)rig_wait_text(&rig, text);
+    }
+}
+
+/* A child of the vendor's library may keep the lanes open. */
+static void a_reaped_agent_is_gone_whoever_holds_its_lanes(void **state)
+{
+    (void)state;
+    serve_until_ok();
+    keeper_agent_gone(rig.keeper, rig.generation, "killed by signal 11");
+    (void)rig_wait_text(&rig, "ended (killed by signal 11)");
+    assert_false(lane_pool_has_lanes(rig.pool));
+    assert_int_equal(rig_condemnations(&rig), 0);
+}
+
+static void a_dead_agent_is_an_outage_only_after_a_second(void **state)
+{
+    (void)state;
+    serve_until_ok();
+    int64_t start = clock_monotonic_ns();
+    rig_kill(&rig, "killed by signal 9");
+    (void)rig_wait_text(&rig, "ended (killed by signal 9) and is being restarted");
+    assert_in_range(since_ms(start), 900, 5000);
+    serve_until_ok();
+}
+
+static void a_short_restart_is_no_outage(void **state)
+{
+    (void)state;
+    serve_until_ok();
+    unsigned looks = rig_looks(&rig);
+    rig_kill(&rig, "killed by signal 9");
+    (void)serve_well();
+    rig_wait_looks(&rig, looks + 1);
+    assert_true(lane_pool_has_lanes(rig.pool));
+    assert_int_equal(rig_texts(&rig), 1);
+}
+
+static void an_agent_that_starts_for_long_is_an_outage_too(void **state)
+{
+    (void)state;
+    serve_until_ok();
+    int64_t start = clock_monotonic_ns();
+    rig_kill(&rig, "killed by signal 9");
+    struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
+    (void)rig_agent(&rig, &key, 1);
+    rig_offer(&rig); /* and no hello */
+    (void)rig_wait_text(&rig, "is being restarted");
+    assert_in_range(since_ms(start), 900, 5000);
+    fake_agent_hello(rig.agent);
+    (void)rig_wait_ok(&rig);
+}
+
+static void agents_that_die_one_after_another_are_one_outage(void **state)
+{
+    (void)state;
+    serve_until_ok();
+    int64_t start = clock_monotonic_ns();
+    rig_kill(&rig, "killed by signal 9");
+    for (unsigned i = 0; i < 20; i++) {
+        (void)rig_agent(&rig, NULL, 0);
+        rig_offer(&rig);
+        rig_kill(&rig, "killed by signal 6");
+    }
+    (void)rig_wait_text(&rig, "the token agent ended");
+    assert_in_range(since_ms(start), 900, 5000);
+}
+
+static void an_agent_whose_lane_ends_but_which_stays_is_condemned(void **state)
+{
+    (void)state;
+    serve_until_ok();
+    fake_agent_die(rig.agent); /* and the monitor reaps nobody */
+    rig_wait_condemned(&rig, rig.generation);
+}
+
+static void words_unasked_condemn(void **state)
+{
+    (void)state;
+    serve_until_ok();
+    fake_agent_hello(rig.agent);
+    rig_wait_condemned(&rig, rig.generation);
+    assert_string_equal(rig.why, "it spoke unasked");
+}
+
+static void a_strange_hello_condemns(void **state)
+{
+    (void)state;
+    const enum fake_act acts[] = {FAKE_WRONG_NUMBER, FAKE_WRONG_OP, FAKE_GARBAGE, FAKE_TOO_LONG};
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+        struct fake_agent *agent = rig_agent(&rig, NULL, 0);
+        fake_agent_rule(agent, LANE_HELLO, acts[i]);
+        rig_offer(&rig);
+        fake_agent_hello(agent);
+        rig_wait_condemned(&rig, rig.generation);
+    }
+}
+
+static void a_newer_offer_takes_the_place_of_one_that_starts(void **state)
+{
+    (void)state;
+    (void)rig_agent(&rig, NULL, 0);
+    rig_offer(&rig);
+    serve_until_ok();
+    assert_int_equal(rig_condemnations(&rig), 0);
+}
+
+static void offers_out_of_range_are_closed(void **state)
+{
+    (void)state;
+    int fd[TOO_MANY];
+    for (size_t i = 0; i < TOO_MANY; i++)
+        fd[i] = dup(0);
+    keeper_offer(rig.keeper, 1, fd, TOO_MANY);
+    int one = dup(0);
+    keeper_offer(rig.keeper, 2, &one, 1);
+    keeper_offer(rig.keeper, 3, NULL, 0);
+    rig.generation = 3;
+    serve_until_ok();
+}
+
+static void words_of_a_failed_look_stay_after_the_agents_end(void **state)
+{
+    (void)state;
+    struct fake_agent *agent = rig_agent(&rig, NULL, 0);
+    fake_agent_fail(agent, LANE_LIST, ERR_UNAVAILABLE, REMEDY_AGENT, "the token was removed");
+    rig_offer(&rig);
+    fake_agent_hello(agent);
+    (void)rig_wait_text(&rig, "the token was removed");
+    rig_kill(&rig, "killed by signal 9");
+    serve_until_ok();
+    assert_false(rig_ever_said(&rig, "killed by signal 9"));
+}
+
+#define KEEPER_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        KEEPER_TEST(a_good_agent_makes_it_well),
+        KEEPER_TEST(the_lanes_come_only_with_a_proved_kek),
+        KEEPER_TEST(a_failing_hello_is_told_and_stays_after_the_agents_end),
+        KEEPER_TEST(a_failing_hello_whose_agent_is_reaped_first_is_still_told),
+        KEEPER_TEST(an_end_before_hello_is_told),
+        KEEPER_TEST(an_end_that_comes_with_the_offer_is_told),
+        KEEPER_TEST(a_reaped_agent_is_gone_whoever_holds_its_lanes),
+        KEEPER_TEST(a_dead_agent_is_an_outage_only_after_a_second),
+        KEEPER_TEST(a_short_restart_is_no_outage),
+        KEEPER_TEST(an_agent_that_starts_for_long_is_an_outage_too),
+        KEEPER_TEST(agents_that_die_one_after_another_are_one_outage),
+        KEEPER_TEST(an_agent_whose_lane_ends_but_which_stays_is_condemned),
+        KEEPER_TEST(words_unasked_condemn),
+        KEEPER_TEST(a_strange_hello_condemns),
+        KEEPER_TEST(a_newer_offer_takes_the_place_of_one_that_starts),
+        KEEPER_TEST(offers_out_of_range_are_closed),
+        KEEPER_TEST(words_of_a_failed_look_stay_after_the_agents_end),
+    };
+    return cmocka_run_group_tests(tests, pool_jobs_setup, NULL);
+}

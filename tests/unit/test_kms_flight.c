@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The KMS service under way: sharing, unknown KEKs, errors of the token, restarts and outages. */
+#include "kms_calls.h"
+#include "pool_jobs.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { CALLS = 20 };
+
+static struct kms_rig rig;
+
+static int setup_bare(void **state)
+{
+    (void)state;
+    kms_rig_make(&rig);
+    return 0;
+}
+
+static int setup(void **state)
+{
+    (void)setup_bare(state);
+    kms_rig_serve(&rig);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    kms_rig_end(&rig);
+    return 0;
+}
+
+/* Time must pass until another look is allowed. */
+static void wait_until_a_look_is_due(void)
+{
+    int64_t due = clock_monotonic_ns() + (LOOK_AGAIN_MS + 50) * INT64_C(1000000);
+    while (clock_monotonic_ns() < due)
+        (void)poll(NULL, 0, 20);
+}
+
+static void occupy_all_lanes(struct call *calls)
+{
+    fake_agent_rule(rig.agent, LANE_SEAL, FAKE_HOLD);
+    for (size_t i = 0; i < RIG_LANES - 1; i++)
+        call_encrypt(&rig, &calls[i], FAMILY_V2, bytes_of_string("filler"));
+    fake_agent_wait_seen(rig.agent, LANE_SEAL, RIG_LANES - 1);
+}
+
+/* --- sharing ----------------------------------------------------------------------------- */
+
+static void equal_decrypts_are_one_request(void **state)
+{
+    (void)state;
+    struct call calls[CALLS], other;
+    fake_agent_rule(rig.agent, LANE_OPEN, FAKE_HOLD);
+    for (size_t i = 0; i < CALLS; i++)
+        call_decrypt(&rig, &calls[i], 1, "dek");
+    call_decrypt(&rig, &other, 1, "another");
+    fake_agent_wait_seen(rig.agent, LANE_OPEN, 2);
+    fake_agent_release(rig.agent);
+    for (size_t i = 0; i < CALLS; i++)
+        call_expect_text(&calls[i], "dek");
+    call_expect_text(&other, "another");
+    assert_int_equal(fake_agent_seen(rig.agent, LANE_OPEN), 2);
+    call_decrypt(&rig, &other, 1, "dek"); /* what has ended is not shared */
+    call_expect_text(&other, "dek");
+    assert_int_equal(fake_agent_seen(rig.agent, LANE_OPEN), 3);
+}
+
+static void families_are_not_shared(void **state)
+{
+    (void)state;
+    uint8_t envelope[ENVELOPE_MAX];
+    struct key_id key_id = fake_key_id(1);
+    struct call v1, v2;
+    fake_agent_rule(rig.agent, LANE_OPEN, FAKE_HOLD);
+    size_t len = fake_envelope(FAMILY_V1, &key_id, "dek", envelope);
+    call_decrypt_bytes(&rig, &v1, FAMILY_V1, bytes_of(envelope, len), NULL);
+    call_decrypt(&rig, &v2, 1, "dek");
+    fake_agent_wait_seen(rig.agent, LANE_OPEN, 2);
+    fake_agent_release(rig.agent);
+    call_expect_text(&v1, "dek");
+    call_expect_text(&v2, "dek");
+}
+
+static void encrypts_are_never_shared(void **state)
+{
+    (void)state;
+    struct call calls[2];
+    for (size_t i = 0; i < 2; i++)
+        call_encrypt(&rig, &calls[i], FAMILY_V2, bytes_of_string("dek"));
+    for (size_t i = 0; i < 2; i++)
+        call_expect(&calls[i], ERR_NONE, "");
+    assert_int_equal(fake_agent_seen(rig.agent, LANE_SEAL), 2);
+}
+
+static void the_others_are_answered_though_the_first_cancels(void **state)
+{
+    (void)state;
+    struct call fillers[RIG_LANES], first, second;
+    occupy_all_lanes(fillers);
+    call_decrypt(&rig, &first, 1, "dek"); /* waits for a lane */
+    call_decrypt(&rig, &second, 1, "dek");
+    atomic_store(&first.cancelled, true);
+    fake_agent_release(rig.agent);
+    call_expect_text(&second, "dek");
+    call_expect_text(&first, "dek");
+}
+
+static void all_cancelled_is_cancelled_and_joined_no_more(void **state)
+{
+    (void)state;
+    struct call fillers[RIG_LANES], gone[CALLS], late;
+    occupy_all_lanes(fillers);
+    for (size_t i = 0; i < CALLS; i++)
+        call_decrypt(&rig, &gone[i], 1, "dek");
+    for (size_t i = 0; i < CALLS; i++)
+        atomic_store(&gone[i].cancelled, true);
+    for (size_t i = 0; i < CALLS; i++)
+        call_expect(&gone[i], ERR_CANCELLED, "");
+    call_decrypt(&rig, &late, 1, "dek");
+    fake_agent_release(rig.agent);
+    call_expect_text(&late, "dek");
+}
+
+/* Calls that come while the pool finds that nobody waits for their like must not be cancelled
+ * with it: the sweep and the join race for every one of them. */
+static void whoever_did_not_cancel_is_never_told_so(void **state)
+{
+    (void)state;
+    struct call fillers[RIG_LANES];
+    static struct call gone[LANE_QUEUE_MAX], late[LANE_QUEUE_MAX];
+    char text[16];
+    occupy_all_lanes(fillers);
+    for (unsigned i = 0; i < LANE_QUEUE_MAX; i++) {
+        (void)snprintf(text, sizeof text, "dek %u", i);
+        call_decrypt(&rig, &gone[i], 1, text);
+    }
+    for (unsigned i = 0; i < LANE_QUEUE_MAX; i++)
+        atomic_store(&gone[i].cancelled, true);
+    for (unsigned i = 0; i < LANE_QUEUE_MAX; i++) {
+        (void)snprintf(text, sizeof text, "dek %u", LANE_QUEUE_MAX - 1 - i);
+        call_decrypt(&rig, &late[i], 1, text);
+    }
+    fake_agent_release(rig.agent);
+    for (unsigned i = 0; i < LANE_QUEUE_MAX; i++) {
+        (void)snprintf(text, sizeof text, "dek %u", LANE_QUEUE_MAX - 1 - i);
+        call_expect_text(&late[i], text);
+    }
+}
+
+/* --- unknown KEKs ------------------------------------------------------------------------ */
+
+static void an_unknown_kek_is_not_found_after_one_look(void **state)
+{
+    (void)state;
+    struct call calls[CALLS];
+    wait_until_a_look_is_due();
+    for (uint16_t i = 0; i < CALLS; i++)
+        call_decrypt(&rig, &calls[i], (uint16_t)(100 + i), "dek");
+    for (uint16_t i = 0; i < CALLS; i++)
+        call_expect(&calls[i], ERR_NOT_FOUND, "no KEK");
+    assert_int_equal(fake_agent_seen(rig.agent, LANE_LIST), 2);
+    assert_int_equal(fake_agent_seen(rig.agent, LANE_OPEN), 0);
+}
+
+static void a_kek_that_a_look_finds_opens(void **state)
+{
+    (void)state;
+    struct call calls[CALLS];
+    const struct listed_key keys[] = {fake_key(1, KEY_ACTIVE, 1), fake_key(2, KEY_PRE_ACTIVE, 2)};
+    wait_until_a_look_is_due();
+    fake_agent_keys(rig.agent, keys, 2, 1);
+    for (size_t i = 0; i < CALLS; i++)
+        call_decrypt(&rig, &calls[i], 2, "dek");
+    for (size_t i = 0; i < CALLS; i++)
+        call_expect_text(&calls[i], "dek");
+}
+
+static void too_many_unknown_keks_are_refused(void **state)
+{
+    (void)state;
+    static struct call calls[65];
+    wait_until_a_look_is_due();
+    fake_agent_rule(rig.agent, LANE_LIST, FAKE_HOLD);
+    for (uint16_t i = 0; i < 65; i++)
+        call_decrypt(&rig, &calls[i], (uint16_t)(100 + i), "dek");
+    assert_true(call_ended(&calls[64]));
+    call_expect(&calls[64], ERR_EXHAUSTED, "unknown KEKs");
+    fake_agent_wait_seen(rig.agent, LANE_LIST, 2);
+    fake_agent_release(rig.agent);
+    for (size_t i = 0; i < 64; i++)
+        call_expect(&calls[i], ERR_NOT_FOUND, "no KEK");
+}
+
+static void an_unknown_kek_of_a_sick_token_is_unavailable(void **state)
+{
+    (void)state;
+    struct call call;
+    wait_until_a_look_is_due();
+    fake_agent_fail(rig.agent, LANE_LIST, ERR_UNAVAILABLE, REMEDY_AGENT, "the token was removed");
+    call_decrypt(&rig, &call, 2, "dek");
+    call_expect(&call, ERR_UNAVAILABLE, "the token was removed");
+}
+
+static void without_an_agent_nothing_waits(void **state)
+{
+    (void)state;
+    struct call call;
+    call_decrypt(&rig, &call, 1, "dek");
+    call_expect(&call, ERR_UNAVAILABLE, "the token agent is starting");
+    call_encrypt(&rig, &call, FAMILY_V2, bytes_of_string("dek"));
+    call_expect(&call, ERR_UNAVAILABLE, "the token agent is starting");
+    (void)rig_agent(&rig.ring, NULL, 0);
+    rig_offer(&rig.ring); /* it starts, for long */
+    wait_until_a_look_is_due();
+    call_decrypt(&rig, &call, 1, "dek");
+    call_expect(&call, ERR_UNAVAILABLE, "the token agent is starting");
+}
+
+/* --- errors of the token ----------------------------------------------------------------- */
+
+static void expect_code(enum err_code agents, enum remedy remedy, enum err_code clients)
+{
+    struct call call;
+    fake_agent_fail(rig.agent, LANE_OPEN, agents, remedy, "as the agent says");
+    call_decrypt(&rig, &call, 1, "dek");
+    call_expect(&call, clients, "as the agent says");
+}
+
+static void the_callers_fault_disturbs_nobody(void **state)
+{
+    (void)state;
+    struct call call;
+    expect_code(ERR_AUTH, REMEDY_CALLER, ERR_AUTH);
+    expect_code(ERR_INVALID, REMEDY_CALLER, ERR_INVALID);
+    call_encrypt(&rig, &call, FAMILY_V2, bytes_of_string("dek"));
+    call_expect(&call, ERR_NONE, "");
+    assert_int_equal(fake_agent_seen(rig.agent, LANE_PROBE), 1);
+    assert_int_equal(rig_condemnations(&rig.ring), 0);
+}
+
+static void other_errors_have_the_keeper_probe(void **state)
+{
+    (void)state;
+    const enum remedy remedies[] = {REMEDY_NONE, REMEDY_SESSION, REMEDY_LOGIN, REMEDY_HUMAN};
+    for (unsigned i = 0; i < 4; i++) {
+        expect_code(ERR_UNAVAILABLE, remedies[i], ERR_UNAVAILABLE);
+        fake_agent_wait_seen(rig.agent, LANE_PROBE, 2 + i);
+    }
+    assert_int_equal(rig_condemnations(&rig.ring), 0);
+}
+
+/* The view has the KEK, so it is the token or its store that is away. */
+static void a_kek_that_the_agent_does_not_find_is_unavailable_and_probed(void **state)
+{
+    (void)state;
+    expect_code(ERR_NOT_FOUND, REMEDY_CALLER, ERR_UNAVAILABLE);
+    fake_agent_wait_seen(rig.agent, LANE_PROBE, 2);
+    expect_code(ERR_NOT_FOUND, REMEDY_NONE, ERR_UNAVAILABLE);
+    fake_agent_wait_seen(rig.agent, LANE_PROBE, 3);
+}
+
+static void an_agent_that_gives_up_is_replaced(void **state)
+{
+    (void)state;
+    expect_code(ERR_UNAVAILABLE, REMEDY_AGENT, ERR_UNAVAILABLE);
+    rig_wait_condemned(&rig.ring, 1);
+}
+
+static void an_envelope_of_another_kind_is_not_handed_out(void **state)
+{
+    (void)state;
+    struct call call;
+    fake_agent_rule(rig.agent, LANE_SEAL, FAKE_OTHER);
+    call_encrypt(&rig, &call, FAMILY_V2, bytes_of_string("dek"));
+    call_expect(&call, ERR_INTERNAL, "something else than was asked");
+    rig_wait_condemned(&rig.ring, 1);
+}
+
+/* --- restarts and outages ---------------------------------------------------------------- */
+
+static void kill_and_wait(void)
+{
+    rig_kill(&rig.ring, "killed by signal 9");
+    while (lane_pool_has_lanes(rig.ring.pool))
+        (void)poll(NULL, 0, 1);
+}
+
+static void requests_wait_out_a_short_restart(void **state)
+{
+    (void)state;
+    struct call sealed, opened;
+    kill_and_wait();
+    call_encrypt(&rig, &sealed, FAMILY_V2, bytes_of_string("dek"));
+    call_decrypt(&rig, &opened, 1, "dek");
+    struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
+    (void)rig_serve(&rig.ring, &key, 1);
+    call_expect(&sealed, ERR_NONE, "");
+    call_expect_text(&opened, "dek");
+}
+
+static void requests_fail_when_a_restart_becomes_an_outage(void **state)
+{
+    (void)state;
+    struct call waiting, later;
+    kill_and_wait();
+    call_encrypt(&rig, &waiting, FAMILY_V2, bytes_of_string("dek"));
+    call_expect(&waiting, ERR_UNAVAILABLE, "");
+    call_encrypt(&rig, &later, FAMILY_V2, bytes_of_string("dek"));
+    assert_true(call_ended(&later));
+    call_expect(&later, ERR_UNAVAILABLE, "the token agent ended");
+    call_decrypt(&rig, &later, 1, "dek");
+    assert_true(call_ended(&later));
+    call_expect(&later, ERR_UNAVAILABLE, "the token agent ended");
+}
+
+static void requests_inside_a_dead_agent_fail_and_are_not_sent_again(void **state)
+{
+    (void)state;
+    struct call sealed, opened;
+    fake_agent_rule(rig.agent, LANE_SEAL, FAKE_HOLD);
+    fake_agent_rule(rig.agent, LANE_OPEN, FAKE_HOLD);
+    call_encrypt(&rig, &sealed, FAMILY_V2, bytes_of_string("dek"));
+    call_decrypt(&rig, &opened, 1, "dek");
+    fake_agent_wait_seen(rig.agent, LANE_SEAL, 1);
+    fake_agent_wait_seen(rig.agent, LANE_OPEN, 1);
+    rig_kill(&rig.ring, "killed by signal 9");
+    kms_rig_serve(&rig);
+    call_expect(&sealed, ERR_UNAVAILABLE, "");
+    call_expect(&opened, ERR_UNAVAILABLE, "");
+    assert_int_equal(fake_agent_seen(rig.agent, LANE_SEAL), 0);
+    assert_int_equal(fake_agent_seen(rig.agent, LANE_OPEN), 0);
+}
+
+static void an_expired_encrypt_leaves_the_queue(void **state)
+{
+    (void)state;
+    struct call fillers[RIG_LANES], late;
+    occupy_all_lanes(fillers);
+    call_encrypt_until(&rig, &late, clock_monotonic_ns() + 1000000);
+    call_expect(&late, ERR_DEADLINE, "");
+    assert_int_equal(fake_agent_seen(rig.agent, LANE_SEAL), RIG_LANES - 1);
+    fake_agent_release(rig.agent);
+}
+
+#define KMS_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        KMS_TEST(equal_decrypts_are_one_request),
+        KMS_TEST(families_are_not_shared),
+        KMS_TEST(encrypts_are_never_shared),
+        KMS_TEST(the_others_are_answered_though_the_first_cancels),
+        KMS_TEST(all_cancelled_is_cancelled_and_joined_no_more),
+        KMS_TEST(whoever_did_not_cancel_is_never_told_so),
+        KMS_TEST(an_unknown_kek_is_not_found_after_one_look),
+        KMS_TEST(a_kek_that_a_look_finds_opens),
+        KMS_TEST(too_many_unknown_keks_are_refused),
+        KMS_TEST(an_unknown_kek_of_a_sick_token_is_unavailable),
+        cmocka_unit_test_setup_teardown(without_an_agent_nothing_waits, setup_bare, teardown),
+        KMS_TEST(the_callers_fault_disturbs_nobody),
+        KMS_TEST(other_errors_have_the_keeper_probe),
+        KMS_TEST(a_kek_that_the_agent_does_not_find_is_unavailable_and_probed),
+        KMS_TEST(an_agent_that_gives_up_is_replaced),
+        KMS_TEST(an_envelope_of_another_kind_is_not_handed_out),
+        KMS_TEST(requests_wait_out_a_short_restart),
+        KMS_TEST(requests_fail_when_a_restart_becomes_an_outage),
+        KMS_TEST(requests_inside_a_dead_agent_fail_and_are_not_sent_again),
+        KMS_TEST(an_expired_encrypt_leaves_the_queue),
+    };
+    return cmocka_run_group_tests(tests, pool_jobs_setup, NULL);
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What Encrypt, Decrypt and Status mean: answers and refusals. */
+#include "kms_calls.h"
+#include "pool_jobs.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct kms_rig rig;
+
+static int setup(void **state)
+{
+    (void)state;
+    kms_rig_make(&rig);
+    kms_rig_serve(&rig);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    kms_rig_end(&rig);
+    return 0;
+}
+
+static void encrypt_seals_under_the_active_kek(void **state)
+{
+    (void)state;
+    struct call call;
+    struct envelope envelope;
+    const enum family families[] = {FAMILY_V1, FAMILY_V2};
+    for (size_t i = 0; i < 2; i++) {
+        call_encrypt(&rig, &call, families[i], bytes_of_string("dek"));
+        call_expect(&call, ERR_NONE, "");
+        assert_string_equal(call.key_id, fake_key_id(1).text);
+        assert_false(err_is(envelope_parse(bytes_of(call.output, call.len), &envelope)));
+        assert_int_equal(envelope.family, families[i]);
+        assert_true(bytes_equal(envelope.fields, bytes_of_string("dek")));
+    }
+}
+
+static void decrypt_opens_with_or_without_a_key_id(void **state)
+{
+    (void)state;
+    struct call call;
+    uint8_t envelope[ENVELOPE_MAX];
+    struct key_id key_id = fake_key_id(1);
+    call_decrypt(&rig, &call, 1, "dek");
+    call_expect_text(&call, "dek");
+    assert_string_equal(call.key_id, "");
+    size_t len = fake_envelope(FAMILY_V1, &key_id, "dek", envelope);
+    call_decrypt_bytes(&rig, &call, FAMILY_V1, bytes_of(envelope, len), NULL);
+    call_expect_text(&call, "dek");
+}
+
+static void plaintexts_of_1_to_512_bytes_are_sealed(void **state)
+{
+    (void)state;
+    static const uint8_t plaintext[PLAINTEXT_MAX + 1] = {1};
+    struct call call;
+    call_encrypt(&rig, &call, FAMILY_V2, bytes_of(plaintext, 0));
+    call_expect(&call, ERR_INVALID, "empty");
+    call_encrypt(&rig, &call, FAMILY_V2, bytes_of(NULL, 0));
+    call_expect(&call, ERR_INVALID, "empty");
+    call_encrypt(&rig, &call, FAMILY_V2, bytes_of(plaintext, 1));
+    call_expect(&call, ERR_NONE, "");
+    call_encrypt(&rig, &call, FAMILY_V2, bytes_of(plaintext, PLAINTEXT_MAX));
+    call_expect(&call, ERR_NONE, "");
+    call_encrypt(&rig, &call, FAMILY_V2, bytes_of(plaintext, PLAINTEXT_MAX + 1));
+    call_expect(&call, ERR_INVALID, "longer than 512");
+}
+
+static void v1_seals_are_verified_unless_configured_otherwise(void **state)
+{
+    (void)state;
+    struct call call;
+    const struct {
+        enum family family;
+        bool configured, verified;
+    } rows[] = {{FAMILY_V1, true, true},
+                {FAMILY_V1, false, false},
+                {FAMILY_V2, true, true},
+                {FAMILY_V2, false, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        kms_service_set_verify_v1(rig.service, rows[i].configured);
+        call_encrypt(&rig, &call, rows[i].family, bytes_of_string("dek"));
+        call_expect(&call, ERR_NONE, "");
+        assert_int_equal(fake_agent_last_verify(rig.agent), rows[i].verified);
+    }
+}
+
+static void expect_refusal(struct bytes envelope, enum family family, const char *key_id,
+                           enum err_code code, const char *word)
+{
+    struct call call;
+    unsigned seen = fake_agent_seen(rig.agent, LANE_OPEN);
+    call_decrypt_bytes(&rig, &call, family, envelope, key_id);
+    assert_true(call_ended(&call)); /* by its looks alone */
+    call_expect(&call, code, word);
+    assert_int_equal(fake_agent_seen(rig.agent, LANE_OPEN), seen);
+}
+
+static void every_damaged_header_field_is_refused(void **state)
+{
+    (void)state;
+    uint8_t good[ENVELOPE_MAX], bad[ENVELOPE_MAX];
+    struct key_id key_id = fake_key_id(1);
+    size_t len = fake_envelope(FAMILY_V2, &key_id, "dek", good);
+    const struct {
+        size_t at;
+        uint8_t value;
+    } rows[] = {{0, 0},  {0, 2},   {1, 0},   {1, 2},   {2, 3},   {3, 0}, {3, 255},  {3, 161},
+                {3, 12}, {4, 'K'}, {7, '-'}, {8, 'g'}, {8, 'A'}, {4, 0}, {16, '_'}, {43, 0xff}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        memcpy(bad, good, len);
+        bad[rows[i].at] = rows[i].value;
+        expect_refusal(bytes_of(bad, len), FAMILY_V2, NULL, ERR_INVALID, "");
+        expect_refusal(bytes_of(bad, len), FAMILY_V2, key_id.text, ERR_INVALID, "");
+    }
+    for (size_t cut = 0; cut < 4 + strlen(key_id.text); cut++)
+        expect_refusal(bytes_of(good, cut), FAMILY_V2, key_id.text, ERR_INVALID, "");
+    static uint8_t huge[ENVELOPE_MAX + 1];
+    memcpy(huge, good, len);
+    expect_refusal(bytes_of(huge, sizeof huge), FAMILY_V2, key_id.text, ERR_INVALID, "");
+    expect_refusal(bytes_of(NULL, 0), FAMILY_V2, key_id.text, ERR_INVALID, "empty");
+}
+
+static void another_family_is_refused(void **state)
+{
+    (void)state;
+    uint8_t envelope[ENVELOPE_MAX];
+    struct key_id key_id = fake_key_id(1);
+    size_t len = fake_envelope(FAMILY_V1, &key_id, "dek", envelope);
+    expect_refusal(bytes_of(envelope, len), FAMILY_V2, key_id.text, ERR_INVALID, "KMS v2");
+    len = fake_envelope(FAMILY_V2, &key_id, "dek", envelope);
+    expect_refusal(bytes_of(envelope, len), FAMILY_V1, NULL, ERR_INVALID, "KMS v1");
+    len = fake_envelope(FAMILY_CANARY, &key_id, "dek", envelope);
+    expect_refusal(bytes_of(envelope, len), FAMILY_V1, NULL, ERR_INVALID, "KMS v1");
+    expect_refusal(bytes_of(envelope, len), FAMILY_V2, NULL, ERR_INVALID, "KMS v2");
+}
+
+static void a_key_id_unlike_the_envelopes_is_refused(void **state)
+{
+    (void)state;
+    uint8_t envelope[ENVELOPE_MAX];
+    struct key_id key_id = fake_key_id(1), other = fake_key_id(2);
+    char longer[KEY_ID_MAX + 1];
+    size_t len = fake_envelope(FAMILY_V2, &key_id, "dek", envelope);
+    struct bytes raw = bytes_of(envelope, len);
+    expect_refusal(raw, FAMILY_V2, other.text, ERR_INVALID, "key_id");
+    expect_refusal(raw, FAMILY_V2, "", ERR_INVALID, "key_id");
+    (void)snprintf(longer, sizeof longer, "%.60s0", key_id.text);
+    expect_refusal(raw, FAMILY_V2, longer, ERR_INVALID, "key_id");
+    longer[strlen(key_id.text) - 1] = '\0';
+    expect_refusal(raw, FAMILY_V2, longer, ERR_INVALID, "key_id");
+}
+
+static void another_ring_is_not_found(void **state)
+{
+    (void)state;
+    uint8_t envelope[ENVELOPE_MAX];
+    struct key_id other;
+    (void)snprintf(other.text, sizeof other.text, "k8s2%.40s", fake_key_id(1).text + 3);
+    size_t len = fake_envelope(FAMILY_V2, &other, "dek", envelope);
+    expect_refusal(bytes_of(envelope, len), FAMILY_V2, other.text, ERR_NOT_FOUND, "another ring");
+}
+
+static void status_tells_health_and_key_id(void **state)
+{
+    (void)state;
+    struct kms_status status;
+    kms_status(rig.service, &status);
+    assert_false(status.failed);
+    assert_string_equal(status.healthz, "ok");
+    assert_string_equal(status.key_id, fake_key_id(1).text);
+    fake_agent_fail(rig.agent, LANE_PROBE, ERR_UNAVAILABLE, REMEDY_AGENT, "the token is away");
+    keeper_kick(rig.ring.keeper);
+    (void)rig_wait_text(&rig.ring, "the token is away");
+    kms_status(rig.service, &status);
+    assert_false(status.failed);
+    assert_string_equal(status.healthz, "the token is away");
+    assert_string_equal(status.key_id, fake_key_id(1).text);
+}
+
+static void status_fails_when_the_active_kek_is_missing(void **state)
+{
+    (void)state;
+    struct kms_status status;
+    struct call call;
+    rig_kill(&rig.ring, "killed by signal 9");
+    (void)rig_serve(&rig.ring, NULL, 0);
+    (void)rig_wait_text(&rig.ring, "not on the token any more");
+    kms_status(rig.service, &status);
+    assert_true(status.failed);
+    assert_string_equal(status.key_id, fake_key_id(1).text);
+    call_encrypt(&rig, &call, FAMILY_V2, bytes_of_string("dek"));
+    call_expect(&call, ERR_UNAVAILABLE, "not on the token any more");
+    call_decrypt(&rig, &call, 1, "dek");
+    call_expect(&call, ERR_UNAVAILABLE, "not on the token any more");
+}
+
+static void a_quarantined_kek_opens_nothing(void **state)
+{
+    (void)state;
+    struct call call;
+    struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
+    rig_kill(&rig.ring, "killed by signal 9");
+    struct fake_agent *agent = rig_agent(&rig.ring, &key, 1);
+    fake_agent_material(agent, 2);
+    rig_offer(&rig.ring);
+    fake_agent_hello(agent);
+    (void)rig_wait_text(&rig.ring, "quarantined");
+    call_decrypt(&rig, &call, 1, "dek");
+    call_expect(&call, ERR_TOKEN, "quarantined");
+    call_encrypt(&rig, &call, FAMILY_V2, bytes_of_string("dek"));
+    call_expect(&call, ERR_UNAVAILABLE, "quarantined");
+}
+
+#define KMS_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        KMS_TEST(encrypt_seals_under_the_active_kek),
+        KMS_TEST(decrypt_opens_with_or_without_a_key_id),
+        KMS_TEST(plaintexts_of_1_to_512_bytes_are_sealed),
+        KMS_TEST(v1_seals_are_verified_unless_configured_otherwise),
+        KMS_TEST(every_damaged_header_field_is_refused),
+        KMS_TEST(another_family_is_refused),
+        KMS_TEST(a_key_id_unlike_the_envelopes_is_refused),
+        KMS_TEST(another_ring_is_not_found),
+        KMS_TEST(status_tells_health_and_key_id),
+        KMS_TEST(status_fails_when_the_active_kek_is_missing),
+        KMS_TEST(a_quarantined_kek_opens_nothing),
+    };
+    return cmocka_run_group_tests(tests, pool_jobs_setup, NULL);
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listing a ring over a lane, and which KEK seals. */
+#include "fake_agent.h"
+#include "io.h"
+#include "pool_jobs.h"
+#include "ring_look.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { TIMEOUT_MS = 60000, MANY = 2000 };
+
+static struct err take(const struct listed_key *keys, size_t n, size_t page, struct ring_look *ret)
+{
+    int lane;
+    struct lane_status status;
+    struct fake_agent *agent = fake_agent_new(1, &lane);
+    fake_agent_keys(agent, keys, n, page);
+    struct err e = ring_look_take(lane, TIMEOUT_MS, "k8s", ret, &status);
+    (void)close(lane);
+    fake_agent_free(agent);
+    return e;
+}
+
+static enum verdict judge(const struct listed_key *keys, size_t n, const char *known,
+                          char *ret_active, struct health *health)
+{
+    struct ring_look look = {NULL, 0, 0};
+    struct key_id before = {""};
+    size_t active = SIZE_MAX;
+    (void)snprintf(before.text, sizeof before.text, "%s", known);
+    assert_false(err_is(take(keys, n, 2, &look)));
+    enum verdict verdict = ring_look_judge(&look, "k8s", &before, &active, health);
+    if (verdict == VERDICT_SEALS)
+        memcpy(ret_active, look.keys[active].key_id.text, sizeof look.keys[active].key_id.text);
+    else
+        assert_int_equal(active, SIZE_MAX);
+    ring_look_clear(&look);
+    return verdict;
+}
+
+static void expect_seals(const struct listed_key *keys, size_t n, const char *known, uint16_t tail)
+{
+    struct health health;
+    char active[KEY_ID_MAX + 1];
+    assert_int_equal(judge(keys, n, known, active, &health), VERDICT_SEALS);
+    assert_string_equal(active, fake_key_id(tail).text);
+}
+
+static void expect_not(const struct listed_key *keys, size_t n, const char *known,
+                       enum verdict verdict, const char *word)
+{
+    struct health health = {.ok = true};
+    assert_int_equal(judge(keys, n, known, NULL, &health), verdict);
+    assert_false(health.ok);
+    if (!strstr(health.text, word))
+        fail_msg("\"%s\" does not say \"%s\"", health.text, word);
+}
+
+static void the_highest_generation_among_active_seals(void **state)
+{
+    (void)state;
+    const struct listed_key keys[] = {fake_key(2, KEY_ACTIVE, 1), fake_key(10, KEY_ACTIVE, 2),
+                                      fake_key(9, KEY_ACTIVE, 3), fake_key(12, KEY_PRE_ACTIVE, 4),
+                                      fake_key(11, KEY_DEACTIVATED, 5)};
+    expect_seals(keys, 5, "", 2);
+}
+
+static void ties_go_to_the_highest_id(void **state)
+{
+    (void)state;
+    const struct listed_key keys[] = {fake_key(2, KEY_ACTIVE, 7), fake_key(2, KEY_ACTIVE, 9),
+                                      fake_key(2, KEY_ACTIVE, 8)};
+    expect_seals(keys, 3, "", 9);
+    expect_seals(keys, 3, fake_key_id(8).text, 9);
+}
+
+static void an_empty_token_asks_for_init(void **state)
+{
+    (void)state;
+    expect_not(NULL, 0, "", VERDICT_EMPTY, "p11-kms init");
+}
+
+static void an_empty_token_that_had_a_kek_misses_it(void **state)
+{
+    (void)state;
+    expect_not(NULL, 0, fake_key_id(1).text, VERDICT_MISSING, fake_key_id(1).text);
+}
+
+static void a_known_kek_is_missed_though_others_are_active(void **state)
+{
+    (void)state;
+    const struct listed_key keys[] = {fake_key(9, KEY_ACTIVE, 2)};
+    expect_not(keys, 1, fake_key_id(1).text, VERDICT_MISSING, "nothing is made in its place");
+}
+
+static void none_active_is_unfit(void **state)
+{
+    (void)state;
+    const struct listed_key keys[] = {fake_key(1, KEY_PRE_ACTIVE, 1),
+                                      fake_key(2, KEY_COMPROMISED, 2)};
+    expect_not(keys, 2, "", VERDICT_UNFIT, "none is active");
+}
+
+static void the_active_kek_never_regresses(void **state)
+{
+    (void)state;
+    const enum key_state worse[] = {KEY_DEACTIVATED, KEY_COMPROMISED};
+    for (size_t i = 0; i < 2; i++) {
+        const struct listed_key keys[] = {fake_key(1, KEY_ACTIVE, 1), fake_key(2, worse[i], 2)};
+        expect_not(keys, 2, fake_key_id(2).text, VERDICT_UNFIT, key_state_name(worse[i]));
+    }
+}
+
+static void a_known_kek_yields_to_a_newer_one_whatever_its_state(void **state)
+{
+    (void)state;
+    const struct listed_key keys[] = {fake_key(1, KEY_COMPROMISED, 1), fake_key(2, KEY_ACTIVE, 2)};
+    expect_seals(keys, 2, fake_key_id(1).text, 2);
+}
+
+static void a_wrong_attribute_is_named(void **state)
+{
+    (void)state;
+    for (unsigned bit = 0; bit < ATTR_COUNT; bit++) {
+        struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
+        key.attributes.value ^= ATTR_BIT(bit);
+        expect_not(&key, 1, "", VERDICT_UNFIT, key_attribute_name((enum key_attribute)bit));
+        key = fake_key(1, KEY_ACTIVE, 1);
+        key.attributes.known ^= ATTR_BIT(bit);
+        expect_not(&key, 1, "", VERDICT_UNFIT, key_attribute_name((enum key_attribute)bit));
+    }
+}
+
+static void an_unfit_newest_is_not_replaced_by_an_older(void **state)
+{
+    (void)state;
+    struct listed_key keys[] = {fake_key(1, KEY_ACTIVE, 1), fake_key(2, KEY_ACTIVE, 2)};
+    keys[1].attributes.value ^= ATTR_BIT(ATTR_EXTRACTABLE);
+    expect_not(keys, 2, "", VERDICT_UNFIT, "EXTRACTABLE");
+}
+
+static void an_ambiguous_kek_is_unfit(void **state)
+{
+    (void)state;
+    struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
+    key.ambiguous = true;
+    expect_not(&key, 1, "", VERDICT_UNFIT, "two secret keys");
+}
+
+static void labels_that_only_look_like_ours_are_foreign(void **state)
+{
+    (void)state;
+    static const char *const labels[] = {
+        "p11-kms/k8s/1/aes-gcm/activ",   "p11-kms/k8s/01/aes-gcm/active",
+        "p11-kms/k8s/0/aes-gcm/active",  "p11-kms/k8s/1/aes-gcm/active/",
+        "p11-kms/k8s/1/aes-gcm/ACTIVE",  "p11-kms/k8s/1000000/aes-gcm/active",
+        "p11-kms/k8s/1/des/active",      "p11-kms/k8s/",
+        "p11-kms/k8s2/1/aes-gcm/active", "p11-kms/other/1/aes-gcm/active"};
+    enum { N = sizeof labels / sizeof *labels };
+    struct listed_key keys[N + 2];
+    struct ring_look look = {NULL, 0, 0};
+    for (size_t i = 0; i < N; i++) {
+        keys[i] = fake_key(9, KEY_ACTIVE, (uint16_t)i);
+        (void)snprintf(keys[i].label, sizeof keys[i].label, "%s", labels[i]);
+    }
+    keys[N] = fake_key(9, KEY_ACTIVE, N); /* a CKA_ID that is no UUID */
+    keys[N].id.len = 15;
+    keys[N + 1] = fake_key(1, KEY_ACTIVE, N + 1);
+    assert_false(err_is(take(keys, N + 2, 5, &look)));
+    assert_int_equal(look.foreign, N + 1);
+    assert_int_equal(look.n, 1);
+    assert_string_equal(look.keys[0].key_id.text, fake_key_id(N + 1).text);
+    ring_look_clear(&look);
+    expect_seals(keys, N + 2, "", N + 1);
+}
+
+static void many_pages_make_one_look(void **state)
+{
+    (void)state;
+    static struct listed_key keys[MANY];
+    struct ring_look look = {NULL, 0, 0};
+    for (uint16_t i = 0; i < MANY; i++)
+        keys[i] = fake_key(i + 1, KEY_ACTIVE, i);
+    assert_false(err_is(take(keys, MANY, LANE_LIST_PAGE, &look)));
+    assert_int_equal(look.n, MANY);
+    for (uint16_t i = 0; i < MANY; i++)
+        assert_string_equal(look.keys[i].key_id.text, fake_key_id(i).text);
+    ring_look_clear(&look);
+    expect_seals(keys, MANY, fake_key_id(3).text, MANY - 1);
+}
+
+static void an_error_of_the_token_is_told(void **state)
+{
+    (void)state;
+    int lane;
+    struct ring_look look = {NULL, 0, 7};
+    struct lane_status status = {.code = ERR_NONE};
+    struct fake_agent *agent = fake_agent_new(1, &lane);
+    fake_agent_fail(agent, LANE_LIST, ERR_TOKEN, REMEDY_HUMAN, "the PIN is locked");
+    struct err e = ring_look_take(lane, TIMEOUT_MS, "k8s", &look, &status);
+    assert_int_equal(e.code, ERR_TOKEN);
+    assert_string_equal(status.text, "the PIN is locked");
+    assert_int_equal(look.foreign, 7);
+    (void)close(lane);
+    fake_agent_free(agent);
+}
+
+static void a_hung_or_broken_lane_is_an_error(void **state)
+{
+    (void)state;
+    const struct {
+        enum fake_act act;
+        enum err_code code;
+    } rows[] = {{FAKE_HOLD, ERR_DEADLINE},     {FAKE_CLOSE, ERR_UNAVAILABLE},
+                {FAKE_GARBAGE, ERR_INTERNAL},  {FAKE_WRONG_NUMBER, ERR_INTERNAL},
+                {FAKE_WRONG_OP, ERR_INTERNAL}, {FAKE_TOO_LONG, ERR_INVALID}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int lane;
+        struct ring_look look;
+        struct lane_status status = {.code = ERR_NONE};
+        struct fake_agent *agent = fake_agent_new(1, &lane);
+        fake_agent_rule(agent, LANE_LIST, rows[i].act);
+        assert_int_equal(ring_look_take(lane, 50, "k8s", &look, &status).code, rows[i].code);
+        assert_int_equal(status.code, ERR_NONE);
+        (void)close(lane);
+        fake_agent_free(agent);
+    }
+}
+
+/* Answers one page by hand: what no writer of ours would send. */
+static enum err_code page_code(uint32_t next, uint32_t count, struct bytes records)
+{
+    int pair[2];
+    uint8_t packet[LANE_LIST_PACKET_MAX];
+    struct ring_look look;
+    struct lane_status status;
+    struct lane_reply reply = {.op = LANE_LIST, .number = 1};
+    reply.u.list.next = next;
+    reply.u.list.count = count;
+    reply.u.list.records = records;
+    assert_false(err_is(packet_pair(pair)));
+    for (unsigned i = 0; i < 2; i++, reply.number++) {
+        struct writer w = writer_over(packet, sizeof packet);
+        lane_put_reply(&w, &reply);
+        assert_false(err_is(packet_send(pair[1], writer_bytes(&w), NULL, 0)));
+    }
+    enum err_code code = ring_look_take(pair[0], 50, "k8s", &look, &status).code;
+    (void)close(pair[0]);
+    (void)close(pair[1]);
+    return code;
+}
+
+static void pages_that_lie_are_refused(void **state)
+{
+    (void)state;
+    uint8_t memory[1024];
+    struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
+    struct writer w = writer_over(memory, sizeof memory);
+    lane_put_key(&w, &key);
+    struct bytes one = writer_bytes(&w);
+    assert_int_equal(page_code(0, 2, one), ERR_INTERNAL); /* fewer records than told */
+    assert_int_equal(page_code(0, 0, one), ERR_INTERNAL); /* more than told */
+    assert_int_equal(page_code(0, LANE_LIST_PAGE + 1, one), ERR_INTERNAL);
+    assert_int_equal(page_code(1, 1, one), ERR_INTERNAL); /* the second page leads to itself */
+    for (size_t len = 1; len < one.len; len++)
+        assert_int_equal(page_code(0, 1, bytes_of(one.data, len)), ERR_INTERNAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_highest_generation_among_active_seals),
+        cmocka_unit_test(ties_go_to_the_highest_id),
+        cmocka_unit_test(an_empty_token_asks_for_init),
+        cmocka_unit_test(an_empty_token_that_had_a_kek_misses_it),
+        cmocka_unit_test(a_known_kek_is_missed_though_others_are_active),
+        cmocka_unit_test(none_active_is_unfit),
+        cmocka_unit_test(the_active_kek_never_regresses),
+        cmocka_unit_test(a_known_kek_yields_to_a_newer_one_whatever_its_state),
+        cmocka_unit_test(a_wrong_attribute_is_named),
+        cmocka_unit_test(an_unfit_newest_is_not_replaced_by_an_older),
+        cmocka_unit_test(an_ambiguous_kek_is_unfit),
+        cmocka_unit_test(labels_that_only_look_like_ours_are_foreign),
+        cmocka_unit_test(many_pages_make_one_look),
+        cmocka_unit_test(an_error_of_the_token_is_told),
+        cmocka_unit_test(a_hung_or_broken_lane_is_an_error),
+        cmocka_unit_test(pages_that_lie_are_refused),
+    };
+    return cmocka_run_group_tests(tests, pool_jobs_setup, NULL);
+}
