@@ -62,14 +62,15 @@ static struct bytes job_envelope(const struct job *job)
     return bytes_of(job->envelope, job->envelope_len);
 }
 
-static void leave_bucket_locked(struct job *job)
+static void leave_bucket_locked(const struct job *job)
 {
     struct job **at = &job->service->buckets[job->hash % BUCKETS];
     while (job->shared && *at != job)
         at = &(*at)->next;
-    if (job->shared)
+    if (job->shared) {
+        (*at)->shared = false;
         *at = job->next;
-    job->shared = false;
+    }
 }
 
 /* Tells everybody who waits and frees the job. */
@@ -160,6 +161,8 @@ static bool is_abandoned(const struct lane_job *lane)
     pthread_mutex_lock(&job->service->lock);
     for (const struct waiter *w = job->waiters; w && abandoned; w = w->next)
         abandoned = atomic_load(w->cancelled);
+    if (abandoned) /* the pool ends it now: who asks the same from here on must not join it */
+        leave_bucket_locked(job);
     pthread_mutex_unlock(&job->service->lock);
     return abandoned;
 }

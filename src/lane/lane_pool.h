@@ -19,7 +19,8 @@ struct lane_job;
 typedef void lane_job_done(struct lane_job *job, struct err transport,
                            const struct lane_reply *reply);
 
-/* Whether nobody waits for the job any more. Called with the pool's lock held: must not block. */
+/* Whether nobody waits for the job any more; true ends it with ERR_CANCELLED. Called with the
+ * pool's lock held: must not block. */
 typedef bool lane_job_abandoned(const struct lane_job *job);
 
 /* One request. The submitter owns the memory, and it stays until done was called. */
