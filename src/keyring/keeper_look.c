@@ -118,7 +118,7 @@ static bool probe_call(struct keeper *k, const struct kek *key, struct bytes can
 
 enum proof { PROOF_HOLDS, PROOF_CHANGED, PROOF_OUTAGE };
 
-static enum proof first_canary(struct keeper *k, const struct kek *key, bool keep)
+static enum proof new_canary(struct keeper *k, const struct kek *key, bool keep)
 {
     struct lane_reply reply;
     if (!probe_call(k, key, bytes_of(NULL, 0), &reply))
@@ -141,7 +141,7 @@ static enum proof suspect(struct keeper *k, const struct kek *key)
         keeper_condemn(k, "the active KEK's canary does not open: a fresh agent must look");
         return PROOF_OUTAGE;
     }
-    enum proof works = first_canary(k, key, false);
+    enum proof works = new_canary(k, key, false);
     return works == PROOF_HOLDS ? PROOF_CHANGED : works;
 }
 
@@ -154,11 +154,11 @@ static enum proof prove(struct keeper *k, const struct kek *key)
         k->hooks.warn(k->hooks.context, "the canary file is torn: making a new one",
                       key->key_id.text);
     if (err_is(e))
-        return first_canary(k, key, true);
+        return new_canary(k, key, true);
     if (!probe_call(k, key, bytes_of(canary.data, canary.len), &reply))
         return PROOF_OUTAGE;
-    if (reply.status.code == ERR_NONE)
-        return PROOF_HOLDS;
+    if (reply.status.code == ERR_NONE) /* a token may open and not seal: Status must tell */
+        return new_canary(k, key, false);
     if (reply.status.code == ERR_AUTH)
         return suspect(k, key);
     sick_token(k, &reply.status);
