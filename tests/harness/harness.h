@@ -99,4 +99,7 @@ int64_t harness_await_health(const struct harness *h, const char *text, int time
 /* Encrypt and Decrypt with every API over a new connection, compared. */
 void harness_round_trips(const struct harness *h);
 
+/* Waits until the daemon has closed its end of all connections. */
+void harness_await_no_connections(struct harness *h);
+
 #endif

@@ -298,7 +298,7 @@ static void test_soak(void **state)
     harness_start(h);
     (void)harness_await_health(h, "ok", HARNESS_START_MS);
     harness_round_trips(h); /* what is opened at the first use is open */
-    pass_time(200);         /* and the connections of these calls are closed */
+    harness_await_no_connections(h);
     find_processes(h, &half);
     whole = half;
     struct soak *s = soak_new(h);
@@ -309,6 +309,7 @@ static void test_soak(void **state)
     check_pids(h, &half);
     async_close(s->async);
     check_answers(s);
+    harness_await_no_connections(h);
     check_fds(&half);
     check_memory(&half, &whole);
     harness_round_trips(h);
