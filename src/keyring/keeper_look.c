@@ -138,7 +138,7 @@ static bool probe_call(struct keeper *k, const struct kek *key, struct bytes can
 
 enum proof { PROOF_HOLDS, PROOF_CHANGED, PROOF_OUTAGE };
 
-static enum proof first_canary(struct keeper *k, const struct kek *key, bool keep)
+static enum proof new_canary(struct keeper *k, const struct kek *key, bool keep)
 {
     struct lane_reply reply;
     if (!probe_call(k, key, bytes_of(NULL, 0), &reply))
@@ -176,7 +176,7 @@ static enum proof suspect(struct keeper *k, const struct kek *key)
         keeper_condemn(k, "the active KEK's canary does not open: a fresh agent must look");
         return PROOF_OUTAGE;
     }
-    enum proof works = first_canary(k, key, false);
+    enum proof works = new_canary(k, key, false);
     return works == PROOF_HOLDS ? PROOF_CHANGED : works;
 }
 
@@ -192,11 +192,11 @@ static enum proof prove(struct keeper *k, const struct kek *key)
         k->hooks.warn(k->hooks.context, "the canary file cannot be read: the KEK is not proved",
                       key->key_id.text);
     if (err_is(e)) /* one that cannot be read now may be whole: it stays */
-        return first_canary(k, key, e.code == ERR_NOT_FOUND || e.code == ERR_INVALID);
+        return new_canary(k, key, e.code == ERR_NOT_FOUND || e.code == ERR_INVALID);
     if (!probe_call(k, key, bytes_of(canary.data, canary.len), &reply))
         return PROOF_OUTAGE;
-    if (reply.status.code == ERR_NONE)
-        return PROOF_HOLDS;
+    if (reply.status.code == ERR_NONE) /* a token may open and not seal: Status must tell */
+        return new_canary(k, key, false);
     if (reply.status.code == ERR_AUTH)
         return suspect(k, key);
     sick_token(k, &reply.status);

@@ -1,1 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
+# What goes wrong with the real daemon on SoftHSM: at start, with its processes, with the token.
+FAULT_CPPFLAGS = $(HARNESS_CPPFLAGS) -I$(srcdir)/tests/fault
+FAULT_LDADD = tests/fault/libfaults.a $(HARNESS_LDADD)
+check_LIBRARIES += tests/fault/libfaults.a
+tests_fault_libfaults_a_CPPFLAGS = $(FAULT_CPPFLAGS)
+tests_fault_libfaults_a_CFLAGS = $(HARNESS_CFLAGS)
+tests_fault_libfaults_a_SOURCES = tests/fault/faults.c tests/fault/faults.h
+
+# A PKCS#11 module that breaks on demand, and a library that is none.
+check_PROGRAMS += tests/fault/faulty-module.so
+tests_fault_faulty_module_so_CPPFLAGS = $(AM_CPPFLAGS)
+tests_fault_faulty_module_so_CFLAGS = $(AM_CFLAGS) -fPIC $(P11KIT_CFLAGS)
+tests_fault_faulty_module_so_LDFLAGS = $(AM_LDFLAGS) -shared
+tests_fault_faulty_module_so_SOURCES = tests/fault/faulty_module.c
+check_PROGRAMS += tests/fault/no-module.so
+tests_fault_no_module_so_CFLAGS = $(AM_CFLAGS) -fPIC
+tests_fault_no_module_so_LDFLAGS = $(AM_LDFLAGS) -shared
+tests_fault_no_module_so_SOURCES = tests/fault/no_module.c
+
+check_PROGRAMS += tests/fault/start
+TESTS += tests/fault/start
+tests_fault_start_CPPFLAGS = $(FAULT_CPPFLAGS)
+tests_fault_start_CFLAGS = $(HARNESS_CFLAGS)
+tests_fault_start_SOURCES = tests/fault/start.c
+tests_fault_start_LDADD = $(FAULT_LDADD)
+
+check_PROGRAMS += tests/fault/refuse
+TESTS += tests/fault/refuse
+tests_fault_refuse_CPPFLAGS = $(FAULT_CPPFLAGS)
+tests_fault_refuse_CFLAGS = $(HARNESS_CFLAGS)
+tests_fault_refuse_SOURCES = tests/fault/refuse.c
+tests_fault_refuse_LDADD = $(FAULT_LDADD)
+
+check_PROGRAMS += tests/fault/agent
+TESTS += tests/fault/agent
+tests_fault_agent_CPPFLAGS = $(FAULT_CPPFLAGS)
+tests_fault_agent_CFLAGS = $(HARNESS_CFLAGS)
+tests_fault_agent_SOURCES = tests/fault/agent.c
+tests_fault_agent_LDADD = $(FAULT_LDADD)
+
+check_PROGRAMS += tests/fault/token
+TESTS += tests/fault/token
+tests_fault_token_CPPFLAGS = $(FAULT_CPPFLAGS)
+tests_fault_token_CFLAGS = $(HARNESS_CFLAGS)
+tests_fault_token_SOURCES = tests/fault/token.c
+tests_fault_token_LDADD = $(FAULT_LDADD)

@@ -11,6 +11,22 @@ tests_protocol_libstand_a_SOURCES = \
 	tests/protocol/fake_kms.c tests/protocol/fake_kms.h \
 	tests/protocol/stand.c tests/protocol/stand.h
 
+# The real daemon on SoftHSM: what was altered is refused.
+check_PROGRAMS += tests/protocol/tamper
+TESTS += tests/protocol/tamper
+tests_protocol_tamper_CPPFLAGS = $(HARNESS_CPPFLAGS)
+tests_protocol_tamper_CFLAGS = $(HARNESS_CFLAGS)
+tests_protocol_tamper_SOURCES = tests/protocol/tamper.c
+tests_protocol_tamper_LDADD = $(HARNESS_LDADD)
+
+# The real daemon on SoftHSM: many requests, a tenth of them given up. See --help for its options.
+check_PROGRAMS += tests/protocol/soak
+TESTS += tests/protocol/soak
+tests_protocol_soak_CPPFLAGS = $(HARNESS_CPPFLAGS)
+tests_protocol_soak_CFLAGS = $(HARNESS_CFLAGS)
+tests_protocol_soak_SOURCES = tests/protocol/soak.c
+tests_protocol_soak_LDADD = $(HARNESS_LDADD)
+
 check_PROGRAMS += tests/protocol/test_apis
 TESTS += tests/protocol/test_apis
 tests_protocol_test_apis_CPPFLAGS = $(PROTOCOL_CPPFLAGS)

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Processes that die or stop under 200 calls a second: connections stay, Status goes on, and what
+ * is gone is back in time. */
+#include "harness.h"
+
+#include "load.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+
+enum {
+    TEST_SECONDS = 150,
+    BACK_MS = 3000,    /* after a death */
+    TIMEOUT_MS = 2000, /* token.timeout's default */
+    WARM_CALLS = 100,
+    AFTER_CALLS = 800, /* four seconds */
+    OK_MS = 20000,
+    GONE_MS = 5000,
+    KILLS = 5
+};
+
+static struct load *start_load(struct harness *h)
+{
+    harness_start(h);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+    struct load *load = load_start(h->socket);
+    assert_non_null(load);
+    assert_true(load_await_ok(load, WARM_CALLS, OK_MS));
+    return load;
+}
+
+/* The load's connections are never made anew: calls that succeed prove that they stayed. */
+static void assert_back(const struct load_figures *figures, int64_t fault_ms, int limit_ms)
+{
+    int64_t away = figures->last_failure_ms > 0 ? figures->last_failure_ms - fault_ms : 0;
+    printf("figure: calls succeed again %lld ms after the fault (limit %d)\n", (long long)away,
+           limit_ms);
+    assert_true(load_only_outage(figures));
+    assert_true(away <= limit_ms);
+    assert_true(load_status_was_quick(figures));
+}
+
+static void test_agent_killed(void **state)
+{
+    struct harness *h = *state;
+    struct load *load = start_load(h);
+    struct load_figures figures;
+    pid_t front_end = harness_front_end(h), agent = harness_agent(h);
+    int64_t fault = now_ms();
+    assert_int_equal(kill(agent, SIGKILL), 0);
+    assert_true(load_await_ok(load, AFTER_CALLS, OK_MS));
+    load_stop(load, &figures);
+    assert_back(&figures, fault, BACK_MS);
+    assert_int_equal(harness_front_end(h), front_end);
+    assert_int_not_equal(harness_agent(h), agent);
+    harness_round_trips(h);
+    h->passed = true;
+}
+
+struct other_agent {
+    const struct harness *h;
+    pid_t before;
+};
+
+static bool agent_is_another(void *context)
+{
+    const struct other_agent *other = context;
+    pid_t now = process_child(other->h->monitor, "p11-kms-agent");
+    return now != 0 && now != other->before;
+}
+
+static void test_agent_killed_again_and_again(void **state)
+{
+    struct harness *h = *state;
+    struct load *load = start_load(h);
+    struct load_figures figures;
+    for (int i = 0; i < KILLS; i++) {
+        struct other_agent other = {h, harness_agent(h)};
+        assert_int_equal(kill(other.before, SIGKILL), 0);
+        assert_true(await(agent_is_another, &other, BACK_MS, NULL));
+        assert_true(load_await_ok(load, 20, BACK_MS));
+    }
+    load_stop(load, &figures);
+    assert_true(load_only_outage(&figures));
+    h->passed = true;
+}
+
+static void test_agent_stopped(void **state)
+{
+    struct harness *h = *state;
+    struct load *load = start_load(h);
+    struct load_figures figures;
+    pid_t front_end = harness_front_end(h), agent = harness_agent(h);
+    int64_t fault = now_ms();
+    assert_int_equal(kill(agent, SIGSTOP), 0);
+    assert_true(load_await_ok(load, AFTER_CALLS, OK_MS));
+    load_stop(load, &figures);
+    assert_back(&figures, fault, TIMEOUT_MS + BACK_MS);
+    assert_int_equal(harness_front_end(h), front_end);
+    assert_int_not_equal(harness_agent(h), agent);
+    assert_false(process_alive(agent));
+    harness_round_trips(h);
+    h->passed = true;
+}
+
+static void test_front_end_killed(void **state)
+{
+    struct harness *h = *state;
+    struct stat before, after;
+    harness_start(h);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+    assert_int_equal(stat(h->socket, &before), 0);
+    pid_t front_end = harness_front_end(h), agent = harness_agent(h);
+    assert_int_equal(kill(front_end, SIGKILL), 0);
+    int64_t took = harness_await_health(h, "ok", BACK_MS);
+    printf("figure: served again %lld ms after the front end was killed\n", (long long)took);
+    assert_int_equal(stat(h->socket, &after), 0);
+    assert_true(before.st_dev == after.st_dev && before.st_ino == after.st_ino);
+    assert_int_not_equal(harness_front_end(h), front_end);
+    assert_false(process_alive(agent));
+    harness_round_trips(h);
+    h->passed = true;
+}
+
+static bool is_gone(void *context)
+{
+    const pid_t *pid = context;
+    return !process_alive(*pid);
+}
+
+/* Not even an agent that is stopped outlives it. */
+static void test_monitor_killed(void **state)
+{
+    struct harness *h = *state;
+    harness_start(h);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+    pid_t front_end = harness_front_end(h), agent = harness_agent(h);
+    assert_int_equal(kill(agent, SIGSTOP), 0);
+    assert_int_equal(kill(h->monitor, SIGKILL), 0);
+    assert_int_equal(process_wait(h->monitor, GONE_MS), 128 + SIGKILL);
+    h->monitor = 0;
+    assert_true(await(is_gone, &front_end, GONE_MS, NULL));
+    assert_true(await(is_gone, &agent, GONE_MS, NULL));
+    assert_int_equal(access(h->socket, F_OK), 0); /* stale, and in the way of nobody */
+    harness_start(h);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+    harness_round_trips(h);
+    h->passed = true;
+}
+
+int main(void)
+{
+#define PROCESS(test) cmocka_unit_test_setup_teardown(test, harness_setup, harness_teardown)
+    const struct CMUnitTest tests[] = {
+        PROCESS(test_agent_killed),   PROCESS(test_agent_killed_again_and_again),
+        PROCESS(test_agent_stopped),  PROCESS(test_front_end_killed),
+        PROCESS(test_monitor_killed),
+    };
+    return HARNESS_RUN("processes that die", tests, TEST_SECONDS);
+}

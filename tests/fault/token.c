@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A token that goes away or breaks under load: an outage is told as one, nothing wrong is ever
+ * answered, and it is over by itself. */
+#include "faults.h"
+
+#include "load.h"
+
+#include <string.h>
+
+enum {
+    TEST_SECONDS = 200,
+    TOLD_MS = 3000,
+    TIMEOUT_MS = 2000, /* token.timeout's default */
+    BACK_MS = 5000,    /* the monitor's back-off is 3 s at most, then the agent starts */
+    FAULT_MS = 1500,
+    WARM_CALLS = 100,
+    AFTER_CALLS = 400,
+    OK_MS = 20000
+};
+
+/* --- a daemon under load, before the faulty module --------------------------------------- */
+
+struct scene {
+    struct harness *h;
+    struct load *load;
+    struct kms_client_status before;
+};
+
+static struct scene begin(void **state)
+{
+    struct scene s = {.h = *state};
+    faults_use(s.h);
+    s.h->config.token = "  probeEvery: 1s\n";
+    harness_write_config(s.h);
+    harness_start(s.h);
+    (void)harness_await_health(s.h, "ok", HARNESS_START_MS);
+    assert_true(harness_status(s.h, &s.before));
+    s.load = load_start(s.h->socket);
+    assert_non_null(s.load);
+    assert_true(load_await_ok(s.load, WARM_CALLS, OK_MS));
+    return s;
+}
+
+static void assert_told(const struct scene *s, const struct kms_client_status *now)
+{
+    assert_string_not_equal(now->healthz, "ok");
+    assert_string_equal(now->key_id, s->before.key_id);
+    printf("  %s\n", now->healthz);
+}
+
+/* Ends the scene; the calls that failed did so as in an outage, and none later than limit_ms after
+ * the fault. */
+static void end(struct scene *s, int64_t fault_ms, int limit_ms)
+{
+    struct load_figures figures;
+    struct kms_client_status after;
+    assert_true(load_await_ok(s->load, AFTER_CALLS, OK_MS));
+    load_stop(s->load, &figures);
+    int64_t away = figures.last_failure_ms > 0 ? figures.last_failure_ms - fault_ms : 0;
+    printf("figure: calls succeed again %lld ms after the fault began (limit %d)\n",
+           (long long)away, limit_ms);
+    assert_true(load_only_outage(&figures));
+    assert_int_equal(figures.statuses_failed, 0);
+    assert_true(away <= limit_ms);
+    (void)harness_await_health(s->h, "ok", BACK_MS);
+    assert_true(harness_status(s->h, &after));
+    assert_string_equal(after.key_id, s->before.key_id);
+    harness_round_trips(s->h);
+    s->h->passed = true;
+}
+
+struct unwell {
+    const struct harness *h;
+    struct kms_client_status status;
+};
+
+static bool is_unwell(void *context)
+{
+    struct unwell *unwell = context;
+    return harness_status(unwell->h, &unwell->status) && strcmp(unwell->status.healthz, "ok") != 0;
+}
+
+static int encrypt_code(const struct harness *h, enum kms_api_version version)
+{
+    CLEANUP(kms_client_close_p) struct kms_client *client = harness_client(h);
+    CLEANUP(kms_sealed_release) struct kms_sealed sealed = {.n_annotations = 0};
+    struct kms_failure failure;
+    bool failed = err_is(kms_client_encrypt(client, version, bytes_of_string("a DEK"),
+                                            HARNESS_CALL_MS, &sealed, &failure));
+    return failed ? failure.code : GRPC_STATUS_OK;
+}
+
+/* --- the store ---------------------------------------------------------------------------- */
+
+static void move(const struct harness *h, const char *from, const char *to)
+{
+    char old_path[HARNESS_PATH_MAX], new_path[HARNESS_PATH_MAX];
+    harness_path(h, from, old_path);
+    harness_path(h, to, new_path);
+    assert_int_equal(rename(old_path, new_path), 0);
+}
+
+static void test_store_moved_away(void **state)
+{
+    struct scene s = begin(state);
+    struct unwell unwell = {.h = s.h};
+    int64_t fault = now_ms(), took = 0;
+    move(s.h, "tokens", "tokens.away");
+    assert_true(await(is_unwell, &unwell, TOLD_MS, &took));
+    printf("figure: Status told of the lost store after %lld ms\n", (long long)took);
+    assert_told(&s, &unwell.status);
+    for (int v = 0; v < KMS_API_VERSIONS; v++)
+        assert_int_equal(encrypt_code(s.h, (enum kms_api_version)v), GRPC_STATUS_UNAVAILABLE);
+    pass_time(FAULT_MS); /* while one agent after another finds nothing */
+    assert_true(harness_status(s.h, &unwell.status));
+    assert_told(&s, &unwell.status);
+    move(s.h, "tokens.away", "tokens");
+    int away = (int)(now_ms() - fault);
+    end(&s, fault, away + BACK_MS);
+}
+
+/* --- CKRs --------------------------------------------------------------------------------- */
+
+static const struct ckr {
+    const char *name, *hex;
+    bool new_agent; /* else the agent mends it by itself, and the caller sees nothing of it */
+} ckrs[] = {
+    {"CKR_DEVICE_ERROR", "0x30", true},
+    {"CKR_SESSION_HANDLE_INVALID", "0xb3", false},
+    {"CKR_USER_NOT_LOGGED_IN", "0x101", false},
+    {"CKR_OBJECT_HANDLE_INVALID", "0x82", false},
+};
+
+static const char *const functions[] = {"C_EncryptInit", "C_Encrypt", "C_DecryptInit", "C_Decrypt"};
+
+enum { CKRS = sizeof ckrs / sizeof *ckrs, FUNCTIONS = sizeof functions / sizeof *functions };
+
+struct opened {
+    int code;
+    char message[256];
+};
+
+/* Decrypts what was sealed before; the plaintext is compared. */
+static struct opened decrypt_code(const struct harness *h, const struct kms_sealed *sealed)
+{
+    CLEANUP(kms_client_close_p) struct kms_client *client = harness_client(h);
+    AUTO_SECRET struct secret *plaintext = NULL;
+    struct kms_failure failure;
+    struct opened opened = {.code = GRPC_STATUS_OK};
+    assert_false(err_is(secret_new(512, &plaintext)));
+    if (err_is(
+            kms_client_decrypt(client, KMS_API_V2, sealed, HARNESS_CALL_MS, plaintext, &failure))) {
+        opened.code = failure.code;
+        (void)snprintf(opened.message, sizeof opened.message, "%.255s", failure.message);
+    } else {
+        assert_true(bytes_equal(secret_bytes(plaintext), bytes_of_string("a DEK")));
+    }
+    return opened;
+}
+
+static void break_once(const struct harness *h, const struct kms_sealed *sealed,
+                       const struct ckr *ckr, const char *function)
+{
+    bool opens = strncmp(function, "C_Decrypt", 9) == 0;
+    unsigned before = faults_count(h, "fault");
+    struct opened result = {.code = 0};
+    faults_once(h, function, ckr->hex);
+    if (opens)
+        result = decrypt_code(h, sealed);
+    else
+        result.code = encrypt_code(h, KMS_API_V2);
+    assert_int_equal(faults_count(h, "fault"), before + 1);
+    printf("  %s once in %s: %s %s\n", ckr->name, function,
+           async_code_name((grpc_status_code)result.code), result.message);
+    if (result.code != GRPC_STATUS_OK &&
+        !(ckr->new_agent && result.code == GRPC_STATUS_UNAVAILABLE))
+        fail_msg("%s once in %s", ckr->name, function);
+}
+
+/* A new agent may have been asked for: until it is there a call waits, or fails so. */
+static bool seals(void *context)
+{
+    return encrypt_code((const struct harness *)context, KMS_API_V2) == GRPC_STATUS_OK;
+}
+
+static void test_each_ckr_once(void **state)
+{
+    struct harness *h = *state;
+    struct kms_failure failure;
+    faults_use(h);
+    h->config.token = "  probeEvery: 1h\n"; /* so that no probe takes the fault */
+    harness_write_config(h);
+    harness_start(h);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+    CLEANUP(kms_client_close_p) struct kms_client *client = harness_client(h);
+    CLEANUP(kms_sealed_release) struct kms_sealed sealed = {.n_annotations = 0};
+    assert_false(err_is(kms_client_encrypt(client, KMS_API_V2, bytes_of_string("a DEK"),
+                                           HARNESS_CALL_MS, &sealed, &failure)));
+    for (size_t i = 0; i < CKRS * FUNCTIONS; i++) {
+        assert_true(await(seals, h, BACK_MS, NULL));
+        assert_int_equal(decrypt_code(h, &sealed).code, GRPC_STATUS_OK);
+        break_once(h, &sealed, &ckrs[i / FUNCTIONS], functions[i % FUNCTIONS]);
+    }
+    assert_true(await(seals, h, BACK_MS, NULL));
+    harness_round_trips(h);
+    h->passed = true;
+}
+
+/* Each CKR for a while, each in another function. */
+static void break_for_a_while(void **state, size_t i)
+{
+    struct scene s = begin(state);
+    struct unwell unwell = {.h = s.h};
+    int64_t fault = now_ms();
+    printf("  %s in %s\n", ckrs[i].name, functions[i]);
+    faults_always(s.h, functions[i], ckrs[i].hex);
+    assert_true(await(is_unwell, &unwell, TOLD_MS, NULL));
+    assert_told(&s, &unwell.status);
+    pass_time(FAULT_MS);
+    faults_end(s.h);
+    assert_true(faults_count(s.h, "fault") > 0);
+    end(&s, fault, (int)(now_ms() - fault) + BACK_MS);
+}
+
+static void test_device_error_for_a_while(void **state)
+{
+    break_for_a_while(state, 0);
+}
+
+static void test_session_lost_for_a_while(void **state)
+{
+    break_for_a_while(state, 1);
+}
+
+static void test_logged_out_for_a_while(void **state)
+{
+    break_for_a_while(state, 2);
+}
+
+static void test_object_gone_for_a_while(void **state)
+{
+    break_for_a_while(state, 3);
+}
+
+/* --- worse -------------------------------------------------------------------------------- */
+
+static void test_hang_in_encrypt(void **state)
+{
+    struct scene s = begin(state);
+    int64_t fault = now_ms();
+    faults_once(s.h, "C_Encrypt", "hang");
+    faults_await(s.h, "fault", 1, OK_MS);
+    end(&s, fault, TIMEOUT_MS + TOLD_MS);
+}
+
+static void test_crash_in_decrypt(void **state)
+{
+    struct scene s = begin(state);
+    int64_t fault = now_ms();
+    faults_once(s.h, "C_Decrypt", "crash");
+    faults_await(s.h, "fault", 1, OK_MS);
+    end(&s, fault, TOLD_MS);
+}
+
+/* What the token sealed is opened again before it is answered, so that a bad ciphertext, or one
+ * that cannot be proved good, never leaves. */
+static void assert_nothing_is_sealed(void **state, const char *function)
+{
+    enum { TRIES = 30 };
+    struct harness *h = *state;
+    faults_use(h);
+    harness_write_config(h);
+    harness_start(h);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+    faults_always(h, function, "flip");
+    for (int i = 0; i < TRIES; i++) {
+        int code = encrypt_code(h, (enum kms_api_version)(i % KMS_API_VERSIONS));
+        if (code != GRPC_STATUS_INTERNAL && code != GRPC_STATUS_UNAVAILABLE)
+            fail_msg("a flipped bit in %s: %s", function, async_code_name((grpc_status_code)code));
+    }
+    assert_true(faults_count(h, "fault") > 0);
+    faults_end(h);
+    (void)harness_await_health(h, "ok", BACK_MS);
+    assert_true(await(seals, h, BACK_MS, NULL));
+    harness_round_trips(h);
+    h->passed = true;
+}
+
+static void test_wrong_ciphertext(void **state)
+{
+    assert_nothing_is_sealed(state, "C_Encrypt");
+}
+
+static void test_wrong_plaintext(void **state)
+{
+    assert_nothing_is_sealed(state, "C_Decrypt");
+}
+
+/* The canary tells of a token that opens to something else, and a fresh agent's new canary tells
+ * that the KEK is not to blame: an outage, no quarantine. */
+static void test_wrong_plaintext_is_an_outage(void **state)
+{
+    struct harness *h = *state;
+    struct unwell unwell = {.h = h};
+    struct kms_client_status before;
+    faults_use(h);
+    h->config.token = "  probeEvery: 1s\n";
+    harness_write_config(h);
+    harness_start(h);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+    assert_true(harness_status(h, &before));
+    faults_always(h, "C_Decrypt", "flip");
+    assert_true(await(is_unwell, &unwell, BACK_MS, NULL));
+    (void)harness_await_health(h, "check the token", BACK_MS);
+    assert_true(harness_status(h, &unwell.status));
+    assert_string_equal(unwell.status.key_id, before.key_id);
+    assert_null(strstr(unwell.status.healthz, "quarantine"));
+    printf("  %s\n", unwell.status.healthz);
+    faults_end(h);
+    (void)harness_await_health(h, "ok", BACK_MS);
+    harness_round_trips(h);
+    h->passed = true;
+}
+
+int main(void)
+{
+#define TOKEN(test) cmocka_unit_test_setup_teardown(test, harness_setup, harness_teardown)
+    const struct CMUnitTest tests[] = {
+        TOKEN(test_store_moved_away),
+        TOKEN(test_each_ckr_once),
+        TOKEN(test_device_error_for_a_while),
+        TOKEN(test_session_lost_for_a_while),
+        TOKEN(test_logged_out_for_a_while),
+        TOKEN(test_object_gone_for_a_while),
+        TOKEN(test_hang_in_encrypt),
+        TOKEN(test_crash_in_decrypt),
+        TOKEN(test_wrong_ciphertext),
+        TOKEN(test_wrong_plaintext),
+        TOKEN(test_wrong_plaintext_is_an_outage),
+    };
+    return HARNESS_RUN("a token that breaks", tests, TEST_SECONDS);
+}

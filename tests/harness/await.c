@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "await.h"
+
+#include "text.h"
+
+#include <errno.h>
+#include <time.h>
+
+enum { ASK_EVERY_MS = 10 };
+
+void pass_time(int ms)
+{
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR)
+        continue;
+}
+
+int64_t now_ms(void)
+{
+    return clock_monotonic_ns() / 1000000;
+}
+
+bool await(bool (*condition)(void *context), void *context, int timeout_ms, int64_t *ret_ms)
+{
+    int64_t start = now_ms();
+    bool holds = condition(context);
+    while (!holds && now_ms() - start < timeout_ms) {
+        pass_time(ASK_EVERY_MS);
+        holds = condition(context);
+    }
+    if (ret_ms)
+        *ret_ms = now_ms() - start;
+    return holds;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Waiting for what no event tells: asked often, with an end. */
+#ifndef P11KMS_TEST_AWAIT_H
+#define P11KMS_TEST_AWAIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Asks until the answer is true. False when timeout_ms have passed. *ret_ms (may be NULL) is how
+ * long it took. */
+bool await(bool (*condition)(void *context), void *context, int timeout_ms, int64_t *ret_ms);
+
+/* Lets time pass that is itself the matter of a test, such as a fault's duration. */
+void pass_time(int ms);
+
+/* CLOCK_MONOTONIC in milliseconds. */
+int64_t now_ms(void);
+
+#endif

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "load.h"
+
+#include "await.h"
+#include "text.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    CONNECTIONS = 4,
+    CALL_MS = 3000, /* kube-apiserver's default */
+    DEK_LEN = 32,
+    LATE_MS = 5
+};
+
+static const uint8_t dek[DEK_LEN] = "the data encryption key of load";
+
+/* One sealed DEK per API, made before anything breaks. */
+struct sample {
+    uint8_t ciphertext[1024];
+    size_t len;
+    char key_id[256];
+};
+
+struct load {
+    struct async *async;
+    struct kms_client *status_client;
+    struct sample samples[KMS_API_VERSIONS];
+    pthread_t caller, asker, sleeper;
+    atomic_bool stop;
+
+    pthread_mutex_t lock; /* guards the figures */
+    struct load_figures figures;
+};
+
+/* --- calls ------------------------------------------------------------------------------- */
+
+static void count(struct load *load, const struct async_answer *answer, bool wrong)
+{
+    pthread_mutex_lock(&load->lock);
+    struct load_figures *f = &load->figures;
+    f->calls++;
+    f->wrong += wrong;
+    f->by_code[(unsigned)answer->code < LOAD_CODES ? (unsigned)answer->code : 2]++;
+    if (answer->code != GRPC_STATUS_OK) {
+        f->last_failure_ms = answer->ended_ns / 1000000;
+        if (f->first_failure_ms == 0)
+            f->first_failure_ms = f->last_failure_ms;
+    }
+    pthread_mutex_unlock(&load->lock);
+}
+
+static void on_encrypted(void *context, const struct async_answer *answer)
+{
+    bool ok = answer->code == GRPC_STATUS_OK;
+    count((struct load *)context, answer, ok && wire_field(answer->response, WIRE_OUTPUT).len == 0);
+}
+
+static void on_decrypted(void *context, const struct async_answer *answer)
+{
+    bool ok = answer->code == GRPC_STATUS_OK;
+    struct bytes got = wire_field(answer->response, WIRE_OUTPUT);
+    count((struct load *)context, answer, ok && !bytes_equal(got, bytes_of(dek, DEK_LEN)));
+}
+
+static void start_call(struct load *load, unsigned i)
+{
+    uint8_t memory[WIRE_MESSAGE_MAX];
+    struct writer w = writer_over(memory, sizeof memory);
+    struct async_request request = {.connection = i % CONNECTIONS,
+                                    .version = (enum kms_api_version)(i / 2 % KMS_API_VERSIONS),
+                                    .method = i % 2 ? WIRE_DECRYPT : WIRE_ENCRYPT,
+                                    .timeout_ms = CALL_MS,
+                                    .done = i % 2 ? on_decrypted : on_encrypted,
+                                    .context = load};
+    const struct sample *sample = &load->samples[request.version];
+    const struct wire_decrypt decrypt = {.version = request.version,
+                                         .ciphertext = bytes_of(sample->ciphertext, sample->len),
+                                         .key_id = bytes_of_string(sample->key_id)};
+    if (request.method == WIRE_DECRYPT)
+        wire_put_decrypt(&w, &decrypt);
+    else
+        wire_put_encrypt(&w, request.version, bytes_of(dek, DEK_LEN));
+    request.message = writer_bytes(&w);
+    async_start(load->async, &request);
+}
+
+static void sleep_until(int64_t ns)
+{
+    struct timespec at = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) != 0)
+        continue;
+}
+
+static void *call(void *argument)
+{
+    struct load *load = argument;
+    const int64_t period = 1000000000 / LOAD_PER_SECOND;
+    int64_t due = clock_monotonic_ns();
+    for (unsigned i = 0; !atomic_load(&load->stop); i++, due += period) {
+        sleep_until(due);
+        start_call(load, i);
+    }
+    return NULL;
+}
+
+/* --- Status ------------------------------------------------------------------------------ */
+
+static void ask_status(struct load *load)
+{
+    struct kms_client_status status;
+    struct kms_failure failure;
+    int64_t start = clock_monotonic_ns();
+    bool failed =
+        err_is(kms_client_status(load->status_client, KMS_API_V2, CALL_MS, &status, &failure));
+    double ms = (double)(clock_monotonic_ns() - start) / 1e6;
+    pthread_mutex_lock(&load->lock);
+    struct load_figures *f = &load->figures;
+    f->statuses++;
+    f->statuses_failed += failed;
+    f->over_10_ms += ms > 10;
+    f->over_50_ms += ms > 50;
+    f->worst_ms = ms > f->worst_ms ? ms : f->worst_ms;
+    pthread_mutex_unlock(&load->lock);
+}
+
+static void *ask(void *argument)
+{
+    struct load *load = argument;
+    while (!atomic_load(&load->stop)) {
+        ask_status(load);
+        pass_time(2);
+    }
+    return NULL;
+}
+
+/* Tells a slow daemon from a machine that is busy with something else. */
+static void *sleep_only(void *argument)
+{
+    struct load *load = argument;
+    while (!atomic_load(&load->stop)) {
+        int64_t due = clock_monotonic_ns() + 1000000;
+        sleep_until(due);
+        double late = (double)(clock_monotonic_ns() - due) / 1e6;
+        pthread_mutex_lock(&load->lock);
+        struct load_figures *f = &load->figures;
+        f->late_wakeups += late > LATE_MS;
+        f->worst_wakeup_ms = late > f->worst_wakeup_ms ? late : f->worst_wakeup_ms;
+        pthread_mutex_unlock(&load->lock);
+    }
+    return NULL;
+}
+
+/* --- life -------------------------------------------------------------------------------- */
+
+static bool make_samples(struct load *load)
+{
+    for (int v = 0; v < KMS_API_VERSIONS; v++) {
+        CLEANUP(kms_sealed_release) struct kms_sealed sealed = {.n_annotations = 0};
+        struct sample *sample = &load->samples[v];
+        struct kms_failure failure;
+        if (err_is(kms_client_encrypt(load->status_client, (enum kms_api_version)v,
+                                      bytes_of(dek, DEK_LEN), CALL_MS, &sealed, &failure)) ||
+            sealed.ciphertext.len > sizeof sample->ciphertext)
+            return false;
+        memcpy(sample->ciphertext, sealed.ciphertext.data, sealed.ciphertext.len);
+        sample->len = sealed.ciphertext.len;
+        (void)snprintf(sample->key_id, sizeof sample->key_id, "%.255s", sealed.key_id);
+    }
+    return true;
+}
+
+static void release(struct load *load)
+{
+    async_close(load->async);
+    kms_client_close(load->status_client);
+    pthread_mutex_destroy(&load->lock);
+    free(load);
+}
+
+struct load *load_start(const char *socket_path)
+{
+    const struct kms_client_options options = {.socket_path = socket_path};
+    struct load *load = calloc(1, sizeof *load);
+    if (!load)
+        return NULL;
+    pthread_mutex_init(&load->lock, NULL);
+    if (err_is(kms_client_open(&options, &load->status_client)) || !make_samples(load) ||
+        !(load->async = async_open(socket_path, CONNECTIONS))) {
+        release(load);
+        return NULL;
+    }
+    if (pthread_create(&load->caller, NULL, call, load) != 0 ||
+        pthread_create(&load->asker, NULL, ask, load) != 0 ||
+        pthread_create(&load->sleeper, NULL, sleep_only, load) != 0)
+        abort();
+    return load;
+}
+
+struct wanted_ok {
+    struct load *load;
+    unsigned n;
+};
+
+static bool enough_ok(void *context)
+{
+    const struct wanted_ok *wanted = context;
+    pthread_mutex_lock(&wanted->load->lock);
+    unsigned ok = wanted->load->figures.by_code[GRPC_STATUS_OK];
+    pthread_mutex_unlock(&wanted->load->lock);
+    return ok >= wanted->n;
+}
+
+bool load_await_ok(struct load *load, unsigned n, int timeout_ms)
+{
+    struct wanted_ok wanted = {load, n};
+    pthread_mutex_lock(&load->lock);
+    wanted.n += load->figures.by_code[GRPC_STATUS_OK];
+    pthread_mutex_unlock(&load->lock);
+    return await(enough_ok, &wanted, timeout_ms, NULL);
+}
+
+static void show(const struct load_figures *f)
+{
+    (void)printf("  load: %u calls:", f->calls);
+    for (unsigned code = 0; code < LOAD_CODES; code++)
+        if (f->by_code[code] > 0)
+            (void)printf(" %s %u", async_code_name((grpc_status_code)code), f->by_code[code]);
+    (void)printf("; wrong %u; failures over %lld ms\n", f->wrong,
+                 (long long)(f->last_failure_ms - f->first_failure_ms));
+    (void)printf("  Status: %u calls, %u failed, %u over 10 ms, %u over 50 ms, worst %.1f ms; "
+                 "sleeping thread late %u times, worst %.1f ms\n",
+                 f->statuses, f->statuses_failed, f->over_10_ms, f->over_50_ms, f->worst_ms,
+                 f->late_wakeups, f->worst_wakeup_ms);
+    (void)fflush(stdout);
+}
+
+void load_stop(struct load *load, struct load_figures *ret)
+{
+    atomic_store(&load->stop, true);
+    (void)pthread_join(load->caller, NULL);
+    (void)pthread_join(load->asker, NULL);
+    (void)pthread_join(load->sleeper, NULL);
+    async_wait(load->async, 0);
+    *ret = load->figures;
+    show(ret);
+    release(load);
+}
+
+bool load_only_outage(const struct load_figures *f)
+{
+    unsigned expected = f->by_code[GRPC_STATUS_OK] + f->by_code[GRPC_STATUS_UNAVAILABLE] +
+                        f->by_code[GRPC_STATUS_DEADLINE_EXCEEDED];
+    return f->wrong == 0 && expected == f->calls;
+}
+
+bool load_status_was_quick(const struct load_figures *f)
+{
+    bool busy = f->late_wakeups > 0;
+    if (busy)
+        (void)printf("  the machine is busy: the limits for Status are wider by its lateness\n");
+    double limit = 50 + (busy ? 2 * f->worst_wakeup_ms : 0);
+    unsigned allowed = f->statuses / 1000 + (busy ? f->late_wakeups : 0);
+    return f->statuses_failed == 0 && f->over_10_ms <= allowed && f->worst_ms <= limit;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* 200 calls a second on connections that stay, with Status beside them, while a test breaks
+ * something. Calls are started by the clock: an outage does not thin them out. */
+#ifndef P11KMS_TEST_LOAD_H
+#define P11KMS_TEST_LOAD_H
+
+#include "async.h"
+
+enum { LOAD_PER_SECOND = 200, LOAD_CODES = 17 };
+
+struct load_figures {
+    unsigned calls, wrong;
+    unsigned by_code[LOAD_CODES];
+    int64_t first_failure_ms, last_failure_ms; /* now_ms() when a failed call ended; 0: none */
+    unsigned statuses, statuses_failed;
+    unsigned over_10_ms, over_50_ms;
+    double worst_ms;
+    unsigned late_wakeups; /* by more than 5 ms, of a thread that only sleeps: a busy machine */
+    double worst_wakeup_ms;
+};
+
+struct load;
+
+/* NULL when the daemon does not answer. */
+struct load *load_start(const char *socket_path);
+
+/* Waits until n more calls have succeeded. False after timeout_ms. */
+bool load_await_ok(struct load *load, unsigned n, int timeout_ms);
+
+/* Stops, waits for what is in flight, closes the connections. Prints the figures. */
+void load_stop(struct load *load, struct load_figures *ret);
+
+/* Every call's code is one of OK, UNAVAILABLE and DEADLINE_EXCEEDED, and nothing was wrong. */
+bool load_only_outage(const struct load_figures *figures);
+
+/* Status was answered within 10 ms throughout: at most 1 of 1000 later, none later than 50 ms,
+ * but for as much as the sleeping thread was late itself. */
+bool load_status_was_quick(const struct load_figures *figures);
+
+#endif

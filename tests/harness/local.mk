@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+# For system tests: the real daemon on a SoftHSM token in a temporary directory, and a client that
+# keeps many calls in flight.
+check_LIBRARIES += tests/harness/libharness.a
+HARNESS_CPPFLAGS = $(AM_CPPFLAGS) $(I_CLIENT) -I$(srcdir)/tests/harness
+HARNESS_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_harness_libharness_a_CPPFLAGS = $(HARNESS_CPPFLAGS)
+tests_harness_libharness_a_CFLAGS = $(HARNESS_CFLAGS)
+tests_harness_libharness_a_SOURCES = \
+	tests/harness/async.c tests/harness/async.h \
+	tests/harness/await.c tests/harness/await.h \
+	tests/harness/harness.c tests/harness/harness.h \
+	tests/harness/load.c tests/harness/load.h \
+	tests/harness/process.c tests/harness/process.h \
+	tests/harness/wire.c tests/harness/wire.h
+HARNESS_LDADD = tests/harness/libharness.a $(LIBCLIENT) $(CMOCKA_LIBS) -lpthread
