@@ -99,6 +99,9 @@ int monitor_run(int argc, char **argv, const struct monitor_hooks *hooks)
         return code;
     if (options.check_config)
         return check_config(&options);
+    e = supervise_hold_signals();
+    if (err_is(e))
+        return fail(err_format(e, text, sizeof text));
     (void)umask(0077);
     (void)signal(SIGPIPE, SIG_IGN); /* a log that nobody reads must not end the daemon */
     forget_grpc_variables();

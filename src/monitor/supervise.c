@@ -16,6 +16,8 @@
 /* How long a front end may drain, and how long the kernel may take to end what was killed. */
 static const int64_t drain_ns = INT64_C(10000000000);
 static const int64_t kill_ns = INT64_C(2000000000);
+/* How long an agent may take to end a token call when nobody needs it any more. */
+static const int64_t alone_ns = INT64_C(3000000000);
 
 struct supervision {
     const struct options *options;
@@ -23,6 +25,7 @@ struct supervision {
     const struct listener *listener;
     struct children *children;
     bool announced; /* systemd knows that we are ready */
+    bool alone;     /* the front end has ended */
     bool killed;    /* the drain took too long */
     int64_t stop_ns;
 };
@@ -174,10 +177,14 @@ static bool stopped(struct supervision *s)
     int64_t now = clock_monotonic_ns();
     if (!s->children->stopping)
         return false;
-    if (c->front.pid == 0)
-        children_kill_agent(c, GONE_RETIRED, "stopping");
+    /* Without its front end an agent ends by itself. It may be in C_Login, and killed there it
+     * would leave a PIN that counts as refused. */
     if (c->front.pid == 0 && c->agent.pid == 0)
         return true;
+    if (c->front.pid == 0 && !s->alone) {
+        s->alone = true;
+        s->stop_ns = s->stop_ns < now + alone_ns ? s->stop_ns : now + alone_ns;
+    }
     if (now < s->stop_ns)
         return false;
     if (s->killed)
@@ -217,19 +224,29 @@ static struct err watch(struct supervision *s, int signals)
     return ERR_OK;
 }
 
-struct err supervise(const struct options *options, struct config *config,
-                     const struct listener *listener, struct children *children)
+static sigset_t our_signals(void)
 {
-    struct supervision s = {
-        .options = options, .config = config, .listener = listener, .children = children};
     sigset_t mask;
     (void)sigemptyset(&mask);
     (void)sigaddset(&mask, SIGCHLD);
     (void)sigaddset(&mask, SIGHUP);
     (void)sigaddset(&mask, SIGTERM);
     (void)sigaddset(&mask, SIGINT);
-    if (sigprocmask(SIG_BLOCK, &mask, NULL) != 0)
-        return err_errno(errno, "sigprocmask");
+    return mask;
+}
+
+struct err supervise_hold_signals(void)
+{
+    const sigset_t mask = our_signals();
+    return sigprocmask(SIG_BLOCK, &mask, NULL) != 0 ? err_errno(errno, "sigprocmask") : ERR_OK;
+}
+
+struct err supervise(const struct options *options, struct config *config,
+                     const struct listener *listener, struct children *children)
+{
+    struct supervision s = {
+        .options = options, .config = config, .listener = listener, .children = children};
+    const sigset_t mask = our_signals();
     AUTO_CLOSE int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0)
         return err_errno(errno, "signalfd");

@@ -7,8 +7,11 @@
 #include "listener.h"
 #include "options.h"
 
-/* Serves until SIGTERM or SIGINT, and until what ran has ended. config changes with each reload.
- * An error only when the loop cannot begin. */
+/* From here on SIGTERM, SIGINT, SIGHUP and SIGCHLD wait until supervise looks. */
+MUST_CHECK struct err supervise_hold_signals(void);
+
+/* After supervise_hold_signals. Serves until SIGTERM or SIGINT, and until what ran has ended.
+ * config changes with each reload. An error only when the loop cannot begin. */
 MUST_CHECK struct err supervise(const struct options *options, struct config *config,
                                 const struct listener *listener, struct children *children);
 
