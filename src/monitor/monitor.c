@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 enum { EXIT_FAILED = 1, EXIT_CONFIG = 3 };
@@ -62,6 +63,23 @@ static int make_state_dir(const struct config *config)
     return fail(text);
 }
 
+/* What front end and agents, who inherit our limits, will need: with MCL_FUTURE their whole address
+ * space counts, about 600 MiB for gRPC's. */
+static int check_mlock(const struct config *config)
+{
+    const size_t needed = (size_t)1 << 30;
+    if (!config->require_mlock)
+        return 0;
+    if (!err_is(process_lock_memory())) {
+        void *probe = mmap(NULL, needed, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (probe != MAP_FAILED)
+            return munmap(probe, needed);
+    }
+    return fail(
+        "requireMlock: memory cannot be locked: set LimitMEMLOCK=infinity, or requireMlock: "
+        "false");
+}
+
 static int serve(const struct options *options, struct config *config,
                  const struct monitor_hooks *hooks)
 {
@@ -70,6 +88,8 @@ static int serve(const struct options *options, struct config *config,
     struct children children;
     char text[128];
     int code = make_state_dir(config);
+    if (code == 0)
+        code = check_mlock(config);
     if (code != 0)
         return code;
     struct err e = listener_open(config, &listener, &error);
