@@ -7,8 +7,11 @@
 #include "ring_look.h"
 #include "ring_state.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/file.h>
 
 enum { START_TIMEOUT_MS = 30000, MESSAGE_MAX = 512 };
 
@@ -18,6 +21,7 @@ struct session {
     ring_init_progress *progress;
     void *context;
     char *message; /* MESSAGE_MAX */
+    int lock;      /* held until the end; -1: not yet */
     struct agent_process agent;
     struct token_identity token;
     struct ring_look look;
@@ -40,6 +44,7 @@ static void session_end(struct session *s)
 {
     agent_process_kill(&s->agent);
     ring_look_clear(&s->look);
+    close_p(&s->lock);
 }
 
 /* An error of the lane itself, or the agent's own words. */
@@ -235,13 +240,26 @@ static struct err conclude(struct session *s, enum ring_init_result result,
     return err_is(e) ? say(s, e, "stateDir %s cannot be written", s->config->state_dir) : ERR_OK;
 }
 
+/* Two inits on one host would make twins: harmless, and needless. */
+static struct err take_turn(struct session *s)
+{
+    char path[PATH_MAX];
+    TRY(path_join(s->config->state_dir, "init.lock", path, sizeof path));
+    s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (s->lock < 0 || flock(s->lock, LOCK_EX) != 0)
+        return err_errno(errno, "init.lock");
+    return ERR_OK;
+}
+
 static struct err run(struct session *s, struct ring_init_report *ret)
 {
     enum scheme scheme =
         s->config->ring.scheme == SCHEME_NONE ? SCHEME_AES_GCM : s->config->ring.scheme;
     struct err e = directory_make(s->config->state_dir, 0700);
+    if (!err_is(e))
+        e = take_turn(s);
     if (err_is(e))
-        return say(s, e, "stateDir %s cannot be made", s->config->state_dir);
+        return say(s, e, "stateDir %s cannot be made or written", s->config->state_dir);
     s->progress(s->context, "looking at the token");
     TRY(start_agent(s));
     TRY(look(s));
@@ -270,6 +288,7 @@ struct err ring_init(const struct config *config, const char *agent_path,
                         .progress = progress,
                         .context = context,
                         .message = message,
+                        .lock = -1,
                         .agent = {.pid = -1}};
     message[0] = '\0';
     return run(&s, ret);

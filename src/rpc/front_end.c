@@ -21,7 +21,8 @@
 enum {
     SECRET_HEAP = 4 << 20, /* one lane packet for each request that may wait, twice over */
     GRACE_MS = 5000,       /* for calls in flight at the end; kube-apiserver's own limit is 3 s */
-    REFUSED_LOG_MS = 1000
+    REFUSED_LOG_MS = 1000,
+    SAME_LOG_MS = 60000
 };
 
 struct front_end {
@@ -33,8 +34,10 @@ struct front_end {
     struct kms_api *api;
     struct rpc_server *server;
     struct rpc_listener *listener;
-    int64_t refused_log_ns; /* when a refused peer was last logged */
-    uint64_t refused_quiet; /* refused since, and not logged */
+    char condemned[128]; /* why the keeper last had an agent replaced, and when: its thread's */
+    int64_t condemned_log_ns; /* a missing KEK is looked for by a fresh agent every few seconds */
+    int64_t refused_log_ns;   /* when a refused peer was last logged */
+    uint64_t refused_quiet;   /* refused since, and not logged */
 };
 
 /* --- to the monitor ---------------------------------------------------------------------- */
@@ -66,9 +69,16 @@ static void on_pool_condemns(void *context, uint64_t generation, const char *why
 
 static void on_keeper_condemns(void *context, uint64_t generation, const char *why)
 {
-    (void)context;
-    log_event(LOG_PRI_INFO, "the token agent is replaced", LOG_S("reason", why),
-              LOG_N("agent", generation));
+    struct front_end *fe = context;
+    int64_t now = clock_monotonic_ns();
+    bool again = strncmp(fe->condemned, why, sizeof fe->condemned - 1) == 0 &&
+                 now - fe->condemned_log_ns < SAME_LOG_MS * INT64_C(1000000);
+    if (!again) {
+        log_event(LOG_PRI_INFO, "the token agent is replaced", LOG_S("reason", why),
+                  LOG_N("agent", generation));
+        (void)snprintf(fe->condemned, sizeof fe->condemned, "%s", why);
+        fe->condemned_log_ns = now;
+    }
     tell_condemned(generation, CONDEMN_RENEW, why);
 }
 
