@@ -62,15 +62,14 @@ static struct bytes job_envelope(const struct job *job)
     return bytes_of(job->envelope, job->envelope_len);
 }
 
-static void leave_bucket_locked(const struct job *job)
+static void leave_bucket_locked(struct job *job)
 {
     struct job **at = &job->service->buckets[job->hash % BUCKETS];
     while (job->shared && *at != job)
         at = &(*at)->next;
-    if (job->shared) {
-        (*at)->shared = false;
+    if (job->shared)
         *at = job->next;
-    }
+    job->shared = false;
 }
 
 /* Tells everybody who waits and frees the job. */
