@@ -28,8 +28,7 @@ struct job {
     enum kms_op op;
     enum family family;
     struct object_id id;    /* Decrypt: the KEK that the envelope names */
-    struct waiter *waiters; /* guarded by the service's lock, as are the next three */
-    bool shared;            /* stands in a bucket */
+    struct waiter *waiters; /* guarded by the service's lock, as are the next two */
     uint64_t hash;
     struct job *next; /* in a bucket or among the parked */
     size_t envelope_len;
@@ -65,12 +64,10 @@ static struct bytes job_envelope(const struct job *job)
 static void leave_bucket_locked(const struct job *job)
 {
     struct job **at = &job->service->buckets[job->hash % BUCKETS];
-    while (job->shared && *at != job)
+    while (*at && *at != job)
         at = &(*at)->next;
-    if (job->shared) {
-        (*at)->shared = false;
+    if (*at)
         *at = job->next;
-    }
 }
 
 /* Tells everybody who waits and frees the job. */
@@ -378,7 +375,6 @@ static void share(struct job *job, uint64_t hash)
     struct kms_service *service = job->service;
     pthread_mutex_lock(&service->lock);
     job->hash = hash;
-    job->shared = true;
     job->next = service->buckets[hash % BUCKETS];
     service->buckets[hash % BUCKETS] = job;
     pthread_mutex_unlock(&service->lock);
