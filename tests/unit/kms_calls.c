@@ -45,6 +45,8 @@ void kms_rig_end(struct kms_rig *rig)
 static void on_done(void *context, const struct kms_result *result)
 {
     struct call *call = context;
+    if (call->then)
+        call->then(call);
     pthread_mutex_lock(&lock);
     call->done++;
     call->code = result->code;

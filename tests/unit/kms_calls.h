@@ -8,7 +8,9 @@
 
 struct call {
     atomic_bool cancelled;
-    unsigned done; /* guarded by a lock of kms_calls.c, as are the rest */
+    void (*then)(
+        struct call *call); /* called inside its done, before it counts as ended; or NULL */
+    unsigned done;          /* guarded by a lock of kms_calls.c, as are the rest */
     enum err_code code;
     char message[640];
     char key_id[KEY_ID_MAX + 1];

@@ -334,6 +334,24 @@ static void a_look_is_wanted_at_most_once_a_second(void **state)
     assert_false(keeper_want_look(rig.keeper));
 }
 
+static void a_look_under_way_answers_all_who_want_one(void **state)
+{
+    (void)state;
+    start();
+    struct fake_agent *agent = serve_until_ok();
+    fake_agent_rule(agent, LANE_LIST, FAKE_HOLD);
+    while (!keeper_want_look(rig.keeper))
+        assert_in_range(poll(NULL, 0, 10), 0, 0);
+    fake_agent_wait_seen(agent, LANE_LIST, 2);
+    assert_true(keeper_want_look(rig.keeper));
+    fake_agent_release(agent);
+    rig_wait_looks(&rig, 2);
+    unsigned probes = fake_agent_seen(agent, LANE_PROBE);
+    keeper_kick(rig.keeper); /* what is wanted still would be done with it */
+    fake_agent_wait_seen(agent, LANE_PROBE, probes + 1);
+    assert_int_equal(fake_agent_seen(agent, LANE_LIST), 2);
+}
+
 static void without_an_agent_a_wanted_look_ends_at_once(void **state)
 {
     (void)state;
@@ -390,6 +408,7 @@ int main(void)
         LOOK_TEST(the_remembered_key_id_is_told_before_any_agent),
         LOOK_TEST(a_damaged_memory_is_warned_of_and_ignored),
         LOOK_TEST(a_look_is_wanted_at_most_once_a_second),
+        LOOK_TEST(a_look_under_way_answers_all_who_want_one),
         LOOK_TEST(without_an_agent_a_wanted_look_ends_at_once),
         LOOK_TEST(while_the_first_agent_starts_a_wanted_look_ends_at_once),
         LOOK_TEST(a_wanted_look_ends_though_its_agent_dies_and_none_comes),
