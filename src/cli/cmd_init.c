@@ -5,7 +5,10 @@
 #include "commands.h"
 #include "ring_init.h"
 
+#include <pwd.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char *result_word(enum ring_init_result result)
 {
@@ -74,6 +77,22 @@ static void print_json(FILE *to, const struct ring_init_report *report)
     (void)fputs("}}\n", to);
 }
 
+/* What init leaves in stateDir must be readable for the daemon, and so must what the module leaves
+ * in its store: a file of root's there keeps a daemon that runs as another user from starting. */
+static struct err check_owner(struct cli *cli, const char *state_dir)
+{
+    struct stat st;
+    if (stat(state_dir, &st) != 0 || st.st_uid == geteuid())
+        return ERR_OK; /* where there is none, init makes it or says why it cannot */
+    const struct passwd *owner = getpwuid(st.st_uid);
+    char number[24];
+    (void)snprintf(number, sizeof number, "uid %u", (unsigned)st.st_uid);
+    return cli_error(cli, err_make(ERR_REFUSED, "init"),
+                     "stateDir %s belongs to %s: run init as that user, with systemd-run or "
+                     "runuser (docs/install.md says how)",
+                     state_dir, owner ? owner->pw_name : number);
+}
+
 static struct err run(struct cli *cli)
 {
     struct config config;
@@ -81,6 +100,7 @@ static struct err run(struct cli *cli)
     char message[512], agent[PATH_MAX];
     const char *path = cli_value(cli, "agent");
     TRY(cli_config(cli, &config));
+    TRY(check_owner(cli, config.state_dir));
     if (!path)
         agent_process_find(agent);
     struct err e = ring_init(&config, path ? path : agent, show_progress, cli, &report, message);
@@ -100,8 +120,11 @@ const struct cli_command cmd_init = {
         "Proves that the token can do what the ring's scheme needs, generates the KEK inside it, "
         "finds it again with a fresh agent, checks its attributes, and activates it. Needs an "
         "initialised token and its PIN source. Safe to run again: a ring that has a KEK is left as "
-        "it is. Refuses (exit 6) where this host knows a KEK that the token does not show.",
-    .options = {{"agent", "PATH", "the p11-kms-agent to run (default: beside p11-kms)"},
+        "it is. Refuses (exit 6) where this host knows a KEK that the token does not show, and "
+        "where "
+        "stateDir belongs to another user: run it as the daemon's.",
+    .options = {{"agent", "PATH",
+                 "the p11-kms-agent to run (default: beside p11-kms, else as installed)"},
                 CLI_JSON_OPTION},
     .run = run,
 };

@@ -31,7 +31,7 @@ static const char help[] =
     "\n"
     "Signals: SIGHUP reloads the configuration and looks at the token; SIGTERM and\n"
     "SIGINT finish what runs and exit.\n"
-    "Exit codes: 0 ok, 2 usage, 3 configuration, 4 socket in use.\n";
+    "Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration, 4 socket in use.\n";
 
 static bool parse_format(const char *text, enum log_format *ret)
 {
