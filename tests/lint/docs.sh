@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The documentation against the tree: links, files it names, commands, exit codes, manual pages.
+# (tests/unit/test_config_docs compares the reference of the configuration with the table of keys.)
+# shellcheck disable=SC2016 # backticks in patterns are Markdown's
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
+failed=0
+breach() {
+    printf 'docs: %s\n' "$*" >&2
+    failed=1
+}
+
+mapfile -t pages < <(git ls-files '*.md')
+
+# A heading as GitHub links to it.
+anchors() { # FILE
+    sed -n '/^```/,/^```/d; s/^#\{1,6\} //p' "$1" | tr '[:upper:]' '[:lower:]' |
+        sed 's/[^a-z0-9 _-]//g; s/ /-/g'
+}
+
+for page in "${pages[@]}"; do
+    folder=$(dirname "$page")
+    while read -r link; do
+        path=${link%%#*}
+        case $link in *://* | mailto:*) continue ;; esac
+        target=$page
+        [ -z "$path" ] || target=$folder/$path
+        [ -e "$target" ] || { breach "$page: link to $link, which is not there"; continue; }
+        [[ $link != *'#'* ]] || anchors "$target" | grep -qxF -- "${link#*#}" ||
+            breach "$page: link to $link: no such heading"
+    done < <(grep -oE '\]\([^) ]+\)' "$page" | sed 's/^](//; s/)$//')
+    # Files named in backticks, from the top of the tree.
+    while read -r file; do
+        compgen -G "$file" >/dev/null || breach "$page: names $file, which is not there"
+    done < <(grep -oE '`(src|pkcs11|tests|scripts|proto|systemd|docs|man|softhsm-fixtures)/[A-Za-z0-9_./-]+`' "$page" |
+        tr -d '`' | grep -vE 'NAME|VERSION|/(bin|build)(/|$)' | sort -u)
+done
+
+while read -r command; do
+    grep -qF "\`$command\`" docs/operations.md || breach "docs/operations.md: no command $command"
+done < <(sed -n 's/^ *\.name = "\(.*\)",$/\1/p' src/cli/cmd_*.c)
+
+while IFS='|' read -r code meaning; do
+    grep -qE "^\| $code \| .*" docs/operations.md || breach "docs/operations.md: no exit code $code"
+    grep -qF "$meaning" docs/operations.md || [ "$code" = 0 ] ||
+        breach "docs/operations.md: exit code $code is not \"$meaning\""
+done < <(sed -n 's/^ *{\([0-9]\), "\(.*\)"},$/\1|\2/p' src/cli/cli_help.c)
+
+while read -r key; do
+    grep -qF ".It Cm $key" man/p11-kms.yaml.5 || breach "man/p11-kms.yaml.5: no key $key"
+done < <(grep -oE '^\| `[^`]+` \|.*\|.*\|.*\|' docs/configuration.md | cut -d'`' -f2)
+
+if command -v mandoc >/dev/null; then
+    mandoc -T lint -W warning man/*.[1-8] || failed=1
+else
+    breach "mandoc is missing"
+fi
+
+[ $failed = 0 ] && echo "docs: clean (${#pages[@]} pages)"
+exit $failed
