@@ -137,8 +137,8 @@ static void look_due(struct keeper *k, const struct wishes *w)
     int64_t now = clock_monotonic_ns();
     bool rescan = w->rescan || now >= k->rescan_ns + ms_ns(rescan_period(k));
     bool probe = w->probe || now >= k->probe_ns + ms_ns(probe_period(k));
-    if (!err_is(fd_wait_readable(k->lanes[0], 0))) { /* it died since we looked */
-        keeper_drop_agent(k);
+    if (!err_is(fd_wait_readable(k->lanes[0], 0))) { /* it died or spoke since we looked */
+        lane_readable(k);
         return;
     }
     if (k->attached && !lane_pool_has_lanes(k->pool)) {

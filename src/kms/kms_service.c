@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kms_service.h"
 
+#include "kms_check.h"
+
 #include <pthread.h>
 #include <string.h>
 
@@ -62,15 +64,14 @@ static struct bytes job_envelope(const struct job *job)
     return bytes_of(job->envelope, job->envelope_len);
 }
 
-static void leave_bucket_locked(const struct job *job)
+static void leave_bucket_locked(struct job *job)
 {
     struct job **at = &job->service->buckets[job->hash % BUCKETS];
     while (job->shared && *at != job)
         at = &(*at)->next;
-    if (job->shared) {
-        (*at)->shared = false;
+    if (job->shared)
         *at = job->next;
-    }
+    job->shared = false;
 }
 
 /* Tells everybody who waits and frees the job. */
@@ -387,10 +388,9 @@ static void share(struct job *job, uint64_t hash)
 static void encrypt(struct kms_service *service, const struct kms_request *request)
 {
     struct job *job = NULL;
-    if (request->input.len == 0 || request->input.len > PLAINTEXT_MAX) {
-        answer(request, ERR_INVALID,
-               request->input.len == 0 ? "the plaintext is empty"
-                                       : "the plaintext is longer than 512 bytes: this wraps keys");
+    const char *wrong = kms_encrypt_objection(request);
+    if (wrong) {
+        answer(request, ERR_INVALID, wrong);
         return;
     }
     struct err e = job_new(service, request, &job);
@@ -400,37 +400,12 @@ static void encrypt(struct kms_service *service, const struct kms_request *reque
         seal(job, request);
 }
 
-/* What is wrong with a Decrypt by its looks alone; NULL: nothing. */
-static const char *objection(const struct kms_service *service, const struct kms_request *request,
-                             struct object_id *ret_id, enum err_code *ret_code)
-{
-    struct envelope envelope;
-    char ring[RING_NAME_MAX + 1];
-    *ret_code = ERR_INVALID;
-    if (request->input.len == 0)
-        return "the ciphertext is empty";
-    if (err_is(envelope_parse(request->input, &envelope)))
-        return "the ciphertext is no p11-kms envelope, or it is damaged";
-    if (envelope.family != request->family)
-        return request->family == FAMILY_V1
-                   ? "the ciphertext was not sealed through KMS v1: refused for this API"
-                   : "the ciphertext was not sealed through KMS v2: refused for this API";
-    if (request->has_key_id && !bytes_equal(request->key_id, envelope.key_id))
-        return "the key_id is not the one in the ciphertext";
-    if (err_is(key_id_parse(envelope.key_id, ring, ret_id)))
-        return "the ciphertext names no valid key_id";
-    if (strcmp(ring, keyring_name(service->keyring)) == 0)
-        return NULL;
-    *ret_code = ERR_NOT_FOUND;
-    return "the ciphertext was sealed by another ring than the one served here";
-}
-
 static void decrypt(struct kms_service *service, const struct kms_request *request)
 {
     struct job *job = NULL;
     struct object_id id;
     enum err_code code;
-    const char *wrong = objection(service, request, &id, &code);
+    const char *wrong = kms_decrypt_objection(request, keyring_name(service->keyring), &id, &code);
     if (wrong) {
         answer(request, code, wrong);
         return;

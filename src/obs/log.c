@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +16,12 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
-/* Written by log_setup before there are threads, only read afterwards. */
+/* A reload writes them while other threads log: each for itself is always one that was set. */
 static struct {
-    const char *component;
-    enum log_style style;
-    enum log_priority least;
-    bool colours;
+    _Atomic(const char *) component;
+    _Atomic enum log_style style;
+    _Atomic enum log_priority least;
+    atomic_bool colours;
 } setup = {.component = "p11-kms", .style = LOG_STYLE_TEXT, .least = LOG_PRI_INFO};
 
 enum log_style log_style_auto(void)

@@ -7,6 +7,7 @@
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/support/time.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ struct flight {
     grpc_status_code status;
     grpc_slice details;
     int64_t started_ns;
+    atomic_bool handed_over; /* what gRPC orders, said so that ThreadSanitizer sees it */
     void (*done)(void *context, const struct async_answer *answer);
     void *context;
 };
@@ -91,6 +93,7 @@ static void cancel_doomed(struct async *a, const struct flight *landed)
 
 static void land(struct async *a, struct flight *f)
 {
+    (void)atomic_load_explicit(&f->handed_over, memory_order_acquire);
     cancel_doomed(a, f);
     tell(f);
     flight_free(f);
@@ -156,6 +159,7 @@ static void send_flight(struct flight *f)
     ops[5].data.recv_status_on_client.status = &f->status;
     ops[5].data.recv_status_on_client.status_details = &f->details;
     f->started_ns = clock_monotonic_ns();
+    atomic_store_explicit(&f->handed_over, true, memory_order_release);
     if (grpc_call_start_batch(f->call, ops, 6, f, NULL) != GRPC_CALL_OK)
         abort();
 }

@@ -160,6 +160,17 @@ static void show_log(void)
             return;
 }
 
+/* The daemon outlives a front end or an agent that a sanitizer ended: their words tell. */
+static bool sanitizer_complained(void)
+{
+    char line[1024];
+    bool complained = false;
+    AUTO_FCLOSE FILE *log = fopen(log_path, "re");
+    while (log && !complained && fgets(line, sizeof line, log))
+        complained = strstr(line, "Sanitizer") || strstr(line, "runtime error:");
+    return complained;
+}
+
 int harness_teardown(void **state)
 {
     struct harness *h = *state;
@@ -168,10 +179,12 @@ int harness_teardown(void **state)
         (void)kill(h->monitor, SIGTERM);
         code = process_wait(h->monitor, STOP_MS);
     }
-    if (!h->passed || code != 0)
-        show_log();
     if (code != 0)
         print_error("the daemon's exit code is %d\n", code);
+    if (code == 0 && sanitizer_complained())
+        code = 1;
+    if (!h->passed || code != 0)
+        show_log();
     (void)close(h->broom);
     free(h);
     return code;

@@ -259,12 +259,14 @@ bool load_only_outage(const struct load_figures *f)
     return f->wrong == 0 && expected == f->calls;
 }
 
+/* A daemon that waits for a token exceeds the wide limits too, by a second or more. */
 bool load_status_was_quick(const struct load_figures *f)
 {
     bool busy = f->late_wakeups > 0;
+    unsigned allowed = f->statuses / (busy ? 50 : 1000);
     if (busy)
-        (void)printf("  the machine is busy: the limits for Status are wider by its lateness\n");
-    double limit = 50 + (busy ? 2 * f->worst_wakeup_ms : 0);
-    unsigned allowed = f->statuses / 1000 + (busy ? f->late_wakeups : 0);
-    return f->statuses_failed == 0 && f->over_10_ms <= allowed && f->worst_ms <= limit;
+        (void)printf(
+            "  THE MACHINE IS BUSY: of Status one call of 50 may take more than 10 ms, and "
+            "none more than 250\n");
+    return f->statuses_failed == 0 && f->over_10_ms <= allowed && f->worst_ms <= (busy ? 250 : 50);
 }

@@ -33,8 +33,9 @@ void load_stop(struct load *load, struct load_figures *ret);
 /* Every call's code is one of OK, UNAVAILABLE and DEADLINE_EXCEEDED, and nothing was wrong. */
 bool load_only_outage(const struct load_figures *figures);
 
-/* Status was answered within 10 ms throughout: at most 1 of 1000 later, none later than 50 ms,
- * but for as much as the sleeping thread was late itself. */
+/* Status was answered within 10 ms throughout: at most 1 of 1000 later, none later than 50 ms.
+ * Where the sleeping thread was late too, something else had the processors: the limits are wide
+ * then, and that is said. */
 bool load_status_was_quick(const struct load_figures *figures);
 
 #endif

@@ -85,3 +85,5 @@ TESTS += tests/protocol/test_cli
 tests_protocol_test_cli_CPPFLAGS = $(PROTOCOL_CPPFLAGS) -I$(srcdir)/src/cli
 tests_protocol_test_cli_SOURCES = tests/protocol/test_cli.c
 tests_protocol_test_cli_LDADD = tests/protocol/libstand.a $(LIBCLI) $(LIBKMSAPI) $(CMOCKA_LIBS)
+dist_check_SCRIPTS += tests/protocol/activation.sh
+TESTS += tests/protocol/activation.sh

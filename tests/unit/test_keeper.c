@@ -218,6 +218,19 @@ static void words_unasked_condemn(void **state)
     assert_string_equal(rig.why, "it spoke unasked");
 }
 
+/* The second answer comes while the first is looked at. */
+static void an_answer_given_twice_condemns(void **state)
+{
+    (void)state;
+    struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
+    struct fake_agent *agent = rig_agent(&rig, &key, 1);
+    fake_agent_rule(agent, LANE_PROBE, FAKE_TWICE);
+    rig_offer(&rig);
+    fake_agent_hello(agent);
+    rig_wait_condemned(&rig, rig.generation);
+    assert_false(lane_pool_has_lanes(rig.pool));
+}
+
 static void a_strange_hello_condemns(void **state)
 {
     (void)state;
@@ -285,6 +298,7 @@ int main(void)
         KEEPER_TEST(agents_that_die_one_after_another_are_one_outage),
         KEEPER_TEST(an_agent_whose_lane_ends_but_which_stays_is_condemned),
         KEEPER_TEST(words_unasked_condemn),
+        KEEPER_TEST(an_answer_given_twice_condemns),
         KEEPER_TEST(a_strange_hello_condemns),
         KEEPER_TEST(a_newer_offer_takes_the_place_of_one_that_starts),
         KEEPER_TEST(offers_out_of_range_are_closed),

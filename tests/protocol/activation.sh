@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Socket activation with systemd's own tool: the inherited socket is served and left in place.
+set -euo pipefail
+top=$(cd "${srcdir:?set by make check}" && pwd)
+bin=$PWD/build
+command -v systemd-socket-activate >/dev/null || { echo "systemd-socket-activate is missing"; exit 77; }
+dir=$(mktemp -d "${TMPDIR:-/tmp}/p11-kms-test.XXXXXX")
+activator=
+finish() {
+    [ -z "$activator" ] || kill "$activator" 2>/dev/null || true
+    wait 2>/dev/null || true
+    rm -rf "$dir"
+}
+trap finish EXIT
+"$top/softhsm-fixtures/softhsm-token" "$dir" demo
+export SOFTHSM2_CONF=$dir/softhsm2.conf
+cat >"$dir/config.yaml" <<EOF
+apiVersion: p11-kms/v1
+socket: unix://$dir/kms.sock
+stateDir: $dir/state
+allowUids: [$(id -u)]
+token: {module: "$(cat "$dir/module")", uri: "pkcs11:token=demo", pinSource: "file:$dir/pin"}
+EOF
+"$bin/p11-kms" --config "$dir/config.yaml" init >"$dir/init"
+for path in "$dir/kms.sock" "$dir/other.sock"; do
+    systemd-socket-activate -l "$path" -E SOFTHSM2_CONF="$SOFTHSM2_CONF" \
+        "$bin/p11-kmsd" --config "$dir/config.yaml" >"$dir/log" 2>&1 &
+    activator=$! # which becomes p11-kmsd at the first connection
+    if [ "$path" = "$dir/kms.sock" ]; then
+        "$bin/p11-kms" --config "$dir/config.yaml" status --wait 20s
+        kill -TERM "$activator"
+        wait "$activator"
+        [ -S "$path" ] || { echo "the inherited socket was removed"; exit 1; }
+    else # an activated socket that is not the configured one
+        "$bin/p11-kms" status --socket "unix://$path" --timeout 2s --wait 2s && exit 1
+        status=0
+        wait "$activator" || status=$?
+        cat "$dir/log"
+        [ "$status" = 3 ] || { echo "exit code $status, not 3"; exit 1; }
+        grep -q "$dir/kms.sock" "$dir/log"
+    fi
+    activator=
+done
