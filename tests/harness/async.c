@@ -136,7 +136,7 @@ static struct flight *flight_new(struct async *a, const struct async_request *re
     f->request = grpc_raw_byte_buffer_create(&body, 1);
     grpc_slice_unref(body);
     wire_path(request->version, request->method, path);
-    grpc_slice target = grpc_slice_from_copied_string(path);
+    grpc_slice target = grpc_slice_from_copied_string(request->path ? request->path : path);
     gpr_timespec deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                          gpr_time_from_millis(request->timeout_ms, GPR_TIMESPAN));
     f->call = grpc_channel_create_call(a->channels[request->connection % a->connections], NULL, 0,

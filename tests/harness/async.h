@@ -23,6 +23,7 @@ struct async_request {
     unsigned connection; /* below the number opened */
     enum kms_api_version version;
     enum wire_method method;
+    const char *path;     /* instead of these two, for methods that no API has; NULL: those */
     struct bytes message; /* copied */
     int timeout_ms;
     enum async_cancel cancel; /* later: when the next answer to anything comes */

@@ -17,6 +17,18 @@
 
 #include <limits.h>
 
+/* A sanitizer's build: its memory and its speed are not the program's. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HARNESS_SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HARNESS_SANITIZED true
+#endif
+#endif
+#ifndef HARNESS_SANITIZED
+#define HARNESS_SANITIZED false
+#endif
+
 enum {
     HARNESS_SKIPPED = 77,
     HARNESS_START_MS = 20000, /* until a daemon answers: the machine may be busy */

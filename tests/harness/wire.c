@@ -24,7 +24,7 @@ static void put_varint(struct writer *w, uint64_t value)
     put_u8(w, (uint8_t)value);
 }
 
-static void put_field(struct writer *w, unsigned number, struct bytes value)
+void wire_put_field(struct writer *w, unsigned number, struct bytes value)
 {
     put_varint(w, (uint64_t)number << 3 | LENGTH_DELIMITED);
     put_varint(w, value.len);
@@ -34,37 +34,37 @@ static void put_field(struct writer *w, unsigned number, struct bytes value)
 void wire_put_status(struct writer *w, enum kms_api_version version)
 {
     if (version == KMS_API_V1BETA1)
-        put_field(w, 1, bytes_of_string("v1beta1"));
+        wire_put_field(w, 1, bytes_of_string("v1beta1"));
 }
 
 void wire_put_encrypt(struct writer *w, enum kms_api_version version, struct bytes plaintext)
 {
     if (version == KMS_API_V1BETA1)
-        put_field(w, 1, bytes_of_string("v1beta1"));
-    put_field(w, version == KMS_API_V1BETA1 ? 2 : 1, plaintext);
+        wire_put_field(w, 1, bytes_of_string("v1beta1"));
+    wire_put_field(w, version == KMS_API_V1BETA1 ? 2 : 1, plaintext);
     if (version != KMS_API_V1BETA1)
-        put_field(w, 2, bytes_of_string("a test"));
+        wire_put_field(w, 2, bytes_of_string("a test"));
 }
 
 static void put_annotation(struct writer *w)
 {
     uint8_t memory[64];
     struct writer entry = writer_over(memory, sizeof memory);
-    put_field(&entry, 1, bytes_of_string("a.example"));
-    put_field(&entry, 2, bytes_of_string("1"));
-    put_field(w, 4, writer_bytes(&entry));
+    wire_put_field(&entry, 1, bytes_of_string("a.example"));
+    wire_put_field(&entry, 2, bytes_of_string("1"));
+    wire_put_field(w, 4, writer_bytes(&entry));
 }
 
 void wire_put_decrypt(struct writer *w, const struct wire_decrypt *decrypt)
 {
     if (decrypt->version == KMS_API_V1BETA1) {
-        put_field(w, 1, bytes_of_string("v1beta1"));
-        put_field(w, 2, decrypt->ciphertext);
+        wire_put_field(w, 1, bytes_of_string("v1beta1"));
+        wire_put_field(w, 2, decrypt->ciphertext);
         return;
     }
-    put_field(w, 1, decrypt->ciphertext);
-    put_field(w, 2, bytes_of_string("a test"));
-    put_field(w, 3, decrypt->key_id);
+    wire_put_field(w, 1, decrypt->ciphertext);
+    wire_put_field(w, 2, bytes_of_string("a test"));
+    wire_put_field(w, 3, decrypt->key_id);
     if (decrypt->annotation)
         put_annotation(w);
 }

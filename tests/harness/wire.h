@@ -14,6 +14,9 @@ enum { WIRE_MESSAGE_MAX = 4096, WIRE_PATH_MAX = 63 };
 void wire_path(enum kms_api_version version, enum wire_method method,
                char ret[static WIRE_PATH_MAX + 1]);
 
+/* Appends a length-delimited field. */
+void wire_put_field(struct writer *w, unsigned number, struct bytes value);
+
 /* Append a request; check w->full. */
 void wire_put_status(struct writer *w, enum kms_api_version version);
 void wire_put_encrypt(struct writer *w, enum kms_api_version version, struct bytes plaintext);

@@ -11,6 +11,41 @@ tests_protocol_libstand_a_SOURCES = \
 	tests/protocol/fake_kms.c tests/protocol/fake_kms.h \
 	tests/protocol/stand.c tests/protocol/stand.h
 
+# The fifteen assertions about a KMS plugin, on the real daemon.
+check_LIBRARIES += tests/protocol/libpeer.a
+ASSERTIONS_LDADD = tests/protocol/libpeer.a $(HARNESS_LDADD)
+tests_protocol_libpeer_a_CPPFLAGS = $(HARNESS_CPPFLAGS)
+tests_protocol_libpeer_a_CFLAGS = $(HARNESS_CFLAGS)
+tests_protocol_libpeer_a_SOURCES = tests/protocol/peer.c tests/protocol/peer.h
+
+check_PROGRAMS += tests/protocol/assertions_altered
+TESTS += tests/protocol/assertions_altered
+tests_protocol_assertions_altered_CPPFLAGS = $(HARNESS_CPPFLAGS)
+tests_protocol_assertions_altered_CFLAGS = $(HARNESS_CFLAGS)
+tests_protocol_assertions_altered_SOURCES = tests/protocol/assertions_altered.c
+tests_protocol_assertions_altered_LDADD = $(ASSERTIONS_LDADD)
+
+check_PROGRAMS += tests/protocol/assertions_calls
+TESTS += tests/protocol/assertions_calls
+tests_protocol_assertions_calls_CPPFLAGS = $(HARNESS_CPPFLAGS)
+tests_protocol_assertions_calls_CFLAGS = $(HARNESS_CFLAGS)
+tests_protocol_assertions_calls_SOURCES = tests/protocol/assertions_calls.c
+tests_protocol_assertions_calls_LDADD = $(ASSERTIONS_LDADD)
+
+check_PROGRAMS += tests/protocol/assertions_life
+TESTS += tests/protocol/assertions_life
+tests_protocol_assertions_life_CPPFLAGS = $(HARNESS_CPPFLAGS)
+tests_protocol_assertions_life_CFLAGS = $(HARNESS_CFLAGS)
+tests_protocol_assertions_life_SOURCES = tests/protocol/assertions_life.c
+tests_protocol_assertions_life_LDADD = $(ASSERTIONS_LDADD)
+
+check_PROGRAMS += tests/protocol/assertions_limits
+TESTS += tests/protocol/assertions_limits
+tests_protocol_assertions_limits_CPPFLAGS = $(HARNESS_CPPFLAGS)
+tests_protocol_assertions_limits_CFLAGS = $(HARNESS_CFLAGS)
+tests_protocol_assertions_limits_SOURCES = tests/protocol/assertions_limits.c
+tests_protocol_assertions_limits_LDADD = $(ASSERTIONS_LDADD)
+
 # The real daemon on SoftHSM: what was altered is refused.
 check_PROGRAMS += tests/protocol/tamper
 TESTS += tests/protocol/tamper

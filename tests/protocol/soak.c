@@ -336,17 +336,6 @@ static bool parse_requests(const char *text)
     return true;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
-
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"requests", required_argument, NULL, 'r'},
@@ -358,7 +347,7 @@ int main(int argc, char **argv)
     };
     const char *wanted = getenv("P11KMS_SOAK_REQUESTS");
     int option;
-    judge_memory = !SANITIZED && !getenv("P11KMS_SOAK_IGNORE_RSS");
+    judge_memory = !HARNESS_SANITIZED && !getenv("P11KMS_SOAK_IGNORE_RSS");
     if (wanted && !parse_requests(wanted))
         return usage(stderr, 2);
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
