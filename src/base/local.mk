@@ -7,6 +7,7 @@ src_base_libbase_a_SOURCES = \
 	src/base/bytes.c src/base/bytes.h \
 	src/base/cleanup.h \
 	src/base/error.c src/base/error.h \
+	src/base/heap.c src/base/heap.h \
 	src/base/io.c src/base/io.h \
 	src/base/secret.c src/base/secret.h \
 	src/base/text.c src/base/text.h

@@ -4,6 +4,7 @@
 #include "cleanup.h"
 #include "config.h"
 #include "control.h"
+#include "heap.h"
 #include "io.h"
 #include "keeper.h"
 #include "kms_api.h"
@@ -22,6 +23,7 @@ enum {
     SECRET_HEAP = 4 << 20, /* one lane packet for each request that may wait, twice over */
     GRACE_MS = 5000,       /* for calls in flight at the end; kube-apiserver's own limit is 3 s */
     REFUSED_LOG_MS = 1000,
+    HEAP_LOOK_MS = 1000,
     SAME_LOG_MS = 60000
 };
 
@@ -34,6 +36,7 @@ struct front_end {
     struct kms_api *api;
     struct rpc_server *server;
     struct rpc_listener *listener;
+    struct heap heap;
     char condemned[128]; /* why the keeper last had an agent replaced, and when: its thread's */
     int64_t condemned_log_ns; /* a missing KEK is looked for by a fresh agent every few seconds */
     int64_t refused_log_ns;   /* when a refused peer was last logged */
@@ -197,14 +200,15 @@ static void reload(struct front_end *fe, int fd)
 
 /* --- life -------------------------------------------------------------------------------- */
 
-static struct err protect(const struct config *config)
+static struct err protect(struct front_end *fe)
 {
     bool locked = false;
     TRY(secret_init(SECRET_HEAP, &locked));
     struct err e = process_lock_memory();
+    heap_start(&fe->heap, !err_is(e));
     if (!err_is(e) && locked)
         return ERR_OK;
-    if (config->require_mlock)
+    if (fe->config.require_mlock)
         return err_make(ERR_DENIED, "requireMlock: memory cannot be locked, raise LimitMEMLOCK");
     log_event(LOG_PRI_WARNING, "memory cannot be locked against swapping: raise LimitMEMLOCK, or "
                                "run without swap");
@@ -278,6 +282,15 @@ static bool on_control(struct front_end *fe)
     return true;
 }
 
+/* Only between requests: what they hold stays locked. */
+static void give_back_memory(struct front_end *fe)
+{
+    size_t busy = 0, waiting = 0;
+    lane_pool_load(fe->pool, &busy, &waiting);
+    if (busy == 0 && waiting == 0 && err_is(heap_give_back(&fe->heap)))
+        log_event(LOG_PRI_WARNING, "memory could not be locked again: raise LimitMEMLOCK");
+}
+
 static void serve(struct front_end *fe)
 {
     bool on = true;
@@ -285,8 +298,11 @@ static void serve(struct front_end *fe)
     while (on) {
         struct pollfd fds[2] = {{.fd = FRONT_END_CONTROL_FD, .events = POLLIN},
                                 {.fd = rpc_listener_fd(fe->listener), .events = POLLIN}};
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+        int ready = poll(fds, 2, HEAP_LOOK_MS);
+        if (ready < 0 && errno != EINTR)
             break;
+        if (ready == 0)
+            give_back_memory(fe);
         if (fds[1].revents != 0)
             rpc_listener_ready(fe->listener);
         if (fds[0].revents != 0)
@@ -304,7 +320,7 @@ static struct err run(struct front_end *fe)
     (void)sigprocmask(SIG_SETMASK, &all, NULL); /* the monitor tells us what signals mean */
     TRY(read_config(FRONT_END_CONFIG_FD, &fe->config));
     setup_log(&fe->config);
-    TRY(protect(&fe->config));
+    TRY(protect(fe));
     rpc_runtime_start(on_grpc_error);
     TRY(build(fe));
     serve(fe);

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const char usage[] = "usage: bench-load --socket PATH --kind echo|encrypt|decrypt|status\n"
+static const char usage[] = "usage: bench-load --socket PATH --kind KIND\n"
+                            "  KIND: echo, encrypt, decrypt, encrypt-v1 or status\n"
                             "  --in-flight N     calls in flight in all (default 1)\n"
                             "  --connections C   over so many connections (default 1)\n"
                             "  --seconds D       for so long (default 5), or\n"

@@ -13,3 +13,9 @@ tests_bench_bench_load_SOURCES = \
 	tests/bench/requests.c tests/bench/requests.h \
 	tests/bench/server_cost.c tests/bench/server_cost.h
 tests_bench_bench_load_LDADD = $(LIBCLIENT)
+
+# bench-raw: the token alone, through the agent's own PKCS#11 layer.
+noinst_PROGRAMS += tests/bench/bench-raw
+tests_bench_bench_raw_CPPFLAGS = $(AM_CPPFLAGS) $(I_PKCS11)
+tests_bench_bench_raw_SOURCES = tests/bench/bench_raw.c
+tests_bench_bench_raw_LDADD = $(LIBPKCS11) -lpthread

@@ -3,6 +3,7 @@
 
 #include "kms_client.h"
 #include "text.h"
+#include "v1beta1.pb-c.h"
 #include "v2.pb-c.h"
 
 #include <stdio.h>
@@ -16,6 +17,7 @@ static const struct {
     [LOAD_ECHO] = {"echo", "/bench.Echo/Echo"},
     [LOAD_ENCRYPT] = {"encrypt", "/v2.KeyManagementService/Encrypt"},
     [LOAD_DECRYPT] = {"decrypt", "/v2.KeyManagementService/Decrypt"},
+    [LOAD_ENCRYPT_V1] = {"encrypt-v1", "/v1beta1.KeyManagementService/Encrypt"},
     [LOAD_STATUS] = {"status", "/v2.KeyManagementService/Status"},
 };
 
@@ -52,6 +54,15 @@ static struct err make_encrypt(uint8_t *dek, struct bytes *ret)
     V2__EncryptRequest request = V2__ENCRYPT_REQUEST__INIT;
     request.plaintext = (ProtobufCBinaryData){DEK_LEN, dek};
     request.uid = (ProtobufCBinaryData){strlen(uid), (uint8_t *)uid};
+    return pack(&request.base, ret);
+}
+
+static struct err make_encrypt_v1(uint8_t *dek, struct bytes *ret)
+{
+    char version[] = "v1beta1";
+    V1beta1__EncryptRequest request = V1BETA1__ENCRYPT_REQUEST__INIT;
+    request.version = (ProtobufCBinaryData){strlen(version), (uint8_t *)version};
+    request.plain = (ProtobufCBinaryData){DEK_LEN, dek};
     return pack(&request.base, ret);
 }
 
@@ -97,6 +108,8 @@ static struct err make_one(enum load_kind kind, struct kms_client *client, struc
     switch (kind) {
     case LOAD_ENCRYPT:
         return make_encrypt(dek, ret);
+    case LOAD_ENCRYPT_V1:
+        return make_encrypt_v1(dek, ret);
     case LOAD_DECRYPT:
         return make_decrypt(client, bytes_of(dek, sizeof dek), ret);
     case LOAD_ECHO:

@@ -6,7 +6,7 @@
 #include "bytes.h"
 #include "error.h"
 
-enum load_kind { LOAD_ECHO, LOAD_ENCRYPT, LOAD_DECRYPT, LOAD_STATUS, LOAD_KINDS };
+enum load_kind { LOAD_ECHO, LOAD_ENCRYPT, LOAD_DECRYPT, LOAD_ENCRYPT_V1, LOAD_STATUS, LOAD_KINDS };
 
 struct requests {
     const char *path;     /* "/v2.KeyManagementService/Decrypt" */
@@ -14,7 +14,7 @@ struct requests {
     size_t n;
 };
 
-/* "echo", "encrypt", "decrypt", "status". */
+/* "echo", "encrypt", "decrypt" (both v2), "encrypt-v1", "status". */
 MUST_CHECK struct err load_kind_parse(const char *name, enum load_kind *ret);
 const char *load_kind_name(enum load_kind kind);
 

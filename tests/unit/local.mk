@@ -69,6 +69,13 @@ tests_unit_test_bytes_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_bytes_SOURCES = tests/unit/test_bytes.c
 tests_unit_test_bytes_LDADD = $(LIBBASE) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_heap
+TESTS += tests/unit/test_heap
+tests_unit_test_heap_CPPFLAGS = $(AM_CPPFLAGS) $(I_BASE)
+tests_unit_test_heap_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_heap_SOURCES = tests/unit/test_heap.c
+tests_unit_test_heap_LDADD = $(LIBBASE) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_io
 TESTS += tests/unit/test_io
 tests_unit_test_io_CPPFLAGS = $(AM_CPPFLAGS) $(I_BASE)
