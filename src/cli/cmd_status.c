@@ -36,7 +36,9 @@ static void print_json(FILE *to, const struct kms_client_status *status, const c
     cli_json_member(to, ", ", "healthz", status->healthz);
     cli_json_member(to, ", ", "key_id", status->key_id);
     cli_json_member(to, ", ", "version", status->version);
-    cli_json_member(to, ", ", "socket", socket);
+    char url[SOCKET_PATH_MAX + sizeof "unix://"];
+    (void)snprintf(url, sizeof url, "unix://%s", socket);
+    cli_json_member(to, ", ", "socket", url);
     (void)fputs("}\n", to);
 }
 
@@ -78,8 +80,10 @@ static struct err run(struct cli *cli)
     TRY(cli_connect(cli, &connection));
     struct err e = kms_client_status(connection.client, connection.version, connection.timeout_ms,
                                      &status, &failure);
-    if (err_is(e))
-        return cli_call_failed(cli, e, &failure);
+    if (err_is(e)) { /* whatever the reason: exit 5 is what scripts wait for */
+        (void)err_is(cli_call_failed(cli, e, &failure));
+        return err_make(ERR_UNAVAILABLE, "status");
+    }
     if (cli_value(cli, "json"))
         print_json(cli->out, &status, connection.socket_path);
     else

@@ -254,11 +254,12 @@ static struct err publish_memory(struct keeper *k)
     const char *ring = keyring_name(k->keyring);
     struct health health = {.text = "the token agent is starting"};
     struct err e = ring_state_current(k->state_dir, ring, &k->known);
-    if (e.code == ERR_INVALID)
-        k->hooks.warn(k->hooks.context, "the file with the active key_id is damaged and ignored",
+    if (err_is(e)) /* no reason not to serve: it is only what Status says until the token is seen */
+        k->hooks.warn(k->hooks.context,
+                      e.code == ERR_INVALID
+                          ? "ring-RING.active in stateDir is damaged and ignored"
+                          : "ring-RING.active in stateDir cannot be read: who owns it?",
                       "");
-    else
-        TRY(e);
     struct ring_view *view = NULL;
     TRY(ring_view_new(NULL, 0, SIZE_MAX, &k->known, &view));
     k->health = health;

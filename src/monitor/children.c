@@ -15,12 +15,16 @@
 /* A front end that lived this long after serving began was well. */
 static const int64_t well_after_ns = INT64_C(10000000000);
 
+/* How long an agent may take to end a token call after its front end has ended. */
+static const int64_t orphan_ns = INT64_C(3000000000);
+
 void children_init(struct children *children, const char *front_end_path, const char *agent_path)
 {
     memset(children, 0, sizeof *children);
     children->front.name = "front end";
     children->agent.name = "agent";
     children->control = -1;
+    children->orphan_ns = INT64_MAX;
     children->front_end_path = front_end_path ? front_end_path : "/proc/self/exe";
     if (agent_path)
         (void)snprintf(children->agent_path, PATH_MAX, "%s", agent_path);
@@ -103,6 +107,8 @@ static void start_agent(struct children *children, const struct config *config)
 void children_start(struct children *children, const struct config *config, int listen_fd)
 {
     int64_t now = clock_monotonic_ns();
+    if (now >= children->orphan_ns)
+        children_kill_agent(children, GONE_RETIRED, "its front end ended");
     if (children->front.pid == 0 && children->agent.pid == 0 && now >= children->front.due_ns)
         start_front_end(children, config, listen_fd);
     if (children->front.pid != 0 && children->control >= 0 && children->agent.pid == 0 &&
@@ -112,6 +118,8 @@ void children_start(struct children *children, const struct config *config, int 
 
 int64_t children_due_ns(const struct children *children)
 {
+    if (children->agent.pid != 0 && children->front.pid == 0 && children->gone == 0)
+        return children->orphan_ns;
     if (children->agent.pid != 0 || (children->front.pid != 0 && children->control < 0))
         return INT64_MAX; /* whatever comes next begins with a death */
     return children->front.pid == 0 ? children->front.due_ns : children->agent.due_ns;
@@ -181,7 +189,8 @@ static void agent_ended(struct children *children, int status)
     children_tell(children, &message, NULL, 0);
     if (children->stopping)
         return;
-    if (children->gone == GONE_RETIRED) {
+    bool orphan = children->front.pid == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (children->gone == GONE_RETIRED || orphan) {
         children->agent.due_ns = 0; /* as planned: no cause, no back-off */
         return;
     }
@@ -196,10 +205,12 @@ static void front_end_ended(struct children *children, int status)
     if (children->ready && lived > well_after_ns)
         backoff_reset(&children->front.backoff);
     children_kill_front_end(children);
-    children_kill_agent(children, GONE_RETIRED, "its front end ended");
     children->ready = false;
     if (children->stopping)
         return;
+    /* Its lanes are closed, so the agent ends by itself; killed in C_Login it would leave a PIN
+     * that counts as refused. */
+    children->orphan_ns = children->agent.pid != 0 ? clock_monotonic_ns() + orphan_ns : INT64_MAX;
     log_cause(&children->front, LOG_PRI_ERROR,
               describe(status, children->front_end_path, text, sizeof text));
     wait_for_next(&children->front);
@@ -213,6 +224,7 @@ void children_reap(struct children *children)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == children->agent.pid) {
             children->agent.pid = 0; /* reaped: its number may be anybody's now */
+            children->orphan_ns = INT64_MAX;
             agent_ended(children, status);
         } else if (pid == children->front.pid) {
             children->front.pid = 0;

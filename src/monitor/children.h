@@ -23,6 +23,7 @@ struct children {
     bool stopping; /* what ends now ends for good */
     struct child agent;
     uint64_t generation;    /* of the agent, from 1 */
+    int64_t orphan_ns;      /* when an agent without a front end is killed; INT64_MAX: it is none */
     enum control_gone gone; /* why we killed the agent; 0: we did not */
     char gone_text[CONTROL_TEXT_MAX + 1];
     const char *front_end_path;
