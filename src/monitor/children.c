@@ -14,8 +14,7 @@
 
 /* A front end that lived this long after serving began was well. */
 static const int64_t well_after_ns = INT64_C(10000000000);
-
-/* How long an agent may take to end a token call after its front end has ended. */
+/* How long an agent may take to end a token call when its front end has ended. */
 static const int64_t orphan_ns = INT64_C(3000000000);
 
 void children_init(struct children *children, const char *front_end_path, const char *agent_path)
@@ -24,7 +23,6 @@ void children_init(struct children *children, const char *front_end_path, const 
     children->front.name = "front end";
     children->agent.name = "agent";
     children->control = -1;
-    children->orphan_ns = INT64_MAX;
     children->front_end_path = front_end_path ? front_end_path : "/proc/self/exe";
     if (agent_path)
         (void)snprintf(children->agent_path, PATH_MAX, "%s", agent_path);
@@ -104,11 +102,18 @@ static void start_agent(struct children *children, const struct config *config)
     agent_process_close_lanes(&agent);
 }
 
+static bool is_orphan(const struct children *children)
+{
+    return children->front.pid == 0 && children->agent.pid != 0;
+}
+
 void children_start(struct children *children, const struct config *config, int listen_fd)
 {
     int64_t now = clock_monotonic_ns();
-    if (now >= children->orphan_ns)
+    if (is_orphan(children) && now >= children->orphan_due_ns) {
+        children->orphan_due_ns = INT64_MAX;
         children_kill_agent(children, GONE_RETIRED, "its front end ended");
+    }
     if (children->front.pid == 0 && children->agent.pid == 0 && now >= children->front.due_ns)
         start_front_end(children, config, listen_fd);
     if (children->front.pid != 0 && children->control >= 0 && children->agent.pid == 0 &&
@@ -118,8 +123,8 @@ void children_start(struct children *children, const struct config *config, int 
 
 int64_t children_due_ns(const struct children *children)
 {
-    if (children->agent.pid != 0 && children->front.pid == 0 && children->gone == 0)
-        return children->orphan_ns;
+    if (is_orphan(children))
+        return children->orphan_due_ns;
     if (children->agent.pid != 0 || (children->front.pid != 0 && children->control < 0))
         return INT64_MAX; /* whatever comes next begins with a death */
     return children->front.pid == 0 ? children->front.due_ns : children->agent.due_ns;
@@ -189,8 +194,7 @@ static void agent_ended(struct children *children, int status)
     children_tell(children, &message, NULL, 0);
     if (children->stopping)
         return;
-    bool orphan = children->front.pid == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    if (children->gone == GONE_RETIRED || orphan) {
+    if (children->gone == GONE_RETIRED || children->front.pid == 0) {
         children->agent.due_ns = 0; /* as planned: no cause, no back-off */
         return;
     }
@@ -205,12 +209,12 @@ static void front_end_ended(struct children *children, int status)
     if (children->ready && lived > well_after_ns)
         backoff_reset(&children->front.backoff);
     children_kill_front_end(children);
+    /* Its lanes have ended, and so it ends by itself. It may be in C_Login, and killed there it
+     * would leave a PIN that counts as refused. */
+    children->orphan_due_ns = clock_monotonic_ns() + orphan_ns;
     children->ready = false;
     if (children->stopping)
         return;
-    /* Its lanes are closed, so the agent ends by itself; killed in C_Login it would leave a PIN
-     * that counts as refused. */
-    children->orphan_ns = children->agent.pid != 0 ? clock_monotonic_ns() + orphan_ns : INT64_MAX;
     log_cause(&children->front, LOG_PRI_ERROR,
               describe(status, children->front_end_path, text, sizeof text));
     wait_for_next(&children->front);
@@ -224,7 +228,6 @@ void children_reap(struct children *children)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == children->agent.pid) {
             children->agent.pid = 0; /* reaped: its number may be anybody's now */
-            children->orphan_ns = INT64_MAX;
             agent_ended(children, status);
         } else if (pid == children->front.pid) {
             children->front.pid = 0;

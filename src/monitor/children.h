@@ -23,7 +23,7 @@ struct children {
     bool stopping; /* what ends now ends for good */
     struct child agent;
     uint64_t generation;    /* of the agent, from 1 */
-    int64_t orphan_ns;      /* when an agent without a front end is killed; INT64_MAX: it is none */
+    int64_t orphan_due_ns;  /* when an agent that outlives its front end is killed */
     enum control_gone gone; /* why we killed the agent; 0: we did not */
     char gone_text[CONTROL_TEXT_MAX + 1];
     const char *front_end_path;
@@ -35,7 +35,8 @@ struct children {
 void children_init(struct children *children, const char *front_end_path, const char *agent_path);
 
 /* Start what may start by now: first the front end, once both have ended, then an agent. What
- * fails is logged and tried again with the same back-off. */
+ * fails is logged and tried again with the same back-off. An agent that outlives its front end for
+ * too long is killed. */
 void children_start(struct children *children, const struct config *config, int listen_fd);
 
 /* When children_start has something to do; INT64_MAX while both run. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Processes that die or stop under 200 calls a second: connections stay, Status goes on, and what
  * is gone is back in time. */
-#include "harness.h"
+#include "faults.h"
 
 #include "load.h"
 
@@ -122,6 +122,41 @@ static void test_front_end_killed(void **state)
     h->passed = true;
 }
 
+/* An agent that is killed in C_Login leaves a PIN that counts as refused, and a daemon that only a
+ * person can mend: nobody kills it there for another's death. */
+static void test_front_end_killed_during_login(void **state)
+{
+    struct harness *h = *state;
+    faults_use(h);
+    harness_write_config(h);
+    faults_once(h, "C_Login", "slow");
+    harness_start(h);
+    faults_await(h, "fault", 1, OK_MS);
+    assert_int_equal(kill(harness_front_end(h), SIGKILL), 0);
+    int64_t took = harness_await_health(h, "ok", GONE_MS);
+    printf("figure: served again %lld ms after the front end was killed during C_Login\n",
+           (long long)took);
+    harness_round_trips(h);
+    h->passed = true;
+}
+
+/* One that never comes back from C_Login does not keep the next pair away either, though its PIN
+ * then counts as refused. */
+static void test_front_end_killed_during_a_hang(void **state)
+{
+    struct harness *h = *state;
+    faults_use(h);
+    harness_write_config(h);
+    faults_once(h, "C_Login", "hang");
+    harness_start(h);
+    faults_await(h, "fault", 1, OK_MS);
+    pid_t agent = harness_agent(h);
+    assert_int_equal(kill(harness_front_end(h), SIGKILL), 0);
+    (void)harness_await_health(h, "not tried again", 2 * GONE_MS);
+    assert_false(process_alive(agent));
+    h->passed = true;
+}
+
 static bool is_gone(void *context)
 {
     const pid_t *pid = context;
@@ -152,8 +187,12 @@ int main(void)
 {
 #define PROCESS(test) cmocka_unit_test_setup_teardown(test, harness_setup, harness_teardown)
     const struct CMUnitTest tests[] = {
-        PROCESS(test_agent_killed),   PROCESS(test_agent_killed_again_and_again),
-        PROCESS(test_agent_stopped),  PROCESS(test_front_end_killed),
+        PROCESS(test_agent_killed),
+        PROCESS(test_agent_killed_again_and_again),
+        PROCESS(test_agent_stopped),
+        PROCESS(test_front_end_killed),
+        PROCESS(test_front_end_killed_during_login),
+        PROCESS(test_front_end_killed_during_a_hang),
         PROCESS(test_monitor_killed),
     };
     return HARNESS_RUN("processes that die", tests, TEST_SECONDS);

@@ -8,7 +8,8 @@
 /* Puts the faulty module before SoftHSM in h->config; write the config then. */
 void faults_use(struct harness *h);
 
-/* The next call of `function` breaks so: a CKR in hex, "hang", "crash" or "flip". */
+/* The next call of `function` breaks so: a CKR in hex, "hang", "slow", "crash" or
+ * "flip". */
 void faults_once(const struct harness *h, const char *function, const char *action);
 
 /* Every call from now on, until faults_end. */

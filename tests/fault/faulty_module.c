@@ -6,19 +6,20 @@
  *   always  "FUNCTION ACTION": every such call breaks while the file is there
  *   calls   a line is appended for each C_Initialize and C_Login, and for each fault
  *
- * ACTION is a CKR in hex, or hang, crash or flip (a bit of what comes out). */
+ * ACTION is a CKR in hex, or hang, slow (a second), crash or flip (a bit of what comes out). */
 #include <p11-kit/pkcs11.h>
 
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE_SIZE = 64, FLIP = -1 };
+enum { LINE_SIZE = 64, FLIP = -1, SLOW_MS = 1000 };
 
 static CK_FUNCTION_LIST *real;
 static CK_FUNCTION_LIST ours;
@@ -77,6 +78,8 @@ static long fault(const char *function)
     if (strcmp(action, "hang") == 0)
         for (;;)
             (void)pause();
+    if (strcmp(action, "slow") == 0)
+        return poll(NULL, 0, SLOW_MS) == 0 ? CKR_OK : CKR_GENERAL_ERROR;
     if (strcmp(action, "crash") == 0) {
         (void)signal(SIGSEGV, SIG_DFL);
         (void)raise(SIGSEGV);
@@ -95,7 +98,8 @@ static CK_RV initialize(void *args)
 static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR *pin, CK_ULONG len)
 {
     note("C_Login");
-    return real->C_Login(session, user, pin, len);
+    long rv = fault("C_Login");
+    return rv > 0 ? (CK_RV)rv : real->C_Login(session, user, pin, len);
 }
 
 static CK_RV encrypt_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
