@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,10 +16,11 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 #define NO_GROUP ((gid_t)-1)
 
-enum { BACKLOG = 128, LOCK_TRIES = 16 };
+enum { BACKLOG = 128, LOCK_TRIES = 16, DYING_MS = 2000, DYING_TRIES = 100 };
 
 static struct err fail(struct listen_error *error, enum err_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -137,8 +139,9 @@ static struct sockaddr_un address_of(const char *path)
     return address;
 }
 
-/* ERR_OK when nobody answers, so that what is there may be removed. */
-static struct err refuse_if_served(const char *path, struct listen_error *error)
+/* ERR_OK when nobody answers, so that what is there may be removed. ret_pid: who made the socket
+ * that answers; 0: not known. */
+static struct err ask_socket(const char *path, pid_t *ret_pid, struct listen_error *error)
 {
     struct sockaddr_un address = address_of(path);
     struct ucred peer = {.pid = 0};
@@ -150,7 +153,23 @@ static struct err refuse_if_served(const char *path, struct listen_error *error)
         return errno == ECONNREFUSED || errno == ENOENT ? ERR_OK : in_use(error, path, 0);
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
         peer.pid = 0;
+    *ret_pid = peer.pid;
     return in_use(error, path, peer.pid);
+}
+
+/* A monitor that was killed takes its front end along, but not in the same instant. */
+static struct err refuse_if_served(const char *path, struct listen_error *error)
+{
+    const struct timespec pause = {.tv_nsec = DYING_MS / DYING_TRIES * 1000000L};
+    struct err e = ERR_OK;
+    for (int i = 0; i < DYING_TRIES; i++) {
+        pid_t maker = 0;
+        e = ask_socket(path, &maker, error);
+        if (!err_is(e) || maker <= 0 || kill(maker, 0) == 0 || errno != ESRCH)
+            return e;
+        (void)nanosleep(&pause, NULL);
+    }
+    return e;
 }
 
 static struct err clear_path(const char *path, struct listen_error *error)
