@@ -4,6 +4,7 @@
 #include "secret.h"
 
 #include <malloc.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -25,7 +26,7 @@ size_t heap_resident(void)
 void heap_start(struct heap *heap, bool locked)
 {
     (void)mallopt(M_ARENA_MAX, ARENAS);
-    *heap = (struct heap){.locked = locked, .lowest = heap_resident()};
+    *heap = (struct heap){.locked = locked, .lowest = SIZE_MAX};
 }
 
 struct err heap_give_back(struct heap *heap)

@@ -14,15 +14,15 @@
 
 struct heap {
     bool locked;   /* process_lock_memory has succeeded */
-    size_t lowest; /* that the process ever had in memory, in bytes */
+    size_t lowest; /* that any look has found in memory, in bytes */
 };
 
 /* Once, before the process has threads: few malloc arenas, since each keeps its own peak. */
 void heap_start(struct heap *heap, bool locked);
 
-/* Returns free pages while the process has HEAP_SLACK more in memory than it once had. Locked
- * memory is unlocked for that moment, some milliseconds: call it while no request is under way.
- * Errors are those of locking it again. */
+/* Returns free pages while the process has HEAP_SLACK more in memory than at an earlier look; the
+ * first look only looks. Locked memory is unlocked for that moment, some milliseconds: call it
+ * while no request is under way. Errors are those of locking it again. */
 enum { HEAP_SLACK = 4 << 20 };
 MUST_CHECK struct err heap_give_back(struct heap *heap);
 

@@ -44,6 +44,7 @@ static void expect_given_back(struct heap *heap)
 {
     void *kept = NULL;
     size_t before = heap_resident();
+    assert_false(err_is(heap_give_back(heap)));
     burst(&kept);
     assert_true(heap_resident() > before + BURST / 2);
     assert_false(err_is(heap_give_back(heap)));
@@ -81,6 +82,7 @@ static void leaves_a_small_heap_alone(void **state)
     struct heap heap;
     (void)state;
     heap_start(&heap, false);
+    assert_false(err_is(heap_give_back(&heap)));
     size_t lowest = heap.lowest;
     assert_false(err_is(heap_give_back(&heap)));
     assert_true(heap.lowest <= lowest);
