@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "heap.h"
 
+#include "io.h"
 #include "secret.h"
 
 #include <malloc.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 enum { ARENAS = 2 }; /* for the thread that reads requests and the one that answers them */
 
+/* The second number of /proc/self/statm, in pages. */
 size_t heap_resident(void)
 {
-    unsigned long total = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (!file)
+    char text[128], *second = NULL;
+    size_t len = 0;
+    if (err_is(file_read("/proc/self/statm", text, sizeof text - 1, &len)))
         return 0;
-    if (fscanf(file, "%lu %lu", &total, &resident) != 2)
-        resident = 0;
-    (void)fclose(file);
-    return resident * (size_t)sysconf(_SC_PAGESIZE);
+    text[len] = '\0';
+    second = strchr(text, ' ');
+    return second ? strtoul(second, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 void heap_start(struct heap *heap, bool locked)
