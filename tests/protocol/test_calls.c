@@ -25,25 +25,39 @@ static void test_deadline_in_flight(void **state)
 }
 
 /* A call that waits in the socket past its deadline never reaches the service. */
-static void test_deadline_before_arrival(void **state)
+/* One call stalls the server, the deadline of another passes meanwhile. How many were submitted. */
+static int submitted_with_one_late(struct stand *stand)
 {
-    struct stand *stand = (struct stand *)*state;
     struct async_client client, other;
     struct async_call first, late, after;
+    int before = (int)fake_submitted(&stand->fake);
     fake_set_mode(&stand->fake, FAKE_STALL);
     async_open(stand, &client);
     async_open(stand, &other);
     async_start(&client, &first, V2_ENCRYPT, PING, LONG_MS, ASYNC_PLAIN);
-    fake_wait_submitted(&stand->fake, 1);
+    fake_wait_submitted(&stand->fake, (unsigned)before + 1);
     async_start(&other, &late, V2_ENCRYPT, PING, 50, ASYNC_PLAIN);
     assert_int_equal(async_wait(&late), GRPC_STATUS_DEADLINE_EXCEEDED);
     fake_set_mode(&stand->fake, FAKE_AT_ONCE);
     assert_int_equal(async_wait(&first), GRPC_STATUS_OK);
     async_start(&other, &after, V2_ENCRYPT, PING, LONG_MS, ASYNC_PLAIN);
     assert_int_equal(async_wait(&after), GRPC_STATUS_OK);
-    assert_int_equal(fake_submitted(&stand->fake), 2);
     async_close(&client);
     async_close(&other);
+    return (int)fake_submitted(&stand->fake) - before;
+}
+
+/* grpc-timeout counts anew where it is read, and a client may know of its deadline before its
+ * RST_STREAM is on the way: then the late call is rightly submitted. That is rare; a server that
+ * does not look at deadlines submits it in every round. */
+static void test_deadline_before_arrival(void **state)
+{
+    struct stand *stand = (struct stand *)*state;
+    int rounds = 0, submitted;
+    do
+        submitted = submitted_with_one_late(stand);
+    while (submitted == 3 && ++rounds < 5);
+    assert_int_equal(submitted, 2);
 }
 
 static void test_cancel(void **state)
