@@ -5,6 +5,7 @@ src_base_libbase_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 src_base_libbase_a_SOURCES = \
 	src/base/advice.c src/base/advice.h \
 	src/base/bytes.c src/base/bytes.h \
+	src/base/child.c src/base/child.h \
 	src/base/cleanup.h \
 	src/base/error.c src/base/error.h \
 	src/base/heap.c src/base/heap.h \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent_process.h"
 
+#include "child.h"
 #include "cleanup.h"
 #include "io.h"
 
@@ -8,7 +9,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 void agent_config_put(struct writer *w, const struct agent_config *config)
@@ -59,28 +59,12 @@ void agent_process_find(char ret[static PATH_MAX])
     (void)snprintf(ret, PATH_MAX, "%s/%s", P11KMS_LIBEXECDIR, name);
 }
 
-/* In the child: puts the descriptors where the agent expects them and runs it. Only calls that
- * are async-signal-safe. Every source is first moved out of the way of every target. */
+/* In the child. */
 static _Noreturn void child_exec(const char *path, int *sources, uint32_t n, pid_t parent)
 {
-    int first_free = AGENT_CONFIG_FD + (int)n;
+    _Static_assert((int)AGENT_CONFIG_FD == (int)CHILD_FIRST_FD, "the agent's first descriptor");
     char *const argv[] = {(char[]){"p11-kms-agent"}, NULL};
-    sigset_t none;
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
-        _exit(1);
-    int null = open("/dev/null", O_RDONLY);
-    if (null < 0 || dup2(null, 0) < 0)
-        _exit(1);
-    for (uint32_t i = 0; i < n; i++)
-        if ((sources[i] = fcntl(sources[i], F_DUPFD, first_free)) < 0)
-            _exit(1);
-    for (uint32_t i = 0; i < n; i++)
-        if (dup2(sources[i], AGENT_CONFIG_FD + (int)i) < 0)
-            _exit(1);
-    if (close_range((unsigned)first_free, ~0U, 0) != 0)
-        _exit(1);
+    child_prepare(sources, n, parent);
     (void)execv(path, argv); /* vendors' modules are set up by environment variables too */
     _exit(127);
 }

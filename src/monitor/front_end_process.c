@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "front_end_process.h"
 
+#include "child.h"
 #include "cleanup.h"
 #include "control.h"
 #include "io.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/prctl.h>
 
-enum { FIRST_FREE_FD = FRONT_END_LISTEN_FD + 1, N_SOURCES = 3 };
+enum { N_SOURCES = 3 };
 
 /* What tells where the PIN is, or speaks to systemd, is not the front end's business. */
 static void forget_environment(void)
@@ -21,28 +20,15 @@ static void forget_environment(void)
         (void)unsetenv(names[i]);
 }
 
-/* In the child. Every source is first moved out of the way of every target. */
+/* In the child. */
 static _Noreturn void child_exec(const char *path, int sources[static N_SOURCES], pid_t parent)
 {
-    static const int targets[N_SOURCES] = {FRONT_END_CONTROL_FD, FRONT_END_CONFIG_FD,
-                                           FRONT_END_LISTEN_FD};
+    _Static_assert((int)FRONT_END_CONTROL_FD == (int)CHILD_FIRST_FD &&
+                       FRONT_END_CONFIG_FD == FRONT_END_CONTROL_FD + 1 &&
+                       FRONT_END_LISTEN_FD == FRONT_END_CONFIG_FD + 1,
+                   "the order of the sources");
     char *const argv[] = {(char[]){"p11-kmsd"}, (char[]){FRONT_END_ARGUMENT}, NULL};
-    sigset_t none;
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
-        _exit(1);
-    int null = open("/dev/null", O_RDONLY);
-    if (null < 0 || dup2(null, 0) < 0)
-        _exit(1);
-    for (int i = 0; i < N_SOURCES; i++)
-        if ((sources[i] = fcntl(sources[i], F_DUPFD, FIRST_FREE_FD)) < 0)
-            _exit(1);
-    for (int i = 0; i < N_SOURCES; i++)
-        if (dup2(sources[i], targets[i]) < 0)
-            _exit(1);
-    if (close_range(FIRST_FREE_FD, ~0U, 0) != 0)
-        _exit(1);
+    child_prepare(sources, N_SOURCES, parent);
     forget_environment();
     (void)execv(path, argv);
     _exit(127);
