@@ -4,7 +4,7 @@
 #include "agent_process.h"
 #include "cleanup.h"
 #include "io.h"
-#include "ring_look.h"
+#include "maker.h"
 #include "ring_state.h"
 
 #include <errno.h>
@@ -13,21 +13,15 @@
 #include <string.h>
 #include <sys/file.h>
 
-enum { START_TIMEOUT_MS = 30000, MESSAGE_MAX = 512 };
-
 struct session {
     const struct config *config;
     const char *agent_path;
     ring_init_progress *progress;
     void *context;
-    char *message; /* MESSAGE_MAX */
-    int lock;      /* held until the end; -1: not yet */
+    int lock; /* held until the end; -1: not yet */
     struct agent_process agent;
-    struct token_identity token;
-    struct ring_look look;
+    struct maker maker;
     struct object_id made; /* the KEK that is to become active */
-    uint64_t number;
-    uint8_t memory[LANE_PACKET_MAX];
 };
 
 __attribute__((format(printf, 3, 4))) static struct err say(struct session *s, struct err e,
@@ -35,46 +29,23 @@ __attribute__((format(printf, 3, 4))) static struct err say(struct session *s, s
 {
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(s->message, MESSAGE_MAX, format, arguments);
+    (void)vsnprintf(s->maker.text, sizeof s->maker.text, format, arguments);
     va_end(arguments);
     return e;
 }
 
-static void session_end(struct session *s)
+/* --- agents ------------------------------------------------------------------------------ */
+
+static void end_agent(void *context)
 {
+    struct session *s = context;
     agent_process_kill(&s->agent);
-    ring_look_clear(&s->look);
-    close_p(&s->lock);
 }
 
-/* An error of the lane itself, or the agent's own words. */
-static struct err explain(struct session *s, struct err e, const struct lane_reply *reply)
+static struct err start_agent(void *context, int *ret_lane, char text[static MAKER_TEXT_MAX + 1])
 {
-    char text[160];
-    if (err_is(e))
-        return say(s, e, "the token agent failed: %s", err_format(e, text, sizeof text));
-    if (reply->status.code != ERR_NONE)
-        return say(s, lane_status_err(reply), "%s", reply->status.text);
-    return ERR_OK;
-}
-
-static struct err call(struct session *s, struct lane_request *request, struct lane_reply *ret)
-{
-    struct lane_reply reply;
-    int64_t timeout = s->config->token.generate_timeout_ms;
-    request->number = ++s->number;
-    struct err e =
-        lane_call(s->agent.lane[0], request, (int)timeout, s->memory, sizeof s->memory, &reply);
-    TRY(explain(s, e, &reply));
-    *ret = reply;
-    return ERR_OK;
-}
-
-/* Every agent is new to the token: what one wrote, the next must find. */
-static struct err start_agent(struct session *s)
-{
+    struct session *s = context;
     struct agent_config c = {.role = AGENT_MAKE, .lanes = 1};
-    struct lane_reply reply;
     agent_process_kill(&s->agent);
     (void)snprintf(c.module, sizeof c.module, "%s", s->config->token.module);
     (void)snprintf(c.uri, sizeof c.uri, "%s", s->config->token.uri);
@@ -83,22 +54,17 @@ static struct err start_agent(struct session *s)
     (void)snprintf(c.ring, sizeof c.ring, "%s", s->config->ring.name);
     struct err e = agent_process_start(s->agent_path, &c, &s->agent);
     if (err_is(e))
-        return say(s, e, "the token agent %s could not be started", s->agent_path);
-    e = lane_hello(s->agent.lane[0], START_TIMEOUT_MS, s->memory, sizeof s->memory, &reply);
-    TRY(explain(s, e, &reply));
-    s->token = reply.u.hello;
-    return ERR_OK;
+        (void)snprintf(text, MAKER_TEXT_MAX + 1, "the token agent %s could not be started",
+                       s->agent_path);
+    else
+        *ret_lane = s->agent.lane[0];
+    return e;
 }
 
-static struct err look(struct session *s)
+static void session_end(struct session *s)
 {
-    struct lane_reply reply = {.op = LANE_LIST};
-    ring_look_clear(&s->look);
-    struct err e = ring_look_take(s->agent.lane[0], (int)s->config->token.generate_timeout_ms,
-                                  s->config->ring.name, &s->look, &reply.status);
-    if (err_is(e) && reply.status.code != ERR_NONE)
-        return say(s, e, "%s", reply.status.text);
-    return explain(s, e, &reply);
+    maker_end(&s->maker);
+    close_p(&s->lock);
 }
 
 /* --- what must not be papered over ------------------------------------------------------- */
@@ -127,104 +93,54 @@ static struct err refuse_if_known(struct session *s)
 
 /* --- the first KEK ----------------------------------------------------------------------- */
 
-static struct err self_test(struct session *s, enum scheme scheme)
+/* A KEK of a ring where none is active: only an init that was cut short leaves it. */
+static const struct kek *unfinished(const struct session *s)
 {
-    struct lane_request request = {.op = LANE_SELFTEST};
-    struct lane_reply reply;
-    char why[MESSAGE_MAX];
-    request.u.selftest.scheme = scheme;
-    s->progress(s->context, "self-test of the token: generate, keep, relabel, seal, open, destroy");
-    struct err e = call(s, &request, &reply);
-    if (!err_is(e))
-        return e;
-    (void)snprintf(why, sizeof why, "%s", s->message);
-    return say(s, e, "the token does not pass for scheme %s, and this version has no other: %.380s",
-               scheme_name(scheme), why);
+    const struct ring_look *look = &s->maker.look;
+    bool only = look->n == 1 && look->keys[0].label.state == KEY_PRE_ACTIVE &&
+                look->keys[0].label.generation == 1;
+    return only ? &look->keys[0] : NULL;
 }
 
 static struct err generate(struct session *s, enum scheme scheme)
 {
-    struct lane_request request = {.op = LANE_GENERATE};
-    struct lane_reply reply;
-    struct key_label label = {.generation = 1, .scheme = scheme, .state = KEY_PRE_ACTIVE};
-    (void)snprintf(label.ring, sizeof label.ring, "%s", s->config->ring.name);
-    request.u.generate.label = label;
+    s->progress(s->context, "self-test of the token: generate, keep, relabel, seal, open, destroy");
+    TRY(maker_self_test(&s->maker, scheme));
     s->progress(s->context, "generating the KEK in the token");
-    TRY(call(s, &request, &reply));
-    s->made = reply.u.made;
-    return ERR_OK;
-}
-
-static struct err activate(struct session *s, const struct kek *kek)
-{
-    struct lane_request request = {.op = LANE_RELABEL};
-    struct lane_reply reply;
-    request.u.relabel.id = kek->id;
-    request.u.relabel.label = kek->label;
-    request.u.relabel.label.state = KEY_ACTIVE;
-    s->progress(s->context, "activating it");
-    return call(s, &request, &reply);
-}
-
-static struct err store_canary(struct session *s, const struct kek *kek)
-{
-    struct lane_request request = {.op = LANE_PROBE};
-    struct lane_reply reply;
-    request.u.probe.scheme = kek->label.scheme;
-    request.u.probe.key_id = kek->key_id;
-    TRY(call(s, &request, &reply));
-    struct err e = ring_state_set_canary(s->config->state_dir, &kek->key_id, reply.u.envelope);
-    return err_is(e) ? say(s, e, "stateDir %s cannot be written", s->config->state_dir) : ERR_OK;
-}
-
-/* A KEK of a ring where none is active: only an init that was cut short leaves it. */
-static const struct kek *unfinished(const struct session *s)
-{
-    bool only = s->look.n == 1 && s->look.keys[0].label.state == KEY_PRE_ACTIVE &&
-                s->look.keys[0].label.generation == 1;
-    return only ? &s->look.keys[0] : NULL;
-}
-
-static const struct kek *find_made(const struct session *s)
-{
-    for (size_t i = 0; i < s->look.n; i++)
-        if (object_id_equal(&s->look.keys[i].id, &s->made))
-            return &s->look.keys[i];
-    return NULL;
+    return maker_generate(&s->maker, 1, scheme, &s->made);
 }
 
 /* A new KEK counts only after a fresh agent has found it and opened its canary. */
 static struct err finish(struct session *s)
 {
-    char names[256];
     s->progress(s->context, "looking for it with a fresh agent");
-    TRY(start_agent(s));
-    TRY(look(s));
-    const struct kek *kek = find_made(s);
-    if (!kek)
-        return say(s, err_make(ERR_TOKEN, "init"),
-                   "the token said that it made the KEK, but a fresh agent does not find it: is "
-                   "its store full?");
-    if (kek->wrong != 0 || kek->ambiguous)
-        return say(s, err_make(ERR_TOKEN, "init"),
-                   "the token made KEK %s with other attributes than asked for: %s",
-                   kek->key_id.text, key_attributes_list(kek->wrong, names, sizeof names));
-    TRY(store_canary(s, kek));
-    TRY(activate(s, kek));
-    TRY(start_agent(s));
-    return look(s);
+    TRY(maker_prove(&s->maker, &s->made));
+    s->progress(s->context, "activating it");
+    TRY(maker_set_state(&s->maker, maker_find(&s->maker, &s->made), KEY_ACTIVE));
+    return maker_fresh(&s->maker);
+}
+
+static struct err remember(struct session *s, const struct kek *active)
+{
+    const char *state = s->config->state_dir, *ring = s->config->ring.name;
+    const struct ring_memory memory = {.key_id = active->key_id,
+                                       .generation = active->label.generation};
+    struct err e = ring_state_set_seals(state, ring, &active->key_id, 0);
+    if (!err_is(e))
+        e = ring_state_set_current(state, ring, &memory);
+    return err_is(e) ? say(s, e, "stateDir %s cannot be written", state) : ERR_OK;
 }
 
 static struct err conclude(struct session *s, enum ring_init_result result,
                            struct ring_init_report *ret)
 {
-    struct key_id known = {""};
+    struct ring_memory known = {.generation = 0};
     struct health health;
     size_t active = 0;
     const char *ring = s->config->ring.name;
     /* A damaged memory is no reason to fail: it is written anew below. */
     (void)err_is(ring_state_current(s->config->state_dir, ring, &known));
-    switch (ring_look_judge(&s->look, ring, &known, &active, &health)) {
+    switch (ring_look_judge(&s->maker.look, ring, &known, &active, &health)) {
     case VERDICT_SEALS:
         break;
     case VERDICT_MISSING:
@@ -234,10 +150,10 @@ static struct err conclude(struct session *s, enum ring_init_result result,
         return say(s, err_make(ERR_TOKEN, "init"), "%s", health.text);
     }
     ret->result = result;
-    ret->token = s->token;
-    ret->kek = s->look.keys[active];
-    struct err e = ring_state_set_current(s->config->state_dir, ring, &ret->kek.key_id);
-    return err_is(e) ? say(s, e, "stateDir %s cannot be written", s->config->state_dir) : ERR_OK;
+    ret->token = s->maker.token;
+    ret->kek = s->maker.look.keys[active];
+    /* What a daemon has counted under it stands. */
+    return strcmp(known.key_id.text, ret->kek.key_id.text) == 0 ? ERR_OK : remember(s, &ret->kek);
 }
 
 /* Two inits on one host would make twins: harmless, and needless. */
@@ -261,18 +177,16 @@ static struct err run(struct session *s, struct ring_init_report *ret)
     if (err_is(e))
         return say(s, e, "stateDir %s cannot be made or written", s->config->state_dir);
     s->progress(s->context, "looking at the token");
-    TRY(start_agent(s));
-    TRY(look(s));
+    TRY(maker_fresh(&s->maker));
     const struct kek *half = unfinished(s);
     if (half) {
         s->made = half->id;
         TRY(finish(s));
         return conclude(s, RING_INIT_COMPLETED, ret);
     }
-    if (s->look.n > 0)
+    if (s->maker.look.n > 0)
         return conclude(s, RING_INIT_EXISTING, ret);
     TRY(refuse_if_known(s));
-    TRY(self_test(s, scheme));
     TRY(generate(s, scheme));
     TRY(finish(s));
     return conclude(s, RING_INIT_CREATED, ret);
@@ -287,9 +201,13 @@ struct err ring_init(const struct config *config, const char *agent_path,
                         .agent_path = agent_path,
                         .progress = progress,
                         .context = context,
-                        .message = message,
                         .lock = -1,
                         .agent = {.pid = -1}};
-    message[0] = '\0';
-    return run(&s, ret);
+    s.maker = (struct maker){.source = {start_agent, end_agent, &s},
+                             .state_dir = config->state_dir,
+                             .ring = config->ring.name,
+                             .timeout_ms = (int)config->token.generate_timeout_ms};
+    struct err e = run(&s, ret);
+    (void)snprintf(message, 512, "%s", s.maker.text);
+    return e;
 }

@@ -260,8 +260,9 @@ static struct err publish_memory(struct keeper *k)
                           ? "ring-RING.active in stateDir is damaged and ignored"
                           : "ring-RING.active in stateDir cannot be read: who owns it?",
                       "");
+    const struct ring_content remembered = {.active = SIZE_MAX, .current = k->known.key_id};
     struct ring_view *view = NULL;
-    TRY(ring_view_new(NULL, 0, SIZE_MAX, &k->known, &view));
+    TRY(ring_view_new(&remembered, &view));
     k->health = health;
     keyring_publish(k->keyring, view, &health); /* no hook: a start is no change of health */
     return ERR_OK;

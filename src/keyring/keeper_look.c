@@ -203,22 +203,25 @@ static enum proof prove(struct keeper *k, const struct kek *key)
     return PROOF_OUTAGE;
 }
 
-static void remember(struct keeper *k, const struct key_id *key_id)
+static void remember(struct keeper *k, const struct kek *active)
 {
-    if (strcmp(k->known.text, key_id->text) == 0)
+    const struct ring_memory memory = {.key_id = active->key_id,
+                                       .generation = active->label.generation};
+    if (strcmp(k->known.key_id.text, memory.key_id.text) == 0)
         return;
-    const char *ring = keyring_name(k->keyring);
-    if (err_is(ring_state_set_current(k->state_dir, ring, key_id)))
+    if (err_is(ring_state_set_current(k->state_dir, keyring_name(k->keyring), &memory)))
         k->hooks.warn(k->hooks.context, "the active key_id could not be written to stateDir",
-                      key_id->text);
-    k->known = *key_id;
+                      memory.key_id.text);
+    k->known = memory;
 }
 
 bool keeper_publish_view(struct keeper *k, const struct ring_look *look, size_t active,
                          const struct health *health)
 {
+    const struct ring_content content = {
+        .keys = look->keys, .n = look->n, .active = active, .current = k->known.key_id};
     struct ring_view *view = NULL;
-    if (err_is(ring_view_new(look->keys, look->n, active, &k->known, &view)))
+    if (err_is(ring_view_new(&content, &view)))
         return false;
     publish(k, view, health);
     return true;
@@ -240,7 +243,7 @@ static void seals(struct keeper *k, struct ring_look *look, size_t active)
                        key->key_id.text);
         active = SIZE_MAX;
     } else {
-        remember(k, &key->key_id);
+        remember(k, key);
     }
     if (keeper_publish_view(k, look, active, &health))
         attach(k);

@@ -53,14 +53,14 @@ struct keeper {
     int64_t since_ns; /* when the phase began */
     int64_t lost_ns;  /* when the last agent with lanes in the pool was lost */
     int64_t probe_ns, rescan_ns;
-    bool explained;      /* why this agent is to end is known, and told if it must be */
-    bool fresh;          /* this agent has not looked yet */
-    bool was_up;         /* this agent greeted well */
-    bool attached;       /* its request lanes are in the pool */
-    bool lingers;        /* its lane has ended, but the monitor has not reaped it yet */
-    uint64_t gone;       /* from the wishes, kept: it may come before its agent's lanes end */
-    char gone_how[128];  /* empty once told */
-    struct key_id known; /* active on this host */
+    bool explained;           /* why this agent is to end is known, and told if it must be */
+    bool fresh;               /* this agent has not looked yet */
+    bool was_up;              /* this agent greeted well */
+    bool attached;            /* its request lanes are in the pool */
+    bool lingers;             /* its lane has ended, but the monitor has not reaped it yet */
+    uint64_t gone;            /* from the wishes, kept: it may come before its agent's lanes end */
+    char gone_how[128];       /* empty once told */
+    struct ring_memory known; /* active on this host */
     struct health health;
     struct token_identity token;
     uint8_t memory[LANE_PACKET_MAX];

@@ -11,6 +11,8 @@ struct ring_view {
     size_t n, active; /* active: SIZE_MAX for none */
     size_t slots;     /* a power of two; more than n */
     uint32_t *table;  /* index + 1 into keys by hash of CKA_ID; 0: free */
+    struct key_id *missing;
+    size_t n_missing;
     struct kek keys[];
 };
 
@@ -20,6 +22,20 @@ struct keyring {
     struct ring_view *view;
     struct health health;
 };
+
+bool kek_newer(const struct kek *a, const struct kek *b)
+{
+    if (a->label.generation != b->label.generation)
+        return a->label.generation > b->label.generation;
+    size_t shorter = a->id.len < b->id.len ? a->id.len : b->id.len;
+    int order = memcmp(a->id.data, b->id.data, shorter);
+    return order != 0 ? order > 0 : a->id.len > b->id.len;
+}
+
+bool kek_usable(const struct kek *kek)
+{
+    return kek->wrong == 0 && !kek->ambiguous && !kek->quarantined;
+}
 
 /* FNV-1a: CKA_IDs are random or an operator's own; nobody else chooses them. */
 static size_t hash_id(const struct object_id *id)
@@ -40,27 +56,37 @@ static void index_keys(struct ring_view *view)
     }
 }
 
-struct err ring_view_new(const struct kek *keys, size_t n, size_t active,
-                         const struct key_id *current, struct ring_view **ret)
+static void release_view(struct ring_view *view)
 {
-    size_t slots = 4;
+    free(view->table);
+    free(view->missing);
+    free(view);
+}
+
+struct err ring_view_new(const struct ring_content *content, struct ring_view **ret)
+{
+    size_t slots = 4, n = content->n;
     while (slots < 2 * n)
         slots *= 2;
-    struct ring_view *view = calloc(1, sizeof *view + n * sizeof *keys);
-    uint32_t *table = calloc(slots, sizeof *table);
-    if (!view || !table) {
-        free(view);
-        free(table);
+    struct ring_view *view = calloc(1, sizeof *view + n * sizeof *content->keys);
+    if (!view)
+        return err_make(ERR_EXHAUSTED, "ring_view_new");
+    view->table = calloc(slots, sizeof *view->table);
+    view->missing = calloc(content->n_missing + 1, sizeof *view->missing);
+    if (!view->table || !view->missing) {
+        release_view(view);
         return err_make(ERR_EXHAUSTED, "ring_view_new");
     }
     atomic_init(&view->references, 1);
-    view->current = *current;
+    view->current = content->current;
     view->n = n;
-    view->active = active;
+    view->active = content->active;
     view->slots = slots;
-    view->table = table;
+    view->n_missing = content->n_missing;
     if (n > 0)
-        memcpy(view->keys, keys, n * sizeof *keys);
+        memcpy(view->keys, content->keys, n * sizeof *content->keys);
+    if (content->n_missing > 0)
+        memcpy(view->missing, content->missing, content->n_missing * sizeof *view->missing);
     index_keys(view);
     *ret = view;
     return ERR_OK;
@@ -73,10 +99,8 @@ void ring_view_ref(struct ring_view *view)
 
 void ring_view_unref(struct ring_view *view)
 {
-    if (!view || atomic_fetch_sub(&view->references, 1) != 1)
-        return;
-    free(view->table);
-    free(view);
+    if (view && atomic_fetch_sub(&view->references, 1) == 1)
+        release_view(view);
 }
 
 const struct kek *ring_view_find(const struct ring_view *view, const struct object_id *id)
@@ -106,11 +130,17 @@ const struct kek *ring_view_keys(const struct ring_view *view, size_t *ret_n)
     return view->keys;
 }
 
+const struct key_id *ring_view_missing(const struct ring_view *view, size_t *ret_n)
+{
+    *ret_n = view->n_missing;
+    return view->missing;
+}
+
 struct err keyring_new(const char *ring, struct keyring **ret)
 {
-    const struct key_id none = {""};
+    const struct ring_content nothing = {.active = SIZE_MAX};
     struct ring_view *view = NULL;
-    TRY(ring_view_new(NULL, 0, SIZE_MAX, &none, &view));
+    TRY(ring_view_new(&nothing, &view));
     struct keyring *keyring = calloc(1, sizeof *keyring);
     if (!keyring || !bytes_to_string(bytes_of_string(ring), keyring->name, sizeof keyring->name)) {
         free(keyring);

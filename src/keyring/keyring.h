@@ -20,13 +20,28 @@ struct kek {
     bool quarantined; /* other material stands behind its CKA_ID */
 };
 
+/* Order in a ring: by generation, twins by CKA_ID; never by a clock. */
+bool kek_newer(const struct kek *a, const struct kek *b);
+
+/* Whether it may seal and open at all: its attributes are as they must be, its CKA_ID is its own,
+ * and its material is what it was. */
+bool kek_usable(const struct kek *kek);
+
 /* An immutable snapshot of the ring. */
 struct ring_view;
 
-/* Makes a view of keys (copied), with active their index or SIZE_MAX for none. current is the
- * key_id that Status names: the active KEK's, or the last one known. */
-MUST_CHECK struct err ring_view_new(const struct kek *keys, size_t n, size_t active,
-                                    const struct key_id *current, struct ring_view **ret);
+/* What a view is made of. */
+struct ring_content {
+    const struct kek *keys;
+    size_t n;
+    size_t active;                /* index into keys, or SIZE_MAX for none */
+    struct key_id current;        /* what Status names: the active KEK's, or the last one known */
+    const struct key_id *missing; /* KEKs that this host knows and the token does not show */
+    size_t n_missing;
+};
+
+/* Copies all of it. */
+MUST_CHECK struct err ring_view_new(const struct ring_content *content, struct ring_view **ret);
 void ring_view_ref(struct ring_view *view);
 void ring_view_unref(struct ring_view *view); /* accepts NULL */
 DEFINE_CLEANUP(struct ring_view, ring_view_unref);
@@ -37,6 +52,8 @@ const struct kek *ring_view_active(const struct ring_view *view); /* or NULL */
 const struct key_id *ring_view_current(const struct ring_view *view);
 /* All of them, in no order. */
 const struct kek *ring_view_keys(const struct ring_view *view, size_t *ret_n);
+/* The missing ones; while there are any, nothing rotates. */
+const struct key_id *ring_view_missing(const struct ring_view *view, size_t *ret_n);
 
 enum { HEALTH_TEXT_MAX = 511 };
 

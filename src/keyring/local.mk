@@ -7,6 +7,9 @@ src_keyring_libkeyring_a_SOURCES = \
 	src/keyring/keeper.c src/keyring/keeper.h \
 	src/keyring/keeper_look.c src/keyring/keeper_private.h \
 	src/keyring/keyring.c src/keyring/keyring.h \
+	src/keyring/maker.c src/keyring/maker.h \
 	src/keyring/ring_look.c src/keyring/ring_look.h \
-	src/keyring/ring_state.c src/keyring/ring_state.h
+	src/keyring/ring_plan.c src/keyring/ring_plan.h \
+	src/keyring/ring_state.c src/keyring/ring_state.h \
+	src/keyring/rotation.h
 LIBKEYRING = src/keyring/libkeyring.a $(LIBLANE)

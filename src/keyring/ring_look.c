@@ -87,19 +87,12 @@ __attribute__((format(printf, 2, 3))) static void say(struct health *health, con
     va_end(arguments);
 }
 
-static bool newer(const struct kek *a, const struct kek *b)
-{
-    if (a->label.generation != b->label.generation)
-        return a->label.generation > b->label.generation;
-    return a->id.len == b->id.len && memcmp(a->id.data, b->id.data, a->id.len) > 0;
-}
-
 static size_t newest_active(const struct ring_look *look)
 {
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < look->n; i++)
         if (look->keys[i].label.state == KEY_ACTIVE &&
-            (best == SIZE_MAX || newer(&look->keys[i], &look->keys[best])))
+            (best == SIZE_MAX || kek_newer(&look->keys[i], &look->keys[best])))
             best = i;
     return best;
 }
@@ -132,17 +125,43 @@ static bool is_fit(const struct kek *key, struct health *health)
     return true;
 }
 
+/* The KEK that was active here before is not the newest active one. */
+static enum verdict regressed(const struct ring_look *look, const struct ring_memory *known,
+                              struct health *ret_health)
+{
+    const struct kek *before = find_key(look, &known->key_id);
+    if (before)
+        say(ret_health,
+            "KEK %s, active on this host before, is %s now, and its predecessor must "
+            "not become active again: make a successor with `p11-kms keys rotate`",
+            known->key_id.text, key_state_name(before->label.state));
+    else
+        say(ret_health,
+            "KEK %s, active on this host before, was acknowledged as lost, and its predecessor "
+            "must not become active again: make a successor with `p11-kms keys rotate`",
+            known->key_id.text);
+    return VERDICT_UNFIT;
+}
+
+/* By generation and, for twins, by CKA_ID, which orders as its text does. */
+static bool is_older(const struct kek *key, const struct ring_memory *known)
+{
+    if (key->label.generation != known->generation)
+        return key->label.generation < known->generation;
+    return strcmp(key->key_id.text, known->key_id.text) < 0;
+}
+
 enum verdict ring_look_judge(const struct ring_look *look, const char *ring,
-                             const struct key_id *known, size_t *ret_active,
+                             const struct ring_memory *known, size_t *ret_active,
                              struct health *ret_health)
 {
     size_t best = newest_active(look);
-    const struct kek *before = known->text[0] ? find_key(look, known) : NULL;
-    if (known->text[0] && !before) {
+    bool knows = known->key_id.text[0] != '\0';
+    if (knows && !known->lost && !find_key(look, &known->key_id)) {
         say(ret_health,
             "KEK %s, active on this host before, is not on the token any more: "
             "restore the token, nothing is made in its place",
-            known->text);
+            known->key_id.text);
         return VERDICT_MISSING;
     }
     if (best == SIZE_MAX && look->n == 0) {
@@ -153,13 +172,8 @@ enum verdict ring_look_judge(const struct ring_look *look, const char *ring,
         say(ret_health, "ring %s has KEKs on this token, but none is active", ring);
         return VERDICT_UNFIT;
     }
-    if (before && newer(before, &look->keys[best])) {
-        say(ret_health,
-            "KEK %s, active on this host before, is %s now, and its predecessor must "
-            "not become active again",
-            known->text, key_state_name(before->label.state));
-        return VERDICT_UNFIT;
-    }
+    if (knows && is_older(&look->keys[best], known))
+        return regressed(look, known, ret_health);
     if (!is_fit(&look->keys[best], ret_health))
         return VERDICT_UNFIT;
     *ret_active = best;

@@ -5,6 +5,7 @@
 
 #include "keyring.h"
 #include "lane.h"
+#include "ring_state.h"
 
 /* The KEKs of a ring as listed; free with ring_look_clear. */
 struct ring_look {
@@ -27,10 +28,10 @@ enum verdict {
 };
 
 /* Which KEK seals: of those labelled active the highest generation (ties by CKA_ID), if it is fit
- * and not older than the known one, whose key_id may be empty. ret_health has the reason unless
+ * and not older than the one this host knows, if any. ret_health has the reason unless
  * VERDICT_SEALS. */
 enum verdict ring_look_judge(const struct ring_look *look, const char *ring,
-                             const struct key_id *known, size_t *ret_active,
+                             const struct ring_memory *known, size_t *ret_active,
                              struct health *ret_health);
 
 #endif

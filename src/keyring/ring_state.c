@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <openssl/evp.h>
 #include <string.h>
 
@@ -13,10 +14,12 @@ static const char magic[] = "p11-kms canary 1\n";
 
 enum { CHECKSUM = 32, CANARY_FILE_MAX = sizeof magic - 1 + 2 + ENVELOPE_MAX + CHECKSUM };
 
-static struct err current_path(const char *state_dir, const char *ring, char *ret, size_t size)
+/* STATE_DIR/ring-RING.SUFFIX */
+static struct err ring_path(const char *state_dir, const char *ring, const char *suffix, char *ret,
+                            size_t size)
 {
     char name[RING_NAME_MAX + 16];
-    (void)snprintf(name, sizeof name, "ring-%s.active", ring);
+    (void)snprintf(name, sizeof name, "ring-%s.%s", ring, suffix);
     return path_join(state_dir, name, ret, size);
 }
 
@@ -28,33 +31,93 @@ static bool belongs(const char *ring, struct bytes text)
     return !err_is(key_id_parse(text, named, &id)) && strcmp(named, ring) == 0;
 }
 
-struct err ring_state_current(const char *state_dir, const char *ring, struct key_id *ret)
+/* A small file of one line: words between single blanks. ERR_NOT_FOUND when there is none. */
+enum { LINE_WORDS = 3, LINE_MAX_BYTES = KEY_ID_MAX + 48 };
+
+struct line {
+    char text[LINE_MAX_BYTES];
+    const char *words[LINE_WORDS];
+    size_t n;
+};
+
+static struct err read_line(const char *path, struct line *ret)
 {
-    char path[PATH_MAX], raw[KEY_ID_MAX + 1];
-    struct key_id key_id = {""};
     size_t len = 0;
-    TRY(current_path(state_dir, ring, path, sizeof path));
-    struct err e = file_read(path, raw, sizeof raw, &len);
+    char *rest = ret->text;
+    TRY(file_read(path, ret->text, sizeof ret->text - 1, &len));
+    if (len == 0 || ret->text[len - 1] != '\n' || memchr(ret->text, '\0', len))
+        return err_make(ERR_INVALID, "ring_state");
+    ret->text[len - 1] = '\0';
+    for (ret->n = 0; rest; ret->n++) {
+        if (ret->n == LINE_WORDS)
+            return err_make(ERR_INVALID, "ring_state");
+        ret->words[ret->n] = strsep(&rest, " ");
+    }
+    return ERR_OK;
+}
+
+static struct err read_key_id(const struct line *line, const char *ring, struct key_id *ret)
+{
+    struct bytes text = bytes_of_string(line->words[0]);
+    if (!belongs(ring, text) || !bytes_to_string(text, ret->text, sizeof ret->text))
+        return err_make(ERR_INVALID, "ring_state");
+    return ERR_OK;
+}
+
+struct err ring_state_current(const char *state_dir, const char *ring, struct ring_memory *ret)
+{
+    char path[PATH_MAX];
+    struct line line;
+    struct ring_memory memory = {.generation = 0};
+    uint64_t generation = 0;
+    TRY(ring_path(state_dir, ring, "active", path, sizeof path));
+    struct err e = read_line(path, &line);
     if (e.code == ERR_NOT_FOUND) {
-        *ret = key_id;
+        *ret = memory;
         return ERR_OK;
     }
     TRY(e);
-    if (len > 0 && raw[len - 1] == '\n')
-        len--;
-    if (!belongs(ring, bytes_of(raw, len)) ||
-        !bytes_to_string(bytes_of(raw, len), key_id.text, sizeof key_id.text))
+    TRY(read_key_id(&line, ring, &memory.key_id));
+    memory.lost = line.n == 3 && strcmp(line.words[2], "lost") == 0;
+    if (line.n < 2 || (line.n == 3 && !memory.lost) ||
+        err_is(parse_u64(line.words[1], 0, GENERATION_MAX, &generation)))
         return err_make(ERR_INVALID, "ring_state_current");
-    *ret = key_id;
+    memory.generation = (uint32_t)generation;
+    *ret = memory;
     return ERR_OK;
 }
 
 struct err ring_state_set_current(const char *state_dir, const char *ring,
-                                  const struct key_id *key_id)
+                                  const struct ring_memory *memory)
 {
-    char path[PATH_MAX], line[KEY_ID_MAX + 2];
-    TRY(current_path(state_dir, ring, path, sizeof path));
-    int len = snprintf(line, sizeof line, "%s\n", key_id->text);
+    char path[PATH_MAX], line[LINE_MAX_BYTES];
+    TRY(ring_path(state_dir, ring, "active", path, sizeof path));
+    int len = snprintf(line, sizeof line, "%s %u%s\n", memory->key_id.text, memory->generation,
+                       memory->lost ? " lost" : "");
+    return file_replace(path, bytes_of(line, (size_t)len), 0600);
+}
+
+struct err ring_state_seals(const char *state_dir, const char *ring, const struct key_id *key_id,
+                            uint64_t *ret)
+{
+    char path[PATH_MAX];
+    struct line line;
+    struct key_id counted;
+    TRY(ring_path(state_dir, ring, "seals", path, sizeof path));
+    TRY(read_line(path, &line));
+    TRY(read_key_id(&line, ring, &counted));
+    if (line.n != 2 || err_is(parse_u64(line.words[1], 0, UINT64_MAX, ret)))
+        return err_make(ERR_INVALID, "ring_state_seals");
+    return strcmp(counted.text, key_id->text) == 0 ? ERR_OK
+                                                   : err_make(ERR_NOT_FOUND, "ring_state_seals");
+}
+
+struct err ring_state_set_seals(const char *state_dir, const char *ring,
+                                const struct key_id *key_id, uint64_t seals)
+{
+    char path[PATH_MAX], line[LINE_MAX_BYTES];
+    TRY(ring_path(state_dir, ring, "seals", path, sizeof path));
+    int len = snprintf(line, sizeof line, "%s %" PRIu64 "\n", key_id->text, seals);
     return file_replace(path, bytes_of(line, (size_t)len), 0600);
 }
 
@@ -116,6 +179,18 @@ struct err ring_state_set_canary(const char *state_dir, const struct key_id *key
     if (w.full)
         return err_make(ERR_INTERNAL, "ring_state_set_canary");
     return file_replace(path, writer_bytes(&w), 0600);
+}
+
+struct err ring_state_forget(const char *state_dir, const struct key_id *key_id)
+{
+    char directory[PATH_MAX], from[PATH_MAX], to[PATH_MAX];
+    TRY(canary_path(state_dir, key_id, from, sizeof from));
+    TRY(path_join(state_dir, "lost", directory, sizeof directory));
+    TRY(directory_make(directory, 0700));
+    TRY(path_join(directory, key_id->text, to, sizeof to));
+    if (rename(from, to) != 0 && errno != ENOENT)
+        return err_errno(errno, "rename");
+    return ERR_OK;
 }
 
 static void closedir_p(DIR **directory)

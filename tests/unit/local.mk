@@ -238,3 +238,9 @@ tests_unit_test_kms_flight_SOURCES = tests/unit/test_kms_flight.c tests/unit/kms
 	tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
 	tests/unit/fake_agent.c tests/unit/fake_agent.h tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_kms_flight_LDADD = $(LIBKMS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_ring_plan
+TESTS += tests/unit/test_ring_plan
+tests_unit_test_ring_plan_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_ring_plan_SOURCES = tests/unit/test_ring_plan.c
+tests_unit_test_ring_plan_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)

@@ -55,7 +55,8 @@ static void a_good_agent_makes_it_well(void **state)
 {
     (void)state;
     struct health health;
-    struct key_id current, remembered = {""};
+    struct key_id current;
+    struct ring_memory remembered = {.generation = 0};
     struct canary canary;
     serve_until_ok();
     keyring_status(rig.keyring, &health, &current);
@@ -63,7 +64,8 @@ static void a_good_agent_makes_it_well(void **state)
     assert_string_equal(current.text, fake_key_id(1).text);
     assert_true(lane_pool_has_lanes(rig.pool));
     assert_false(err_is(ring_state_current(rig.dir, "k8s", &remembered)));
-    assert_string_equal(remembered.text, current.text);
+    assert_string_equal(remembered.key_id.text, current.text);
+    assert_int_equal(remembered.generation, 1);
     assert_false(err_is(ring_state_canary(rig.dir, &current, &canary)));
     assert_int_equal(rig_condemnations(&rig), 0);
     assert_int_equal(rig_warnings(&rig), 0);

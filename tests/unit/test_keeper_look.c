@@ -84,13 +84,13 @@ static void a_missing_kek_is_believed_of_a_fresh_agent_alone(void **state)
 static void a_kek_missing_since_before_the_start_is_believed_at_once(void **state)
 {
     (void)state;
-    struct key_id known = fake_key_id(1);
+    const struct ring_memory known = {fake_key_id(1), 1, false};
     assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &known)));
     start();
     struct listed_key other = fake_key(5, KEY_ACTIVE, 2);
     (void)rig_serve(&rig, &other, 1);
     assert_true(rig_wait_text(&rig, "is not on the token any more").failed);
-    assert_string_equal(current()->text, known.text);
+    assert_string_equal(current()->text, known.key_id.text);
     assert_int_equal(rig_condemnations(&rig), 0);
 }
 
@@ -294,7 +294,7 @@ static void a_probe_period_probes(void **state)
 static void the_remembered_key_id_is_told_before_any_agent(void **state)
 {
     (void)state;
-    struct key_id known = fake_key_id(9);
+    const struct ring_memory known = {fake_key_id(9), 1, false};
     struct health health;
     struct key_id told;
     assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &known)));
@@ -302,7 +302,7 @@ static void the_remembered_key_id_is_told_before_any_agent(void **state)
     keyring_status(rig.keyring, &health, &told);
     assert_false(health.ok);
     assert_string_equal(health.text, "the token agent is starting");
-    assert_string_equal(told.text, known.text);
+    assert_string_equal(told.text, known.key_id.text);
 }
 
 static void a_damaged_memory_is_warned_of_and_ignored(void **state)

@@ -26,10 +26,21 @@ static struct ring_view *view_of(size_t n, size_t active)
     assert_non_null(keys);
     for (size_t i = 0; i < n; i++)
         keys[i] = kek_of((uint16_t)i);
-    struct key_id current = active < n ? keys[active].key_id : (struct key_id){"k8s.last"};
-    struct err e = ring_view_new(keys, n, active, &current, &view);
+    const struct key_id gone = {"k8s.gone"};
+    const struct ring_content content = {
+        .keys = keys,
+        .n = n,
+        .active = active,
+        .current = active < n ? keys[active].key_id : (struct key_id){"k8s.last"},
+        .missing = &gone,
+        .n_missing = 1,
+    };
+    struct err e = ring_view_new(&content, &view);
     free(keys); /* the view has copies */
     assert_false(err_is(e));
+    size_t n_missing = 0;
+    assert_string_equal(ring_view_missing(view, &n_missing)[0].text, "k8s.gone");
+    assert_int_equal(n_missing, 1);
     return view;
 }
 

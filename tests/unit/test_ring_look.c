@@ -26,14 +26,24 @@ static struct err take(const struct listed_key *keys, size_t n, size_t page, str
     return e;
 }
 
+/* What a host remembers of a key: its generation as well. */
+static struct ring_memory memory_of(const struct ring_look *look, const char *known)
+{
+    struct ring_memory memory = {.generation = 0};
+    (void)snprintf(memory.key_id.text, sizeof memory.key_id.text, "%s", known);
+    for (size_t i = 0; i < look->n; i++)
+        if (strcmp(look->keys[i].key_id.text, known) == 0)
+            memory.generation = look->keys[i].label.generation;
+    return memory;
+}
+
 static enum verdict judge(const struct listed_key *keys, size_t n, const char *known,
                           char *ret_active, struct health *health)
 {
     struct ring_look look = {NULL, 0, 0};
-    struct key_id before = {""};
     size_t active = SIZE_MAX;
-    (void)snprintf(before.text, sizeof before.text, "%s", known);
     assert_false(err_is(take(keys, n, 2, &look)));
+    const struct ring_memory before = memory_of(&look, known);
     enum verdict verdict = ring_look_judge(&look, "k8s", &before, &active, health);
     if (verdict == VERDICT_SEALS)
         memcpy(ret_active, look.keys[active].key_id.text, sizeof look.keys[active].key_id.text);

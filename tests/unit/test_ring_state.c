@@ -55,27 +55,32 @@ static void write_file(const char *path, const void *data, size_t len)
 
 static enum err_code current_code(const struct rig *rig, const char *contents)
 {
-    struct key_id key_id;
+    struct ring_memory memory;
     write_file(rig->active, contents, strlen(contents));
-    return ring_state_current(rig->dir, "k8s", &key_id).code;
+    return ring_state_current(rig->dir, "k8s", &memory).code;
 }
 
 static void no_active_file_is_an_empty_key_id(void **state)
 {
     const struct rig *rig = *state;
-    struct key_id key_id = {"untouched"};
-    assert_false(err_is(ring_state_current(rig->dir, "k8s", &key_id)));
-    assert_string_equal(key_id.text, "");
+    struct ring_memory memory = {.key_id = {"untouched"}, .generation = 1, .lost = true};
+    assert_false(err_is(ring_state_current(rig->dir, "k8s", &memory)));
+    assert_string_equal(memory.key_id.text, "");
+    assert_int_equal(memory.generation, 0);
+    assert_false(memory.lost);
 }
 
 static void the_active_key_id_is_kept_and_replaced(void **state)
 {
     const struct rig *rig = *state;
     for (uint16_t i = 1; i < 4; i++) {
-        struct key_id wrote = fake_key_id(i), read = {""};
+        const struct ring_memory wrote = {fake_key_id(i), i * 333333U, i == 2};
+        struct ring_memory read = {.generation = 0};
         assert_false(err_is(ring_state_set_current(rig->dir, "k8s", &wrote)));
         assert_false(err_is(ring_state_current(rig->dir, "k8s", &read)));
-        assert_string_equal(read.text, wrote.text);
+        assert_string_equal(read.key_id.text, wrote.key_id.text);
+        assert_int_equal(read.generation, wrote.generation);
+        assert_int_equal(read.lost, wrote.lost);
     }
     struct stat st;
     assert_int_equal(stat(rig->active, &st), 0);
@@ -86,21 +91,42 @@ static void a_damaged_active_file_is_invalid(void **state)
 {
     const struct rig *rig = *state;
     char text[256];
-    assert_int_equal(current_code(rig, ""), ERR_INVALID);
-    assert_int_equal(current_code(rig, "\n"), ERR_INVALID);
-    (void)snprintf(text, sizeof text, "%s\n\n", rig->key_id.text);
-    assert_int_equal(current_code(rig, text), ERR_INVALID);
-    (void)snprintf(text, sizeof text, "other%s", rig->key_id.text + 3);
-    assert_int_equal(current_code(rig, text), ERR_INVALID);
-    memset(text, 'a', 200);
-    text[200] = '\0';
-    assert_int_equal(current_code(rig, text), ERR_INVALID);
-    for (size_t len = 1; len < strlen(rig->key_id.text); len++) {
-        (void)snprintf(text, sizeof text, "%.*s\n", (int)len, rig->key_id.text);
+    static const char *const tails[] = {"",        "\n",         " 7",          " 7\n\n",
+                                        " 7 \n",   " 7 lose\n",  " -7\n",       "  7\n",
+                                        " 7 lost", " 1000000\n", " 7 lost x\n", " 7 lost\nx"};
+    for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
+        (void)snprintf(text, sizeof text, "%s%s", rig->key_id.text, tails[i]);
         assert_int_equal(current_code(rig, text), ERR_INVALID);
     }
-    (void)snprintf(text, sizeof text, "%s", rig->key_id.text); /* without its newline: whole */
+    assert_int_equal(current_code(rig, ""), ERR_INVALID);
+    assert_int_equal(current_code(rig, "\n"), ERR_INVALID);
+    (void)snprintf(text, sizeof text, "other%s 7\n", rig->key_id.text + 3);
+    assert_int_equal(current_code(rig, text), ERR_INVALID);
+    memset(text, 'a', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    assert_int_equal(current_code(rig, text), ERR_INVALID);
+    for (size_t len = 1; len < strlen(rig->key_id.text); len++) {
+        (void)snprintf(text, sizeof text, "%.*s 7\n", (int)len, rig->key_id.text);
+        assert_int_equal(current_code(rig, text), ERR_INVALID);
+    }
+    (void)snprintf(text, sizeof text, "%s 7\n", rig->key_id.text);
     assert_int_equal(current_code(rig, text), ERR_NONE);
+}
+
+static void seals_are_counted_for_one_kek(void **state)
+{
+    const struct rig *rig = *state;
+    const struct key_id other = fake_key_id(77);
+    char path[128];
+    uint64_t seals = 5;
+    assert_int_equal(ring_state_seals(rig->dir, "k8s", &rig->key_id, &seals).code, ERR_NOT_FOUND);
+    assert_false(err_is(ring_state_set_seals(rig->dir, "k8s", &rig->key_id, UINT64_MAX)));
+    assert_false(err_is(ring_state_seals(rig->dir, "k8s", &rig->key_id, &seals)));
+    assert_true(seals == UINT64_MAX);
+    assert_int_equal(ring_state_seals(rig->dir, "k8s", &other, &seals).code, ERR_NOT_FOUND);
+    (void)snprintf(path, sizeof path, "%s/ring-k8s.seals", rig->dir);
+    write_file(path, "torn", 4);
+    assert_int_equal(ring_state_seals(rig->dir, "k8s", &rig->key_id, &seals).code, ERR_INVALID);
 }
 
 static struct bytes write_canary(const struct rig *rig, uint8_t raw[static 2048])
@@ -227,10 +253,27 @@ static void known_keks_are_those_of_the_ring_with_a_canary(void **state)
     assert_string_equal(known.last.text, rig->key_id.text);
 }
 
+static void a_forgotten_kek_is_not_known_and_its_canary_is_kept_aside(void **state)
+{
+    const struct rig *rig = *state;
+    struct known known = {.n = 0};
+    uint8_t raw[2048];
+    char path[256];
+    (void)write_canary(rig, raw);
+    assert_false(err_is(ring_state_forget(rig->dir, &rig->key_id)));
+    assert_false(err_is(ring_state_known(rig->dir, "k8s", count, &known)));
+    assert_int_equal(known.n, 0);
+    (void)snprintf(path, sizeof path, "%s/lost/%s", rig->dir, rig->key_id.text);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_false(err_is(ring_state_forget(rig->dir, &rig->key_id)));
+}
+
 static void a_directory_that_is_not_there_is_an_error_to_write(void **state)
 {
     const struct rig *rig = *state;
-    assert_true(err_is(ring_state_set_current("/nonexistent/p11-kms", "k8s", &rig->key_id)));
+    const struct ring_memory memory = {rig->key_id, 1, false};
+    assert_true(err_is(ring_state_set_current("/nonexistent/p11-kms", "k8s", &memory)));
+    assert_true(err_is(ring_state_set_seals("/nonexistent/p11-kms", "k8s", &rig->key_id, 1)));
     assert_true(
         err_is(ring_state_set_canary("/nonexistent/p11-kms", &rig->key_id, bytes_of("x", 1))));
 }
@@ -243,6 +286,8 @@ int main(void)
         STATE_TEST(no_active_file_is_an_empty_key_id),
         STATE_TEST(the_active_key_id_is_kept_and_replaced),
         STATE_TEST(a_damaged_active_file_is_invalid),
+        STATE_TEST(seals_are_counted_for_one_kek),
+        STATE_TEST(a_forgotten_kek_is_not_known_and_its_canary_is_kept_aside),
         STATE_TEST(a_canary_never_made_is_not_found),
         STATE_TEST(a_canary_is_kept_and_replaced),
         STATE_TEST(every_truncation_of_a_canary_is_torn),

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "maker.h"
+
+#include "ring_state.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+enum { START_TIMEOUT_MS = 30000 };
+
+__attribute__((format(printf, 3, 4))) static struct err say(struct maker *m, struct err e,
+                                                            const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(m->text, sizeof m->text, format, arguments);
+    va_end(arguments);
+    return e;
+}
+
+/* An error of the lane itself, or the agent's own words. */
+static struct err explain(struct maker *m, struct err e, const struct lane_reply *reply)
+{
+    char text[160];
+    if (err_is(e))
+        return say(m, e, "the token agent failed: %s", err_format(e, text, sizeof text));
+    if (reply->status.code != ERR_NONE)
+        return say(m, lane_status_err(reply), "%s", reply->status.text);
+    return ERR_OK;
+}
+
+static struct err call(struct maker *m, struct lane_request *request, struct lane_reply *ret)
+{
+    struct lane_reply reply;
+    request->number = ++m->number;
+    struct err e = lane_call(m->lane, request, m->timeout_ms, m->memory, sizeof m->memory, &reply);
+    TRY(explain(m, e, &reply));
+    *ret = reply;
+    return ERR_OK;
+}
+
+void maker_end(struct maker *m)
+{
+    m->source.end(m->source.context);
+    ring_look_clear(&m->look);
+}
+
+struct err maker_look(struct maker *m)
+{
+    struct lane_reply reply = {.op = LANE_LIST};
+    ring_look_clear(&m->look);
+    struct err e = ring_look_take(m->lane, m->timeout_ms, m->ring, &m->look, &reply.status);
+    if (err_is(e) && reply.status.code != ERR_NONE)
+        return say(m, e, "%s", reply.status.text);
+    return explain(m, e, &reply);
+}
+
+struct err maker_fresh(struct maker *m)
+{
+    struct lane_reply reply;
+    ring_look_clear(&m->look);
+    m->text[0] = '\0';
+    TRY(m->source.fresh(m->source.context, &m->lane, m->text));
+    struct err e = lane_hello(m->lane, START_TIMEOUT_MS, m->memory, sizeof m->memory, &reply);
+    TRY(explain(m, e, &reply));
+    m->token = reply.u.hello;
+    m->number = 0;
+    return maker_look(m);
+}
+
+const struct kek *maker_find(const struct maker *m, const struct object_id *id)
+{
+    for (size_t i = 0; i < m->look.n; i++)
+        if (object_id_equal(&m->look.keys[i].id, id))
+            return &m->look.keys[i];
+    return NULL;
+}
+
+struct err maker_self_test(struct maker *m, enum scheme scheme)
+{
+    struct lane_request request = {.op = LANE_SELFTEST};
+    struct lane_reply reply;
+    char why[MAKER_TEXT_MAX + 1];
+    request.u.selftest.scheme = scheme;
+    struct err e = call(m, &request, &reply);
+    if (!err_is(e))
+        return e;
+    memcpy(why, m->text, sizeof why);
+    return say(m, e, "the token does not pass for scheme %s, and this version has no other: %.380s",
+               scheme_name(scheme), why);
+}
+
+struct err maker_generate(struct maker *m, uint32_t generation, enum scheme scheme,
+                          struct object_id *ret)
+{
+    struct lane_request request = {.op = LANE_GENERATE};
+    struct lane_reply reply;
+    struct key_label label = {.generation = generation, .scheme = scheme, .state = KEY_PRE_ACTIVE};
+    (void)snprintf(label.ring, sizeof label.ring, "%s", m->ring);
+    if (generation > GENERATION_MAX)
+        return say(
+            m, err_make(ERR_REFUSED, "generate"),
+            "ring %s has had %d generations, which is all a label can count: make a new ring",
+            m->ring, GENERATION_MAX);
+    request.u.generate.label = label;
+    TRY(call(m, &request, &reply));
+    *ret = reply.u.made;
+    return ERR_OK;
+}
+
+static struct err probe(struct maker *m, const struct kek *kek, struct bytes canary,
+                        struct lane_reply *ret)
+{
+    struct lane_request request = {.op = LANE_PROBE};
+    request.u.probe.scheme = kek->label.scheme;
+    request.u.probe.key_id = kek->key_id;
+    request.u.probe.canary = canary;
+    return call(m, &request, ret);
+}
+
+/* A new KEK's canary is what proves, from now on, that its material is what it was. */
+static struct err open_canary(struct maker *m, const struct kek *kek)
+{
+    struct canary canary = {.len = 0};
+    struct lane_reply reply;
+    struct err e = ring_state_canary(m->state_dir, &kek->key_id, &canary);
+    if (!err_is(e))
+        return probe(m, kek, bytes_of(canary.data, canary.len), &reply);
+    if (e.code != ERR_NOT_FOUND && e.code != ERR_INVALID)
+        return say(m, e, "stateDir %s cannot be read", m->state_dir);
+    TRY(probe(m, kek, bytes_of(NULL, 0), &reply));
+    e = ring_state_set_canary(m->state_dir, &kek->key_id, reply.u.envelope);
+    return err_is(e) ? say(m, e, "stateDir %s cannot be written", m->state_dir) : ERR_OK;
+}
+
+struct err maker_prove(struct maker *m, const struct object_id *id)
+{
+    char names[256];
+    TRY(maker_fresh(m));
+    const struct kek *kek = maker_find(m, id);
+    if (!kek)
+        return say(m, err_make(ERR_TOKEN, "prove"),
+                   "the token said that it made the KEK, but a fresh agent does not find it: is "
+                   "its store full?");
+    if (kek->ambiguous)
+        return say(m, err_make(ERR_TOKEN, "prove"),
+                   "two secret keys on the token have the CKA_ID of KEK %s", kek->key_id.text);
+    if (kek->wrong != 0)
+        return say(m, err_make(ERR_TOKEN, "prove"),
+                   "the token made KEK %s with other attributes than asked for: %s",
+                   kek->key_id.text, key_attributes_list(kek->wrong, names, sizeof names));
+    return open_canary(m, kek);
+}
+
+struct err maker_set_state(struct maker *m, const struct kek *kek, enum key_state state)
+{
+    struct lane_request request = {.op = LANE_RELABEL};
+    struct lane_reply reply;
+    request.u.relabel.id = kek->id;
+    request.u.relabel.label = kek->label;
+    request.u.relabel.label.state = state;
+    return call(m, &request, &reply);
+}

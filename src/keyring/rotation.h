@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Changes the ring: makes KEKs, activates them, retires what they supersede, and carries out what
+ * an operator orders. One thread, which may wait for the token for minutes; all it does to the
+ * token goes through agents started for that (maker.h), and is taken up again after a crash from
+ * what is found on the token. Design, "Keys". */
+#ifndef P11KMS_ROTATION_H
+#define P11KMS_ROTATION_H
+
+#include "keyring.h"
+
+struct rotation;
+
+enum ring_command {
+    RING_ROTATE = 1, /* make a successor of the active KEK, pre-active at first */
+    RING_ACTIVATE,   /* a pre-active KEK, now, whatever its date */
+    RING_DEACTIVATE, /* first makes and activates a successor where the KEK is the active one */
+    RING_COMPROMISE, /* as RING_DEACTIVATE */
+    RING_ADOPT       /* external mode: trust this key, and seal with it from now on */
+};
+
+enum { RING_TEXT_MAX = 511 };
+
+/* How an order ended. */
+struct ring_report {
+    enum err_code code;           /* ERR_REFUSED: text says why, nothing was changed */
+    struct key_id key_id;         /* the KEK that was made, else the one that was named */
+    int64_t active_ms;            /* RING_ROTATE: when it becomes active, Unix time; else 0 */
+    char text[RING_TEXT_MAX + 1]; /* for an operator; never empty */
+};
+
+/* Called exactly once an order, on the rotation's thread or inside rotation_order. */
+typedef void ring_order_done(void *context, const struct ring_report *report);
+
+struct ring_order {
+    enum ring_command command;
+    struct object_id id; /* which KEK; RING_ROTATE: the lost one, or len 0 */
+    ring_order_done *done;
+    void *context;
+};
+
+/* Hands over an order (copied). Never blocks. RING_ROTATE with an id first acknowledges that this
+ * KEK, which the host knows and the token does not show, is lost. */
+void rotation_order(struct rotation *rotation, const struct ring_order *order);
+
+/* How the ring's life goes on, of one moment. Times are Unix times in milliseconds, 0: none. */
+struct rotation_status {
+    int64_t rotate_due_ms;   /* the next rotation by age, this daemon's jitter included */
+    int64_t activate_due_ms; /* when the pre-active KEK becomes active */
+    struct key_id pending;   /* that KEK; empty: none */
+    uint64_t seals;          /* under the active KEK by this daemon, reserved ones included */
+    uint64_t max_seals;
+    char blocked[RING_TEXT_MAX + 1]; /* why nothing rotates; empty: nothing in the way */
+    char failed[RING_TEXT_MAX + 1];  /* how the last attempt failed; empty: it did not */
+};
+
+void rotation_status(struct rotation *rotation, struct rotation_status *ret);
+
+#endif
