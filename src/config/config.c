@@ -58,6 +58,21 @@ static struct err fill_list(struct load *load, const struct config_key *key)
     return ERR_OK;
 }
 
+/* What no key can tell by itself. */
+static struct err check_together(struct load *load)
+{
+    const struct config *c = &load->config;
+    if (c->n_allow_uids == 0 && c->n_allow_gids == 0)
+        return document_fail(load->error, document_line(&load->document, "allowUids"), "allowUids",
+                             "nobody could connect: allowUids and allowGids are both empty");
+    if (c->ring.activation_delay_ms > 0 && c->ring.activation_delay_ms < c->ring.rescan_every_ms)
+        return document_fail(load->error, document_line(&load->document, "ring.activationDelay"),
+                             "ring.activationDelay",
+                             "must be ring.rescanEvery or more, so that every replica has seen a "
+                             "new KEK before it seals; 0s where one daemon alone uses the token");
+    return ERR_OK;
+}
+
 static struct err fill(struct load *load)
 {
     for (size_t i = 0; i < config_n_keys; i++) {
@@ -67,10 +82,7 @@ static struct err fill(struct load *load)
         if (key->shape == KEY_LIST)
             TRY(fill_list(load, key));
     }
-    if (load->config.n_allow_uids == 0 && load->config.n_allow_gids == 0)
-        return document_fail(load->error, document_line(&load->document, "allowUids"), "allowUids",
-                             "nobody could connect: allowUids and allowGids are both empty");
-    return ERR_OK;
+    return check_together(load);
 }
 
 static struct err load_all(struct load *load, struct bytes yaml)

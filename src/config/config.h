@@ -42,7 +42,10 @@ struct config {
         char name[RING_NAME_MAX + 1];
         enum scheme scheme; /* SCHEME_NONE: auto */
         enum verify_seals verify_seals;
-        int64_t rescan_every_ms; /* 1 s to 1 d */
+        int64_t rescan_every_ms;     /* 1 s to 1 d */
+        int64_t rotate_every_ms;     /* 1 s to 3650 d; 0: never by age */
+        int64_t activation_delay_ms; /* 0, or rescan_every_ms to 1 d */
+        uint32_t max_seals;          /* under one KEK, by this daemon */
     } ring;
     struct {
         enum log_format format;

@@ -20,6 +20,8 @@
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
 
+#define DAY (INT64_C(24) * HOUR)
+
 const struct config_key config_keys[] = {
     {.path = "apiVersion",
      .shape = KEY_SCALAR,
@@ -151,9 +153,33 @@ const struct config_key config_keys[] = {
      .reload = true,
      .fallback = "60s",
      .parse = parse_duration,
-     RANGE(SECOND, 24 * HOUR),
+     RANGE(SECOND, DAY),
      RAW(ring.rescan_every),
      DEST(ring.rescan_every_ms)},
+    {.path = "ring.rotateEvery",
+     .shape = KEY_SCALAR,
+     .reload = true,
+     .fallback = "30d",
+     .parse = parse_period,
+     RANGE(SECOND, 3650 * DAY),
+     RAW(ring.rotate_every),
+     DEST(ring.rotate_every_ms)},
+    {.path = "ring.activationDelay",
+     .shape = KEY_SCALAR,
+     .reload = true,
+     .fallback = "5m",
+     .parse = parse_duration,
+     RANGE(0, DAY),
+     RAW(ring.activation_delay),
+     DEST(ring.activation_delay_ms)},
+    {.path = "ring.maxSeals",
+     .shape = KEY_SCALAR,
+     .reload = true,
+     .fallback = "268435456",
+     .parse = parse_count,
+     RANGE(1000, 268435456),
+     RAW(ring.max_seals),
+     DEST(ring.max_seals)},
 
     {.path = "log", .shape = KEY_SECTION},
     {.path = "log.format",
@@ -176,9 +202,6 @@ const struct config_key config_keys[] = {
     LATER("adminSocket"),
     LATER("http"),
     LATER("audit"),
-    LATER("ring.rotateEvery"),
-    LATER("ring.activationDelay"),
-    LATER("ring.maxSeals"),
     LATER("ring.active"),
     LATER("ring.waive"),
 };

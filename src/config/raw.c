@@ -41,6 +41,9 @@ static const cyaml_schema_field_t ring_fields[] = {
     TEXT("scheme", raw_ring, scheme),
     TEXT("verifySeals", raw_ring, verify_seals),
     TEXT("rescanEvery", raw_ring, rescan_every),
+    TEXT("rotateEvery", raw_ring, rotate_every),
+    TEXT("activationDelay", raw_ring, activation_delay),
+    TEXT("maxSeals", raw_ring, max_seals),
     CYAML_FIELD_END,
 };
 

@@ -35,6 +35,9 @@ struct raw_config {
         char *scheme;
         char *verify_seals;
         char *rescan_every;
+        char *rotate_every;
+        char *activation_delay;
+        char *max_seals;
     } ring;
     struct {
         char *format;

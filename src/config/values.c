@@ -215,7 +215,7 @@ static const struct unit {
 const char *duration_format(int64_t ms, char *text, size_t size)
 {
     size_t i = 0;
-    while (ms % units[i].ms != 0)
+    while (ms % units[i].ms != 0 || (ms == 0 && units[i].ms != 1000))
         i++;
     (void)snprintf(text, size, "%" PRId64 "%s", ms / units[i].ms, units[i].name);
     return text;
@@ -242,5 +242,17 @@ bool parse_duration(const char *text, const struct value_rule *rule, void *to, s
                         duration_format(rule->least, least, sizeof least),
                         duration_format(rule->most, most, sizeof most));
     *(int64_t *)to = (int64_t)value * unit;
+    return true;
+}
+
+bool parse_period(const char *text, const struct value_rule *rule, void *to, size_t size,
+                  struct complaint *complaint)
+{
+    bool period = isdigit((unsigned char)text[0]);
+    if (period)
+        return parse_duration(text, rule, to, size, complaint);
+    if (strcmp(text, "never") != 0)
+        return complain(complaint, "must be a whole number and one unit, such as 30d, or never");
+    *(int64_t *)to = 0;
     return true;
 }

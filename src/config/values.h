@@ -39,6 +39,7 @@ value_parser parse_word_number;   /* an int-sized enum: which of rule->words */
 value_parser parse_bool;          /* bool */
 value_parser parse_count;         /* uint32_t within the rule */
 value_parser parse_duration;      /* int64_t, milliseconds, within the rule */
+value_parser parse_period;        /* the same, or "never": 0 */
 
 /* Writes what is wrong; always false, so that parsers can return it. */
 bool complain(struct complaint *complaint, const char *format, ...)

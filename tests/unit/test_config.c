@@ -43,6 +43,9 @@ static void defaults_are_as_documented(void **state)
     assert_int_equal(c.ring.scheme, SCHEME_NONE);
     assert_int_equal(c.ring.verify_seals, VERIFY_ALL);
     assert_int_equal(c.ring.rescan_every_ms, 60000);
+    assert_true(c.ring.rotate_every_ms == INT64_C(30) * 86400000);
+    assert_int_equal(c.ring.activation_delay_ms, 300000);
+    assert_int_equal(c.ring.max_seals, 1 << 28);
     assert_int_equal(c.log.format, LOG_FORMAT_AUTO);
     assert_int_equal(c.log.level, LOG_LEVEL_INFO);
 }
@@ -56,7 +59,8 @@ static void every_key_is_read(void **state)
                                  "allowUids: [0, 1000]\nallowGids:\n- 7\n"
                                  "statusVersion: v2\nstateDir: /tmp/state\nrequireMlock: true\n"
                                  "ring: {name: a-1, mode: managed, scheme: aes-gcm,\n"
-                                 "       verifySeals: v2, rescanEvery: 1d}\n"
+                                 "       verifySeals: v2, rescanEvery: 1d, rotateEvery: never,\n"
+                                 "       activationDelay: 0s, maxSeals: 1000}\n"
                                  "log:\n  format: json\n  level: debug\n");
     assert_string_equal(c.socket_path, "/tmp/x.sock");
     assert_string_equal(c.socket_group, "kms");
@@ -78,6 +82,9 @@ static void every_key_is_read(void **state)
     assert_int_equal(c.ring.scheme, SCHEME_AES_GCM);
     assert_int_equal(c.ring.verify_seals, VERIFY_V2);
     assert_int_equal(c.ring.rescan_every_ms, 86400000);
+    assert_true(c.ring.rotate_every_ms == 0);
+    assert_int_equal(c.ring.activation_delay_ms, 0);
+    assert_int_equal(c.ring.max_seals, 1000);
     assert_int_equal(c.log.format, LOG_FORMAT_JSON);
     assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
 }
