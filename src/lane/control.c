@@ -34,6 +34,15 @@ void control_put(struct writer *w, const struct control_message *message)
         put_u8(w, message->ok);
         put_text(w, message->text);
         break;
+    case CONTROL_MAKER_GONE:
+        put_u64(w, message->generation);
+        put_text(w, message->text);
+        break;
+    case CONTROL_MAKER:
+    case CONTROL_WANT_MAKER:
+    case CONTROL_END_MAKER:
+        put_u64(w, message->generation);
+        break;
     case CONTROL_RELOAD:
     case CONTROL_STOP:
     case CONTROL_READY:
@@ -65,6 +74,14 @@ static bool get_body(struct reader *r, struct control_message *m)
     case CONTROL_HEALTH:
         m->ok = get_u8(r) != 0;
         return get_text(r, m);
+    case CONTROL_MAKER_GONE:
+        m->generation = get_u64(r);
+        return get_text(r, m);
+    case CONTROL_MAKER:
+    case CONTROL_WANT_MAKER:
+    case CONTROL_END_MAKER:
+        m->generation = get_u64(r);
+        return !r->bad;
     case CONTROL_RELOAD:
     case CONTROL_STOP:
     case CONTROL_READY:
@@ -99,7 +116,7 @@ static size_t descriptors_of(const struct control_message *message)
 {
     if (message->op == CONTROL_LANES)
         return message->count;
-    return message->op == CONTROL_RELOAD ? 1 : 0;
+    return message->op == CONTROL_RELOAD || message->op == CONTROL_MAKER ? 1 : 0;
 }
 
 struct err control_receive(int fd, struct control_message *ret, int *fds, size_t max_fds,

@@ -24,10 +24,14 @@ enum control_op {
     CONTROL_AGENT_GONE, /* generation, gone, number, text: nothing comes from its lanes any more */
     CONTROL_RELOAD,     /* a sealed memfd with the new struct config is attached */
     CONTROL_STOP,       /* finish what runs, then exit with 0 */
+    CONTROL_MAKER,      /* generation: as asked for; its one lane is attached */
+    CONTROL_MAKER_GONE, /* generation, text: it has ended, or could not be started */
     /* front end to monitor */
     CONTROL_READY = 64, /* it serves the socket */
     CONTROL_CONDEMN,    /* generation, reason, text: kill that agent if it is still the one */
-    CONTROL_HEALTH      /* ok, text: for systemd's status; ok ends the agent's back-off */
+    CONTROL_HEALTH,     /* ok, text: for systemd's status; ok ends the agent's back-off */
+    CONTROL_WANT_MAKER, /* generation: an agent that makes keys, in place of any before it */
+    CONTROL_END_MAKER   /* generation: its lane is closed, it must end now */
 };
 
 /* How an agent ended. */
@@ -48,7 +52,7 @@ enum control_reason {
 /* Only the members that the op names are sent; the others are zero on arrival. */
 struct control_message {
     enum control_op op;
-    uint64_t generation; /* of agents, from 1 */
+    uint64_t generation; /* of agents, from 1; those that make keys are numbered by who asks */
     uint32_t count;
     enum control_gone gone;
     uint32_t number;

@@ -2,6 +2,7 @@
 #include "children.h"
 
 #include "agent_process.h"
+#include "cleanup.h"
 #include "front_end_process.h"
 #include "io.h"
 #include "log.h"
@@ -23,6 +24,7 @@ void children_init(struct children *children, const char *front_end_path, const 
     children->front.name = "front end";
     children->agent.name = "agent";
     children->control = -1;
+    maker_process_init(&children->maker);
     children->front_end_path = front_end_path ? front_end_path : "/proc/self/exe";
     if (agent_path)
         (void)snprintf(children->agent_path, PATH_MAX, "%s", agent_path);
@@ -72,11 +74,12 @@ static void start_front_end(struct children *children, const struct config *conf
     children->agent.due_ns = 0;
 }
 
-static void copy_agent_config(const struct config *config, struct agent_config *ret)
+static void copy_agent_config(const struct config *config, enum agent_role role, uint32_t lanes,
+                              struct agent_config *ret)
 {
     memset(ret, 0, sizeof *ret);
-    ret->role = AGENT_SERVE;
-    ret->lanes = config->token.sessions + 1;
+    ret->role = role;
+    ret->lanes = lanes;
     (void)snprintf(ret->module, sizeof ret->module, "%s", config->token.module);
     (void)snprintf(ret->uri, sizeof ret->uri, "%s", config->token.uri);
     (void)snprintf(ret->pin_source, sizeof ret->pin_source, "%s", config->token.pin_source);
@@ -88,7 +91,7 @@ static void start_agent(struct children *children, const struct config *config)
 {
     struct agent_config agent_config;
     struct agent_process agent;
-    copy_agent_config(config, &agent_config);
+    copy_agent_config(config, AGENT_SERVE, config->token.sessions + 1, &agent_config);
     struct err e = agent_process_start(children->agent_path, &agent_config, &agent);
     if (err_is(e)) {
         not_started(&children->agent, e);
@@ -100,6 +103,37 @@ static void start_agent(struct children *children, const struct config *config)
         .op = CONTROL_LANES, .generation = ++children->generation, .count = agent.lanes};
     children_tell(children, &message, agent.lane, agent.lanes);
     agent_process_close_lanes(&agent);
+}
+
+static void tell_maker_gone(struct children *children, const char *text)
+{
+    struct control_message message = {.op = CONTROL_MAKER_GONE,
+                                      .generation = children->maker.running};
+    (void)snprintf(message.text, sizeof message.text, "%s", text);
+    children_tell(children, &message, NULL, 0);
+}
+
+static void run_maker(struct children *children, const struct config *config)
+{
+    struct agent_config agent_config;
+    char text[128];
+    AUTO_CLOSE int lane = -1;
+    copy_agent_config(config, AGENT_MAKE, 1, &agent_config);
+    struct err e = maker_process_run(&children->maker, children->agent_path, &agent_config, &lane);
+    if (err_is(e))
+        tell_maker_gone(children, err_format(e, text, sizeof text));
+    if (lane < 0)
+        return;
+    log_event(LOG_PRI_DEBUG, "started", LOG_S("child", "agent that makes keys"),
+              LOG_N("pid", children->maker.pid));
+    const struct control_message message = {.op = CONTROL_MAKER,
+                                            .generation = children->maker.running};
+    children_tell(children, &message, &lane, 1);
+}
+
+bool children_have_agents(const struct children *children)
+{
+    return children->agent.pid != 0 || children->maker.pid != 0;
 }
 
 static bool is_orphan(const struct children *children)
@@ -114,20 +148,30 @@ void children_start(struct children *children, const struct config *config, int 
         children->orphan_due_ns = INT64_MAX;
         children_kill_agent(children, GONE_RETIRED, "its front end ended");
     }
-    if (children->front.pid == 0 && children->agent.pid == 0 && now >= children->front.due_ns)
+    if (children->front.pid == 0 && !children_have_agents(children) &&
+        now >= children->front.due_ns)
         start_front_end(children, config, listen_fd);
     if (children->front.pid != 0 && children->control >= 0 && children->agent.pid == 0 &&
         now >= children->agent.due_ns)
         start_agent(children, config);
+    run_maker(children, config);
 }
 
-int64_t children_due_ns(const struct children *children)
+static int64_t agents_due_ns(const struct children *children)
 {
     if (is_orphan(children))
         return children->orphan_due_ns;
     if (children->agent.pid != 0 || (children->front.pid != 0 && children->control < 0))
         return INT64_MAX; /* whatever comes next begins with a death */
-    return children->front.pid == 0 ? children->front.due_ns : children->agent.due_ns;
+    if (children->front.pid != 0)
+        return children->agent.due_ns;
+    return children->maker.pid == 0 ? children->front.due_ns : INT64_MAX;
+}
+
+int64_t children_due_ns(const struct children *children)
+{
+    int64_t agents = agents_due_ns(children), maker = maker_process_due_ns(&children->maker);
+    return maker < agents ? maker : agents;
 }
 
 void children_tell(struct children *children, const struct control_message *message, const int *fds,
@@ -202,6 +246,12 @@ static void agent_ended(struct children *children, int status)
     wait_for_next(&children->agent);
 }
 
+static void maker_ended(struct children *children, int status)
+{
+    char text[PATH_MAX + 64];
+    tell_maker_gone(children, describe(status, children->agent_path, text, sizeof text));
+}
+
 static void front_end_ended(struct children *children, int status)
 {
     char text[PATH_MAX + 64];
@@ -212,6 +262,7 @@ static void front_end_ended(struct children *children, int status)
     /* Its lanes have ended, and so it ends by itself. It may be in C_Login, and killed there it
      * would leave a PIN that counts as refused. */
     children->orphan_due_ns = clock_monotonic_ns() + orphan_ns;
+    maker_process_retire(&children->maker, 0);
     children->ready = false;
     if (children->stopping)
         return;
@@ -229,6 +280,9 @@ void children_reap(struct children *children)
         if (pid == children->agent.pid) {
             children->agent.pid = 0; /* reaped: its number may be anybody's now */
             agent_ended(children, status);
+        } else if (pid == children->maker.pid) {
+            children->maker.pid = 0;
+            maker_ended(children, status);
         } else if (pid == children->front.pid) {
             children->front.pid = 0;
             front_end_ended(children, status);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The monitor's two children: when they start, how they end, and when they start again. */
+/* The monitor's children: when they start, how they end, and when they start again. */
 #ifndef P11KMS_CHILDREN_H
 #define P11KMS_CHILDREN_H
 
 #include "backoff.h"
 #include "config.h"
 #include "control.h"
+#include "maker_process.h"
 
 struct child {
     const char *name; /* for the log */
@@ -26,6 +27,7 @@ struct children {
     int64_t orphan_due_ns;  /* when an agent that outlives its front end is killed */
     enum control_gone gone; /* why we killed the agent; 0: we did not */
     char gone_text[CONTROL_TEXT_MAX + 1];
+    struct maker_process maker;
     const char *front_end_path;
     char agent_path[PATH_MAX];
 };
@@ -34,9 +36,9 @@ struct children {
  * our own executable. */
 void children_init(struct children *children, const char *front_end_path, const char *agent_path);
 
-/* Start what may start by now: first the front end, once both have ended, then an agent. What
- * fails is logged and tried again with the same back-off. An agent that outlives its front end for
- * too long is killed. */
+/* Start what may start by now: first the front end, once all have ended, then an agent, and one
+ * that makes keys where the front end wants it. What fails is logged and tried again with the same
+ * back-off. An agent that outlives its front end for too long is killed. */
 void children_start(struct children *children, const struct config *config, int listen_fd);
 
 /* When children_start has something to do; INT64_MAX while both run. */
@@ -48,6 +50,9 @@ void children_tell(struct children *children, const struct control_message *mess
 
 /* SIGKILL to the agent, if one runs. text is for the log and the front end. */
 void children_kill_agent(struct children *children, enum control_gone gone, const char *text);
+
+/* Whether an agent runs, of either kind. */
+bool children_have_agents(const struct children *children);
 
 /* SIGKILL to the front end, if one runs, and the end of its control socket. */
 void children_kill_front_end(struct children *children);

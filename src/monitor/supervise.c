@@ -141,6 +141,14 @@ static void on_message(struct supervision *s, const struct control_message *mess
     case CONTROL_CONDEMN:
         on_condemn(s, message);
         break;
+    case CONTROL_WANT_MAKER:
+        maker_process_want(&s->children->maker, message->generation);
+        break;
+    case CONTROL_END_MAKER:
+        maker_process_retire(&s->children->maker, message->generation);
+        break;
+    case CONTROL_MAKER:
+    case CONTROL_MAKER_GONE:
     case CONTROL_LANES:
     case CONTROL_AGENT_GONE:
     case CONTROL_RELOAD:
@@ -179,7 +187,7 @@ static bool stopped(struct supervision *s)
         return false;
     /* Without its front end an agent ends by itself. It may be in C_Login, and killed there it
      * would leave a PIN that counts as refused. */
-    if (c->front.pid == 0 && c->agent.pid == 0)
+    if (c->front.pid == 0 && !children_have_agents(c))
         return true;
     if (c->front.pid == 0 && !s->alone) {
         s->alone = true;
@@ -192,6 +200,7 @@ static bool stopped(struct supervision *s)
     log_event(LOG_PRI_WARNING, "what still runs is killed");
     children_kill_front_end(c);
     children_kill_agent(c, GONE_RETIRED, "stopping");
+    maker_process_kill(&c->maker);
     s->killed = true;
     s->stop_ns = now + kill_ns;
     return false;

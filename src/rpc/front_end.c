@@ -272,8 +272,13 @@ static bool on_control(struct front_end *fe)
         break;
     case CONTROL_STOP:
         return false;
+    case CONTROL_MAKER:
+    case CONTROL_MAKER_GONE:
+        break;
     case CONTROL_READY:
     case CONTROL_CONDEMN:
+    case CONTROL_WANT_MAKER:
+    case CONTROL_END_MAKER:
     case CONTROL_HEALTH: /* ours to send */
         break;
     }

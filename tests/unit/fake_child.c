@@ -56,6 +56,26 @@ static void tell_lanes(int test, const struct control_message *m, const int *fds
     tell(test, text);
 }
 
+/* Its lane is kept until the test says "close". */
+static int maker_lane = -1;
+
+static void close_maker(void)
+{
+    close_p(&maker_lane);
+    maker_lane = -1;
+}
+
+static void tell_maker(int test, const struct control_message *m, int lane)
+{
+    char pid[24] = "", text[96];
+    close_maker();
+    maker_lane = lane;
+    ssize_t got = recv(lane, pid, sizeof pid - 1, 0);
+    pid[got > 0 ? got : 0] = '\0';
+    (void)snprintf(text, sizeof text, "maker %d %s", (int)m->generation, pid);
+    tell(test, text);
+}
+
 static void tell_reload(int test, int memfd)
 {
     static struct config config;
@@ -84,6 +104,11 @@ static bool on_control(int test)
         (void)snprintf(text, sizeof text, "gone %d %d %u %s", (int)m.generation, (int)m.gone,
                        m.number, m.text);
         tell(test, text);
+    } else if (m.op == CONTROL_MAKER) {
+        tell_maker(test, &m, fds[0]);
+    } else if (m.op == CONTROL_MAKER_GONE) {
+        (void)snprintf(text, sizeof text, "makergone %d %s", (int)m.generation, m.text);
+        tell(test, text);
     } else if (m.op == CONTROL_STOP) {
         tell(test, "stop");
         return false;
@@ -105,8 +130,14 @@ static bool on_test(int test)
                                      .generation = (uint64_t)generation,
                                      .reason = CONDEMN_TIMEOUT,
                                      .text = "too slow"};
+    else if (sscanf(text, "make %d", &generation) == 1)
+        m = (struct control_message){.op = CONTROL_WANT_MAKER, .generation = (uint64_t)generation};
+    else if (sscanf(text, "endmaker %d", &generation) == 1)
+        m = (struct control_message){.op = CONTROL_END_MAKER, .generation = (uint64_t)generation};
     else if (strcmp(text, "nonsense") == 0)
         m = (struct control_message){.op = CONTROL_STOP};
+    else if (strcmp(text, "close") == 0)
+        close_maker();
     return !err_is(control_send(FRONT_END_CONTROL_FD, &m, NULL, 0));
 }
 

@@ -19,6 +19,10 @@ static const struct control_message messages[] = {
     {.op = CONTROL_READY},
     {.op = CONTROL_CONDEMN, .generation = 7, .reason = CONDEMN_TIMEOUT, .text = "too slow"},
     {.op = CONTROL_HEALTH, .ok = true, .text = "ok"},
+    {.op = CONTROL_MAKER, .generation = 3},
+    {.op = CONTROL_MAKER_GONE, .generation = 3, .text = "killed"},
+    {.op = CONTROL_WANT_MAKER, .generation = 3},
+    {.op = CONTROL_END_MAKER, .generation = 3},
 };
 
 static void every_message_comes_back(void **state)

@@ -70,6 +70,59 @@ static void a_stopped_agent_can_be_condemned(void **state)
     harness_take_lanes(h);
 }
 
+static pid_t take_maker(struct harness *h, int number)
+{
+    int got = 0, pid = 0;
+    assert_int_equal(sscanf(harness_next(h), "maker %d %d", &got, &pid), 2);
+    assert_int_equal(got, number);
+    return pid;
+}
+
+static void a_maker_comes_when_it_is_wanted_and_only_then(void **state)
+{
+    struct harness *h = *state;
+    harness_start(h);
+    harness_tell(h, "make 7");
+    pid_t first = take_maker(h, 7);
+    assert_int_equal(kill(first, 0), 0);
+    harness_tell(h, "close");
+    assert_string_equal(harness_next(h), "makergone 7 exited with code 0");
+    harness_tell(h, "make 8");
+    pid_t second = take_maker(h, 8);
+    assert_int_equal(kill(second, SIGKILL), 0);
+    assert_non_null(strstr(harness_next(h), "makergone 8 killed by signal 9"));
+    /* Nobody starts it again; the next thing that is told is another's. */
+    harness_tell(h, "condemn 1");
+    assert_non_null(strstr(harness_next(h), "gone 1"));
+}
+
+static void a_maker_that_hangs_makes_way_for_the_next(void **state)
+{
+    struct harness *h = *state;
+    harness_start(h);
+    harness_tell(h, "make 7");
+    pid_t first = take_maker(h, 7);
+    assert_int_equal(kill(first, SIGSTOP), 0);
+    harness_tell(h, "make 8");
+    assert_non_null(strstr(harness_next(h), "makergone 7 killed by signal 9"));
+    (void)take_maker(h, 8);
+    harness_tell(h, "endmaker 8"); /* its lane stays open here */
+    assert_non_null(strstr(harness_next(h), "makergone 8 killed by signal 9"));
+}
+
+static void a_maker_ends_with_its_front_end(void **state)
+{
+    struct harness *h = *state;
+    harness_start(h);
+    harness_tell(h, "make 7");
+    pid_t maker = take_maker(h, 7);
+    assert_int_equal(kill(maker, SIGSTOP), 0); /* it does not see the end of its lane */
+    assert_int_equal(kill(h->front_pid, SIGKILL), 0);
+    harness_take_front(h); /* only when it is gone */
+    assert_int_equal(kill(maker, 0), -1);
+    harness_take_lanes(h);
+}
+
 static void a_dead_front_end_is_replaced(void **state)
 {
     struct harness *h = *state;
@@ -175,6 +228,9 @@ int main(void)
         TEST(a_dead_agent_is_replaced),
         TEST(a_condemned_agent_is_killed),
         TEST(a_stopped_agent_can_be_condemned),
+        TEST(a_maker_comes_when_it_is_wanted_and_only_then),
+        TEST(a_maker_that_hangs_makes_way_for_the_next),
+        TEST(a_maker_ends_with_its_front_end),
         TEST(a_dead_front_end_is_replaced),
         TEST(a_front_end_that_talks_nonsense_is_replaced),
         TEST(health_reaches_systemd),
