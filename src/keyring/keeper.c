@@ -17,6 +17,7 @@ static void take_offer(struct keeper *k, const struct wishes *w)
     k->phase = AGENT_STARTING;
     k->fresh = true;
     k->explained = k->was_up = false;
+    known_keks_clear(&k->proved);
 }
 
 /* --- greeting ---------------------------------------------------------------------------- */
@@ -94,11 +95,22 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Older KEKs to prove; they wait while the token is sick. */
+static bool has_used(struct keeper *k)
+{
+    pthread_mutex_lock(&k->lock);
+    bool any = k->n_used > 0;
+    pthread_mutex_unlock(&k->lock);
+    return any && k->health.ok;
+}
+
 static int64_t next_due(struct keeper *k)
 {
     int64_t due = INT64_MAX;
     switch (k->phase) {
     case AGENT_UP:
+        if (has_used(k))
+            return 0;
         return earlier(k->probe_ns + ms_ns(probe_period(k)),
                        k->rescan_ns + ms_ns(rescan_period(k)));
     case AGENT_STARTING:
@@ -153,6 +165,8 @@ static void look_due(struct keeper *k, const struct wishes *w)
         keeper_look_at_ring(k);
     else if (probe)
         keeper_probe_active(k);
+    else if (has_used(k))
+        keeper_prove_used(k);
     now = clock_monotonic_ns();
     if (rescan)
         k->rescan_ns = now;
@@ -245,6 +259,11 @@ static void release(struct keeper *k)
     if (k->wake_fd >= 0)
         (void)close(k->wake_fd);
     pthread_mutex_destroy(&k->lock);
+    pthread_mutex_destroy(&k->memory_lock);
+    known_keks_clear(&k->canaries);
+    known_keks_clear(&k->named);
+    known_keks_clear(&k->missing);
+    known_keks_clear(&k->proved);
     free(k);
 }
 
@@ -254,11 +273,15 @@ static struct err publish_memory(struct keeper *k)
     const char *ring = keyring_name(k->keyring);
     struct health health = {.text = "the token agent is starting"};
     struct err e = ring_state_current(k->state_dir, ring, &k->known);
+    k->damaged = e.code == ERR_INVALID;
     if (err_is(e)) /* no reason not to serve: it is only what Status says until the token is seen */
         k->hooks.warn(k->hooks.context,
-                      e.code == ERR_INVALID
-                          ? "ring-RING.active in stateDir is damaged and ignored"
-                          : "ring-RING.active in stateDir cannot be read: who owns it?",
+                      k->damaged ? "ring-RING.active in stateDir is damaged and ignored"
+                                 : "ring-RING.active in stateDir cannot be read: who owns it?",
+                      "");
+    if (err_is(known_keks_load(k->state_dir, ring, &k->canaries)))
+        k->hooks.warn(k->hooks.context,
+                      "the canaries in stateDir cannot be read: missing KEKs would not be noticed",
                       "");
     const struct ring_content remembered = {.active = SIZE_MAX, .current = k->known.key_id};
     struct ring_view *view = NULL;
@@ -274,6 +297,7 @@ struct err keeper_new(const struct keeper_options *options, struct keeper **ret)
     if (!k)
         return err_make(ERR_EXHAUSTED, "keeper_new");
     pthread_mutex_init(&k->lock, NULL);
+    pthread_mutex_init(&k->memory_lock, NULL);
     k->hooks = options->hooks;
     k->state_dir = options->state_dir;
     k->keyring = options->keyring;
@@ -366,6 +390,53 @@ bool keeper_want_look(struct keeper *k)
     if (begin)
         wake(k);
     return coming;
+}
+
+void keeper_named(struct keeper *k, const struct key_id *key_id)
+{
+    pthread_mutex_lock(&k->lock);
+    bool news = k->named.n < NAMED_MAX && !known_keks_has(&k->named, key_id);
+    if (news && !err_is(known_keks_add(&k->named, key_id)))
+        k->wishes.rescan = true; /* to publish it */
+    pthread_mutex_unlock(&k->lock);
+    if (news)
+        wake(k);
+}
+
+void keeper_used(struct keeper *k, const struct object_id *id)
+{
+    pthread_mutex_lock(&k->lock);
+    bool room = k->n_used < USED_MAX;
+    if (room)
+        k->used[k->n_used++] = *id;
+    pthread_mutex_unlock(&k->lock);
+    if (room)
+        wake(k);
+}
+
+static struct err forget(struct keeper *k, const struct key_id *key_id)
+{
+    struct ring_memory memory = k->known;
+    TRY(ring_state_forget(k->state_dir, key_id));
+    known_keks_remove(&k->canaries, key_id);
+    if (strcmp(memory.key_id.text, key_id->text) != 0)
+        return ERR_OK;
+    memory.lost = true;
+    TRY(ring_state_set_current(k->state_dir, keyring_name(k->keyring), &memory));
+    k->known = memory;
+    return ERR_OK;
+}
+
+struct err keeper_forget(struct keeper *k, const struct key_id *key_id)
+{
+    pthread_mutex_lock(&k->memory_lock);
+    struct err e = forget(k, key_id);
+    pthread_mutex_unlock(&k->memory_lock);
+    pthread_mutex_lock(&k->lock);
+    known_keks_remove(&k->named, key_id);
+    pthread_mutex_unlock(&k->lock);
+    keeper_rescan(k);
+    return e;
 }
 
 void keeper_rescan(struct keeper *k)

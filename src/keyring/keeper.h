@@ -58,6 +58,17 @@ bool keeper_want_look(struct keeper *keeper);
 
 enum { LOOK_AGAIN_MS = 1000 };
 
+/* A Decrypt named a KEK that a look at a healthy token did not find: it counts as missing until it
+ * is found or forgotten. */
+void keeper_named(struct keeper *k, const struct key_id *key_id);
+
+/* An older KEK was used for the first time since the last look: its canary is to be opened, or made
+ * where there is none. */
+void keeper_used(struct keeper *k, const struct object_id *id);
+
+/* An operator gives a KEK up: it counts as missing no more. On disk when it returns. */
+MUST_CHECK struct err keeper_forget(struct keeper *k, const struct key_id *key_id);
+
 /* Looks again soon, whatever the rate limit says: for reloads. */
 void keeper_rescan(struct keeper *keeper);
 

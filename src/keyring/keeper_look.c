@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static int timeout_of(struct keeper *k)
+int keeper_timeout(struct keeper *k)
 {
     pthread_mutex_lock(&k->lock);
     int64_t timeout = k->timeout_ms;
@@ -102,7 +102,7 @@ static void attach(struct keeper *k)
 
 /* --- looking ----------------------------------------------------------------------------- */
 
-static void broken_lane(struct keeper *k, struct err e)
+void keeper_broken_lane(struct keeper *k, struct err e)
 {
     char text[160], line[256];
     if (e.code == ERR_UNAVAILABLE) { /* it died: the monitor starts another at once */
@@ -115,112 +115,128 @@ static void broken_lane(struct keeper *k, struct err e)
     keeper_outage(k, line);
 }
 
-static void sick_token(struct keeper *k, const struct lane_status *status)
+void keeper_sick_token(struct keeper *k, const struct lane_status *status)
 {
     keeper_condemn(k, status->text);
     keeper_outage(k, status->text);
 }
 
-/* Sends a probe with the canary, or for a new one. False: lane or agent are lost, all said. */
-static bool probe_call(struct keeper *k, const struct kek *key, struct bytes canary,
-                       struct lane_reply *ret)
+struct ring_memory keeper_known(struct keeper *k)
 {
-    struct lane_request request = {.op = LANE_PROBE, .number = 1};
-    request.u.probe.scheme = key->label.scheme;
-    request.u.probe.key_id = key->key_id;
-    request.u.probe.canary = canary;
-    struct err e =
-        lane_call(k->lanes[0], &request, timeout_of(k), k->memory, sizeof k->memory, ret);
-    if (err_is(e))
-        broken_lane(k, e);
-    return !err_is(e);
+    pthread_mutex_lock(&k->memory_lock);
+    struct ring_memory known = k->known;
+    pthread_mutex_unlock(&k->memory_lock);
+    return known;
 }
 
-enum proof { PROOF_HOLDS, PROOF_CHANGED, PROOF_OUTAGE };
-
-static enum proof new_canary(struct keeper *k, const struct kek *key, bool keep)
+/* The count of seals begins before the KEK is remembered: without one, a KEK that was active here
+ * before has been sealing nobody knows how often. */
+static struct err begin_count(struct keeper *k, const struct key_id *key_id)
 {
-    struct lane_reply reply;
-    if (!probe_call(k, key, bytes_of(NULL, 0), &reply))
-        return PROOF_OUTAGE;
-    if (reply.status.code != ERR_NONE) {
-        sick_token(k, &reply.status);
-        return PROOF_OUTAGE;
-    }
-    if (keep && err_is(ring_state_set_canary(k->state_dir, &key->key_id, reply.u.envelope)))
-        k->hooks.warn(k->hooks.context, "the canary could not be written to stateDir",
-                      key->key_id.text);
-    return PROOF_HOLDS;
-}
-
-/* What a fresh agent has proved stands for a while: its successors would be condemned in turn. */
-static bool is_stale(const struct keeper *k)
-{
-    return clock_monotonic_ns() - k->since_ns > ms_ns(FRESH_LOOK_MS);
-}
-
-static bool is_quarantined(struct keeper *k, const struct kek *key)
-{
-    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(k->keyring);
-    const struct kek *before = ring_view_find(view, &key->id);
-    return before && before->quarantined;
-}
-
-/* The old, intact canary does not open. Only a fresh agent that can make and open a new one with
- * the same key proves that the material has changed; anything else is an outage. */
-static enum proof suspect(struct keeper *k, const struct kek *key)
-{
-    if (!k->fresh && is_quarantined(k, key) && !is_stale(k))
-        return PROOF_CHANGED;
-    if (!k->fresh) {
-        keeper_condemn(k, "the active KEK's canary does not open: a fresh agent must look");
-        return PROOF_OUTAGE;
-    }
-    enum proof works = new_canary(k, key, false);
-    return works == PROOF_HOLDS ? PROOF_CHANGED : works;
-}
-
-static enum proof prove(struct keeper *k, const struct kek *key)
-{
-    struct canary canary = {.len = 0};
-    struct lane_reply reply;
-    struct err e = ring_state_canary(k->state_dir, &key->key_id, &canary);
-    if (e.code == ERR_INVALID)
-        k->hooks.warn(k->hooks.context, "the canary file is torn: making a new one",
-                      key->key_id.text);
-    else if (err_is(e) && e.code != ERR_NOT_FOUND)
-        k->hooks.warn(k->hooks.context, "the canary file cannot be read: the KEK is not proved",
-                      key->key_id.text);
-    if (err_is(e)) /* one that cannot be read now may be whole: it stays */
-        return new_canary(k, key, e.code == ERR_NOT_FOUND || e.code == ERR_INVALID);
-    if (!probe_call(k, key, bytes_of(canary.data, canary.len), &reply))
-        return PROOF_OUTAGE;
-    if (reply.status.code == ERR_NONE) /* a token may open and not seal: Status must tell */
-        return new_canary(k, key, false);
-    if (reply.status.code == ERR_AUTH)
-        return suspect(k, key);
-    sick_token(k, &reply.status);
-    return PROOF_OUTAGE;
+    const char *ring = keyring_name(k->keyring);
+    uint64_t seals;
+    if (k->damaged || ring_state_seals(k->state_dir, ring, key_id, &seals).code != ERR_NOT_FOUND)
+        return ERR_OK;
+    return ring_state_set_seals(k->state_dir, ring, key_id, 0);
 }
 
 static void remember(struct keeper *k, const struct kek *active)
 {
     const struct ring_memory memory = {.key_id = active->key_id,
                                        .generation = active->label.generation};
-    if (strcmp(k->known.key_id.text, memory.key_id.text) == 0)
-        return;
-    if (err_is(ring_state_set_current(k->state_dir, keyring_name(k->keyring), &memory)))
+    struct err e = ERR_OK;
+    pthread_mutex_lock(&k->memory_lock);
+    if (strcmp(k->known.key_id.text, memory.key_id.text) != 0) {
+        e = begin_count(k, &memory.key_id);
+        if (!err_is(e))
+            e = ring_state_set_current(k->state_dir, keyring_name(k->keyring), &memory);
+        k->known = memory;
+    }
+    pthread_mutex_unlock(&k->memory_lock);
+    if (err_is(e))
         k->hooks.warn(k->hooks.context, "the active key_id could not be written to stateDir",
                       memory.key_id.text);
-    k->known = memory;
+}
+
+/* --- missing KEKs ------------------------------------------------------------------------ */
+
+/* Adds what must be on the token and is not in the look. */
+static struct err find_missing(struct keeper *k, const struct ring_look *look,
+                               struct known_keks *ret)
+{
+    const struct ring_memory known = keeper_known(k);
+    struct known_keks active = {NULL, 0, 0};
+    struct err e = ERR_OK;
+    if (known.key_id.text[0] && !known.lost)
+        e = known_keks_add(&active, &known.key_id);
+    if (!err_is(e))
+        e = known_keks_missing(&active, look, ret);
+    known_keks_clear(&active);
+    TRY(e);
+    pthread_mutex_lock(&k->memory_lock);
+    e = known_keks_missing(&k->canaries, look, ret);
+    pthread_mutex_unlock(&k->memory_lock);
+    return e;
+}
+
+static void tell_missing(struct keeper *k, const struct known_keks *missing)
+{
+    for (size_t i = 0; i < missing->n; i++)
+        if (!known_keks_has(&k->missing, &missing->ids[i]))
+            k->hooks.warn(k->hooks.context,
+                          "a KEK that this host knows is not on the token any more: nothing "
+                          "rotates until it is back",
+                          missing->ids[i].text);
+}
+
+/* Believes only a fresh agent. False: there has to be one first, or there is no memory. */
+static bool account_for_missing(struct keeper *k, const struct ring_look *look)
+{
+    struct known_keks missing = {NULL, 0, 0};
+    if (err_is(find_missing(k, look, &missing))) {
+        known_keks_clear(&missing);
+        return false;
+    }
+    bool news = false;
+    for (size_t i = 0; i < missing.n; i++)
+        news = news || !known_keks_has(&k->missing, &missing.ids[i]);
+    if (news && !k->fresh) {
+        known_keks_clear(&missing);
+        keeper_condemn(k, "a known KEK is not found: a fresh agent must look");
+        return false;
+    }
+    tell_missing(k, &missing);
+    known_keks_clear(&k->missing);
+    k->missing = missing;
+    return true;
+}
+
+/* What Decrypts named and no look has found counts as well, with nothing to believe. */
+static struct err all_missing(struct keeper *k, const struct ring_look *look,
+                              struct known_keks *ret)
+{
+    struct err e = ERR_OK;
+    for (size_t i = 0; i < k->missing.n && !err_is(e); i++)
+        e = known_keks_add(ret, &k->missing.ids[i]);
+    if (err_is(e))
+        return e;
+    pthread_mutex_lock(&k->lock);
+    e = known_keks_missing(&k->named, look, ret);
+    pthread_mutex_unlock(&k->lock);
+    return e;
 }
 
 bool keeper_publish_view(struct keeper *k, const struct ring_look *look, size_t active,
                          const struct health *health)
 {
-    const struct ring_content content = {
-        .keys = look->keys, .n = look->n, .active = active, .current = k->known.key_id};
+    CLEANUP(known_keks_clear) struct known_keks missing = {NULL, 0, 0};
+    struct ring_content content = {
+        .keys = look->keys, .n = look->n, .active = active, .current = keeper_known(k).key_id};
     struct ring_view *view = NULL;
+    if (err_is(all_missing(k, look, &missing)))
+        return false;
+    content.missing = missing.ids;
+    content.n_missing = missing.n;
     if (err_is(ring_view_new(&content, &view)))
         return false;
     publish(k, view, health);
@@ -231,7 +247,7 @@ static void seals(struct keeper *k, struct ring_look *look, size_t active)
 {
     struct health health = {.ok = true, .text = "ok"};
     struct kek *key = &look->keys[active];
-    enum proof proof = prove(k, key);
+    enum proof proof = keeper_prove(k, key);
     if (proof == PROOF_OUTAGE)
         return;
     if (proof == PROOF_CHANGED) {
@@ -252,43 +268,64 @@ static void seals(struct keeper *k, struct ring_look *look, size_t active)
 /* A missing KEK is believed only from an agent that has not looked before. */
 static void missing(struct keeper *k, const struct ring_look *look, struct health *health)
 {
-    if (!k->fresh && (!k->health.failed || is_stale(k))) {
+    if (!k->fresh && (!k->health.failed || keeper_is_stale(k))) {
         keeper_condemn(k, "the active KEK is not found: a fresh agent must look");
         return;
     }
     health->failed = true;
+    if (account_for_missing(k, look) && keeper_publish_view(k, look, SIZE_MAX, health))
+        attach(k);
+}
+
+static void nothing_seals(struct keeper *k, const struct ring_look *look, struct health *health)
+{
+    if (!account_for_missing(k, look))
+        return;
+    if (look->n == 0 && k->missing.n > 0)
+        (void)snprintf(health->text, sizeof health->text,
+                       "KEK %s, which this host knows, is not on the token any more: restore the "
+                       "token, nothing is made in its place",
+                       k->missing.ids[0].text);
     if (keeper_publish_view(k, look, SIZE_MAX, health))
         attach(k);
+}
+
+static void judge(struct keeper *k, struct ring_look *look)
+{
+    const char *ring = keyring_name(k->keyring);
+    const struct ring_memory known = keeper_known(k);
+    struct health health;
+    size_t active = SIZE_MAX;
+    switch (ring_look_judge(look, ring, &known, &active, &health)) {
+    case VERDICT_SEALS:
+        if (account_for_missing(k, look))
+            seals(k, look, active);
+        break;
+    case VERDICT_MISSING:
+        missing(k, look, &health);
+        break;
+    case VERDICT_EMPTY:
+    case VERDICT_UNFIT:
+        nothing_seals(k, look, &health);
+        break;
+    }
 }
 
 void keeper_look_at_ring(struct keeper *k)
 {
     CLEANUP(ring_look_clear) struct ring_look look = {NULL, 0, 0};
     struct lane_status status;
-    struct health health;
-    size_t active = SIZE_MAX;
     status.code = ERR_NONE;
     struct err e =
-        ring_look_take(k->lanes[0], timeout_of(k), keyring_name(k->keyring), &look, &status);
+        ring_look_take(k->lanes[0], keeper_timeout(k), keyring_name(k->keyring), &look, &status);
     if (err_is(e) && status.code != ERR_NONE)
-        sick_token(k, &status);
+        keeper_sick_token(k, &status);
     else if (err_is(e))
-        broken_lane(k, e);
+        keeper_broken_lane(k, e);
     if (err_is(e))
         return;
-    switch (ring_look_judge(&look, keyring_name(k->keyring), &k->known, &active, &health)) {
-    case VERDICT_SEALS:
-        seals(k, &look, active);
-        break;
-    case VERDICT_MISSING:
-        missing(k, &look, &health);
-        break;
-    case VERDICT_EMPTY:
-    case VERDICT_UNFIT:
-        if (keeper_publish_view(k, &look, SIZE_MAX, &health))
-            attach(k);
-        break;
-    }
+    if (keeper_carry_over(k, &look))
+        judge(k, &look);
     k->fresh = false;
     if (k->phase == AGENT_UP)
         keeper_look_ended(k);
@@ -301,5 +338,5 @@ void keeper_probe_active(struct keeper *k)
     if (!k->health.ok || !active)
         keeper_look_at_ring(k);
     else
-        (void)prove(k, active);
+        (void)keeper_prove(k, active);
 }

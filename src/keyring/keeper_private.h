@@ -6,6 +6,7 @@
 
 #include "agent_process.h"
 #include "keeper.h"
+#include "known_keks.h"
 #include "ring_look.h"
 
 #include <pthread.h>
@@ -14,7 +15,10 @@ enum {
     START_TIMEOUT_MS = 30000, /* a network HSM's library may take its time to start */
     SICK_EVERY_MS = 1000,
     ABSENCE_GRACE_MS = 1000, /* an agent that is replaced in less is no outage */
-    FRESH_LOOK_MS = 10000    /* how often a missing KEK is looked for by a fresh agent */
+    FRESH_LOOK_MS = 10000,   /* how often a missing KEK is looked for by a fresh agent */
+    USED_MAX = 64,           /* KEKs that wait for their proof; more wait for their next use */
+    SUSPECTS_MAX = 16,
+    NAMED_MAX = 64
 };
 
 enum agent_phase { AGENT_NONE, AGENT_STARTING, AGENT_UP };
@@ -44,6 +48,16 @@ struct keeper {
     int64_t timeout_ms, probe_every_ms, rescan_every_ms;
     int64_t looked_ns; /* when the last look ended */
     bool look_pending;
+    struct object_id used[USED_MAX]; /* to be proved */
+    size_t n_used;
+    struct known_keks named; /* by Decrypts, and not found */
+
+    /* Guards what stateDir holds, and its files: held while the disk is waited for, so never by
+     * a thread that serves requests. */
+    pthread_mutex_t memory_lock;
+    struct ring_memory known;   /* the KEK that was active on this host last */
+    struct known_keks canaries; /* KEKs that have one */
+    bool damaged;               /* what was known cannot be read */
 
     /* The thread's own. */
     enum agent_phase phase;
@@ -53,14 +67,17 @@ struct keeper {
     int64_t since_ns; /* when the phase began */
     int64_t lost_ns;  /* when the last agent with lanes in the pool was lost */
     int64_t probe_ns, rescan_ns;
-    bool explained;           /* why this agent is to end is known, and told if it must be */
-    bool fresh;               /* this agent has not looked yet */
-    bool was_up;              /* this agent greeted well */
-    bool attached;            /* its request lanes are in the pool */
-    bool lingers;             /* its lane has ended, but the monitor has not reaped it yet */
-    uint64_t gone;            /* from the wishes, kept: it may come before its agent's lanes end */
-    char gone_how[128];       /* empty once told */
-    struct ring_memory known; /* active on this host */
+    bool explained;            /* why this agent is to end is known, and told if it must be */
+    bool fresh;                /* this agent has not looked yet */
+    bool was_up;               /* this agent greeted well */
+    bool attached;             /* its request lanes are in the pool */
+    bool lingers;              /* its lane has ended, but the monitor has not reaped it yet */
+    uint64_t gone;             /* from the wishes, kept: it may come before its agent's lanes end */
+    char gone_how[128];        /* empty once told */
+    struct known_keks missing; /* believed: a fresh agent has not found them either */
+    struct object_id suspects[SUSPECTS_MAX]; /* a fresh agent must prove them */
+    size_t n_suspects;
+    struct known_keks proved; /* older KEKs whose canaries this agent has opened */
     struct health health;
     struct token_identity token;
     uint8_t memory[LANE_PACKET_MAX];
@@ -69,6 +86,12 @@ struct keeper {
 static inline int64_t ms_ns(int64_t ms)
 {
     return ms * 1000000;
+}
+
+/* What a fresh agent has proved stands for a while: its successors would be condemned in turn. */
+static inline bool keeper_is_stale(const struct keeper *k)
+{
+    return clock_monotonic_ns() - k->since_ns > ms_ns(FRESH_LOOK_MS);
 }
 
 /* Closes the keeper's lanes; the phase is AGENT_NONE then. */
@@ -98,5 +121,24 @@ void keeper_look_at_ring(struct keeper *k);
 
 /* Proves the active KEK; looks at the whole ring where that is not enough. */
 void keeper_probe_active(struct keeper *k);
+
+/* Proves one of the older KEKs that were used. */
+void keeper_prove_used(struct keeper *k);
+
+enum proof { PROOF_HOLDS, PROOF_CHANGED, PROOF_OUTAGE };
+
+/* Opens the KEK's canary, or makes one. With PROOF_OUTAGE the agent is lost and all is said. */
+enum proof keeper_prove(struct keeper *k, const struct kek *kek);
+
+/* What earlier looks knew of these KEKs; and, of a fresh agent, the proof of those that are
+ * suspected or quarantined. False: the agent is lost. */
+bool keeper_carry_over(struct keeper *k, struct ring_look *look);
+
+/* Lane 0 or the token failed: health and agent, as the error calls for. */
+void keeper_broken_lane(struct keeper *k, struct err e);
+void keeper_sick_token(struct keeper *k, const struct lane_status *status);
+
+struct ring_memory keeper_known(struct keeper *k);
+int keeper_timeout(struct keeper *k);
 
 #endif

@@ -8,9 +8,10 @@
 struct ring_view {
     atomic_size_t references;
     struct key_id current;
-    size_t n, active; /* active: SIZE_MAX for none */
-    size_t slots;     /* a power of two; more than n */
-    uint32_t *table;  /* index + 1 into keys by hash of CKA_ID; 0: free */
+    size_t n, active;  /* active: SIZE_MAX for none */
+    size_t slots;      /* a power of two; more than n */
+    uint32_t *table;   /* index + 1 into keys by hash of CKA_ID; 0: free */
+    atomic_bool *used; /* of each key */
     struct key_id *missing;
     size_t n_missing;
     struct kek keys[];
@@ -59,6 +60,7 @@ static void index_keys(struct ring_view *view)
 static void release_view(struct ring_view *view)
 {
     free(view->table);
+    free(view->used);
     free(view->missing);
     free(view);
 }
@@ -72,8 +74,9 @@ struct err ring_view_new(const struct ring_content *content, struct ring_view **
     if (!view)
         return err_make(ERR_EXHAUSTED, "ring_view_new");
     view->table = calloc(slots, sizeof *view->table);
+    view->used = calloc(n + 1, sizeof *view->used);
     view->missing = calloc(content->n_missing + 1, sizeof *view->missing);
-    if (!view->table || !view->missing) {
+    if (!view->table || !view->used || !view->missing) {
         release_view(view);
         return err_make(ERR_EXHAUSTED, "ring_view_new");
     }
@@ -128,6 +131,12 @@ const struct kek *ring_view_keys(const struct ring_view *view, size_t *ret_n)
 {
     *ret_n = view->n;
     return view->keys;
+}
+
+bool ring_view_first_use(const struct ring_view *view, const struct kek *kek)
+{
+    atomic_bool *used = &view->used[kek - view->keys];
+    return !atomic_load_explicit(used, memory_order_relaxed) && !atomic_exchange(used, true);
 }
 
 const struct key_id *ring_view_missing(const struct ring_view *view, size_t *ret_n)

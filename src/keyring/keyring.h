@@ -52,6 +52,8 @@ const struct kek *ring_view_active(const struct ring_view *view); /* or NULL */
 const struct key_id *ring_view_current(const struct ring_view *view);
 /* All of them, in no order. */
 const struct kek *ring_view_keys(const struct ring_view *view, size_t *ret_n);
+/* Whether nobody asked this of that KEK of this view before: lock-free, for every request. */
+bool ring_view_first_use(const struct ring_view *view, const struct kek *kek);
 /* The missing ones; while there are any, nothing rotates. */
 const struct key_id *ring_view_missing(const struct ring_view *view, size_t *ret_n);
 

@@ -133,15 +133,14 @@ static struct err open_canary(struct maker *m, const struct kek *kek)
     return err_is(e) ? say(m, e, "stateDir %s cannot be written", m->state_dir) : ERR_OK;
 }
 
-struct err maker_prove(struct maker *m, const struct object_id *id)
+struct err maker_check(struct maker *m, const struct object_id *id)
 {
     char names[256];
-    TRY(maker_fresh(m));
     const struct kek *kek = maker_find(m, id);
     if (!kek)
         return say(m, err_make(ERR_TOKEN, "prove"),
-                   "the token said that it made the KEK, but a fresh agent does not find it: is "
-                   "its store full?");
+                   "a fresh agent does not find the KEK that the token said it had made: is its "
+                   "store full?");
     if (kek->ambiguous)
         return say(m, err_make(ERR_TOKEN, "prove"),
                    "two secret keys on the token have the CKA_ID of KEK %s", kek->key_id.text);
@@ -150,6 +149,12 @@ struct err maker_prove(struct maker *m, const struct object_id *id)
                    "the token made KEK %s with other attributes than asked for: %s",
                    kek->key_id.text, key_attributes_list(kek->wrong, names, sizeof names));
     return open_canary(m, kek);
+}
+
+struct err maker_prove(struct maker *m, const struct object_id *id)
+{
+    TRY(maker_fresh(m));
+    return maker_check(m, id);
 }
 
 struct err maker_set_state(struct maker *m, const struct kek *kek, enum key_state state)

@@ -51,9 +51,12 @@ MUST_CHECK struct err maker_self_test(struct maker *maker, enum scheme scheme);
 MUST_CHECK struct err maker_generate(struct maker *maker, uint32_t generation, enum scheme scheme,
                                      struct object_id *ret);
 
-/* Has a fresh agent find the KEK, checks its attributes, and opens its canary: the one that this
- * host has, or a new one, which is kept. */
+/* Has a fresh agent look, find the KEK, check its attributes, and open its canary: the one that
+ * this host has, or a new one, which is kept. */
 MUST_CHECK struct err maker_prove(struct maker *maker, const struct object_id *id);
+
+/* The same with the agent that has looked already. */
+MUST_CHECK struct err maker_check(struct maker *maker, const struct object_id *id);
 
 /* Relabels; the agent reads it back. */
 MUST_CHECK struct err maker_set_state(struct maker *maker, const struct kek *kek,

@@ -49,6 +49,12 @@ static struct err add_page(struct ring_look *look, const struct lane_reply *page
     return ERR_OK;
 }
 
+static int by_key_id(const void *a, const void *b)
+{
+    const struct kek *x = a, *y = b;
+    return strcmp(x->key_id.text, y->key_id.text);
+}
+
 struct err ring_look_take(int lane, int timeout_ms, const char *ring, struct ring_look *ret,
                           struct lane_status *ret_status)
 {
@@ -72,6 +78,8 @@ struct err ring_look_take(int lane, int timeout_ms, const char *ring, struct rin
         request.u.list.cursor = reply.u.list.next;
         request.number++;
     } while (request.u.list.cursor != 0);
+    if (look.n > 0)
+        qsort(look.keys, look.n, sizeof *look.keys, by_key_id);
     *ret = look;
     look.keys = NULL;
     return ERR_OK;

@@ -7,7 +7,7 @@
 #include "lane.h"
 #include "ring_state.h"
 
-/* The KEKs of a ring as listed; free with ring_look_clear. */
+/* The KEKs of a ring as listed, sorted by key_id; free with ring_look_clear. */
 struct ring_look {
     struct kek *keys;
     size_t n;

@@ -10,6 +10,55 @@
 
 struct rotation;
 
+/* What the rotation needs from its owner; called on its thread. */
+struct rotation_hooks {
+    /* Have an agent started that makes keys, and give its lane to rotation_offer; end it. */
+    void (*want_maker)(void *context, uint64_t number);
+    void (*end_maker)(void *context, uint64_t number);
+    /* The token was changed: have it looked at, and call rotation_looked after that. */
+    void (*changed)(void *context);
+    /* This KEK is given up: it counts as missing no more. */
+    MUST_CHECK struct err (*forget)(void *context, const struct key_id *key_id);
+    /* For the log: what was done, or what went wrong, to which KEK, and why. */
+    void (*note)(void *context, bool bad, const char *what, const char *key_id, const char *why);
+    void *context;
+};
+
+/* What a reload may change. */
+struct rotation_tuning {
+    int64_t rotate_every_ms; /* 0: not by age */
+    int64_t activation_delay_ms;
+    uint64_t max_seals;
+};
+
+struct rotation_options {
+    const char *state_dir;
+    struct keyring *keyring;
+    enum scheme scheme; /* of new KEKs; SCHEME_NONE: the active one's */
+    int64_t generate_timeout_ms;
+    struct rotation_tuning tuning;
+    struct rotation_hooks hooks;
+};
+
+/* Starts the thread. */
+MUST_CHECK struct err rotation_new(const struct rotation_options *options, struct rotation **ret);
+
+/* Stops the thread, which waits for no token call any more, and refuses the orders that wait.
+ * Accepts NULL. */
+void rotation_free(struct rotation *rotation);
+
+/* The wanted maker's lane, which becomes the rotation's; or why there is none, or none any more. */
+void rotation_offer(struct rotation *rotation, uint64_t number, int lane);
+void rotation_maker_gone(struct rotation *rotation, uint64_t number, const char *why);
+
+/* A look at the token has ended. */
+void rotation_looked(struct rotation *rotation);
+
+void rotation_retune(struct rotation *rotation, const struct rotation_tuning *tuning);
+
+/* Counts a seal under the active KEK. Lock-free, for every request. */
+void rotation_sealed(struct rotation *rotation);
+
 enum ring_command {
     RING_ROTATE = 1, /* make a successor of the active KEK, pre-active at first */
     RING_ACTIVATE,   /* a pre-active KEK, now, whatever its date */

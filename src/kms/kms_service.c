@@ -42,6 +42,7 @@ struct kms_service {
     struct keyring *keyring; /* these never change once requests come */
     struct lane_pool *pool;
     struct keeper *keeper;
+    struct rotation *rotation; /* may be NULL: nobody counts */
     atomic_bool verify_v1;
 
     pthread_mutex_t lock; /* guards the rest; the pool's lock may be held when it is taken, never
@@ -112,10 +113,14 @@ static void end_job_unknown_kek(struct job *job)
     struct health health;
     struct key_id current;
     keyring_status(job->service->keyring, &health, &current);
-    if (!health.ok) /* a token that is not well cannot say that a KEK does not exist */
+    if (!health.ok) { /* a token that is not well cannot say that a KEK does not exist */
         end_job_with(job, ERR_UNAVAILABLE, health.text);
-    else
-        end_job_with(job, ERR_NOT_FOUND, "no KEK on the token has the key_id of this ciphertext");
+        return;
+    }
+    struct key_id key_id;
+    if (!err_is(key_id_make(keyring_name(job->service->keyring), &job->id, &key_id)))
+        keeper_named(job->service->keeper, &key_id);
+    end_job_with(job, ERR_NOT_FOUND, "no KEK on the token has the key_id of this ciphertext");
 }
 
 /* --- the agent's reply ------------------------------------------------------------------- */
@@ -133,6 +138,15 @@ static void consult_keeper(struct kms_service *service, const struct lane_status
         keeper_replace(service->keeper, "a request failed as only a new agent can mend");
     else if (status->remedy != REMEDY_CALLER || status->code == ERR_NOT_FOUND)
         keeper_kick(service->keeper);
+}
+
+/* An older KEK's canary is opened at its first use, so that one whose material has changed is told
+ * from ciphertexts that were altered. */
+static void note_use(const struct job *job, const struct lane_status *status)
+{
+    if (job->op == KMS_DECRYPT && (status->code == ERR_NONE || status->code == ERR_AUTH) &&
+        job->kek != ring_view_active(job->view) && ring_view_first_use(job->view, job->kek))
+        keeper_used(job->service->keeper, &job->kek->id);
 }
 
 /* Nobody stores what would not open again: the envelope must name what was asked for. */
@@ -154,6 +168,7 @@ static void on_done(struct lane_job *lane, struct err transport, const struct la
         end_job_with(job, transport.code, transport.where);
         return;
     }
+    note_use(job, &reply->status);
     if (reply->status.code != ERR_NONE) {
         consult_keeper(job->service, &reply->status);
         (void)snprintf(message, sizeof message, "%s", reply->status.text);
@@ -268,6 +283,8 @@ static void seal(struct job *job, const struct kms_request *request)
     q.u.seal.verify = job->family == FAMILY_V2 || atomic_load(&job->service->verify_v1);
     q.u.seal.key_id = job->kek->key_id;
     q.u.seal.plaintext = request->input;
+    if (job->service->rotation) /* counted before it happens: never too few */
+        rotation_sealed(job->service->rotation);
     submit(job, &q);
 }
 
@@ -468,6 +485,11 @@ void kms_service_free(struct kms_service *service)
 void kms_service_set_keeper(struct kms_service *service, struct keeper *keeper)
 {
     service->keeper = keeper;
+}
+
+void kms_service_set_rotation(struct kms_service *service, struct rotation *rotation)
+{
+    service->rotation = rotation;
 }
 
 void kms_service_set_verify_v1(struct kms_service *service, bool verify)

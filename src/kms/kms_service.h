@@ -5,6 +5,7 @@
 
 #include "keeper.h"
 #include "kms.h"
+#include "rotation.h"
 
 /* The keyring and pool stay the caller's and outlive the service. */
 MUST_CHECK struct err kms_service_new(struct keyring *keyring, struct lane_pool *pool,
@@ -17,6 +18,9 @@ void kms_service_free(struct kms_service *service);
 void kms_service_set_keeper(struct kms_service *service, struct keeper *keeper);
 
 /* ring.verifySeals: whether v1 seals are opened again too; v2's always are. */
+/* Who counts the seals; before the first request. */
+void kms_service_set_rotation(struct kms_service *service, struct rotation *rotation);
+
 void kms_service_set_verify_v1(struct kms_service *service, bool verify);
 
 /* The keeper's looked hook: answers what waited for a look at the token. */

@@ -10,6 +10,7 @@
 #include "kms_api.h"
 #include "kms_service.h"
 #include "log.h"
+#include "rotation.h"
 #include "rpc_accept.h"
 #include "rpc_runtime.h"
 
@@ -33,6 +34,7 @@ struct front_end {
     struct lane_pool *pool;
     struct kms_service *service;
     struct keeper *keeper;
+    struct rotation *rotation;
     struct kms_api *api;
     struct rpc_server *server;
     struct rpc_listener *listener;
@@ -103,12 +105,45 @@ static void on_looked(void *context)
 {
     const struct front_end *fe = context;
     kms_service_looked(fe->service);
+    rotation_looked(fe->rotation);
 }
 
 static void on_warn(void *context, const char *text, const char *key_id)
 {
     (void)context;
     log_event(LOG_PRI_WARNING, text, LOG_S("key_id", key_id));
+}
+
+static void on_maker_wanted(void *context, uint64_t number)
+{
+    (void)context;
+    tell_monitor(&(struct control_message){.op = CONTROL_WANT_MAKER, .generation = number});
+}
+
+static void on_maker_ended(void *context, uint64_t number)
+{
+    (void)context;
+    tell_monitor(&(struct control_message){.op = CONTROL_END_MAKER, .generation = number});
+}
+
+static void on_ring_changed(void *context)
+{
+    const struct front_end *fe = context;
+    keeper_rescan(fe->keeper);
+}
+
+static struct err on_kek_forgotten(void *context, const struct key_id *key_id)
+{
+    const struct front_end *fe = context;
+    return keeper_forget(fe->keeper, key_id);
+}
+
+static void on_ring_note(void *context, bool bad, const char *what, const char *key_id,
+                         const char *why)
+{
+    (void)context;
+    log_event(bad ? LOG_PRI_WARNING : LOG_PRI_INFO, what, LOG_S("key_id", key_id),
+              LOG_S("reason", why));
 }
 
 static void on_refused(void *context, enum rpc_refusal why, const struct rpc_peer *peer)
@@ -173,12 +208,21 @@ static struct err read_config(int fd, struct config *ret)
     return ERR_OK;
 }
 
+static struct rotation_tuning tuning_of(const struct config *config)
+{
+    return (struct rotation_tuning){.rotate_every_ms = config->ring.rotate_every_ms,
+                                    .activation_delay_ms = config->ring.activation_delay_ms,
+                                    .max_seals = config->ring.max_seals};
+}
+
 /* Applies what may change while running; the monitor has refused the rest. */
 static void apply(struct front_end *fe)
 {
     const struct config *c = &fe->config;
     const struct rpc_access access = access_of(c);
+    const struct rotation_tuning tuning = tuning_of(c);
     setup_log(c);
+    rotation_retune(fe->rotation, &tuning);
     rpc_listener_set_access(fe->listener, &access);
     lane_pool_set_timeout(fe->pool, c->token.timeout_ms);
     keeper_retune(fe->keeper, c->token.timeout_ms, c->token.probe_every_ms,
@@ -224,6 +268,17 @@ static struct err build(struct front_end *fe)
     TRY(lane_pool_new(c->token.timeout_ms, on_pool_condemns, fe, &fe->pool));
     TRY(kms_service_new(fe->keyring, fe->pool, &fe->service));
     kms_service_set_verify_v1(fe->service, c->ring.verify_seals == VERIFY_ALL);
+    const struct rotation_options rotation = {.state_dir = c->state_dir,
+                                              .keyring = fe->keyring,
+                                              .scheme = c->ring.scheme,
+                                              .generate_timeout_ms = c->token.generate_timeout_ms,
+                                              .tuning = tuning_of(c),
+                                              .hooks = {on_maker_wanted, on_maker_ended,
+                                                        on_ring_changed, on_kek_forgotten,
+                                                        on_ring_note, fe}};
+    /* Before the keeper, which may change what stateDir says was active. */
+    TRY(rotation_new(&rotation, &fe->rotation));
+    kms_service_set_rotation(fe->service, fe->rotation);
     const struct keeper_options options = {
         .state_dir = c->state_dir,
         .keyring = fe->keyring,
@@ -248,6 +303,8 @@ static void stop(struct front_end *fe)
     struct err e = rpc_server_stop(fe->server, GRACE_MS);
     if (err_is(e))
         log_event(LOG_PRI_WARNING, "calls were still in flight at the end");
+    else
+        rotation_free(fe->rotation);
 }
 
 /* One message of the monitor. False: time to stop. */
@@ -273,7 +330,11 @@ static bool on_control(struct front_end *fe)
     case CONTROL_STOP:
         return false;
     case CONTROL_MAKER:
+        rotation_offer(fe->rotation, message.generation, fds[0]);
+        n = 0;
+        break;
     case CONTROL_MAKER_GONE:
+        rotation_maker_gone(fe->rotation, message.generation, message.text);
         break;
     case CONTROL_READY:
     case CONTROL_CONDEMN:

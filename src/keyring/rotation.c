@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rotation_private.h"
+
+#include "cleanup.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+enum {
+    MAKER_WAIT_MS = 10000, /* for the monitor to start one */
+    TICK_MS = 1000,        /* how late a jump of the clock is noticed */
+    LOOK_WAIT_MS = 5000,   /* for the keeper to see what was changed */
+    RETRY_FIRST_MS = 1000,
+    RETRY_MOST_MS = 600000,
+    JITTER_PART = 10,
+    JITTER_MOST_MS = 3600000
+};
+
+struct rotation_tuning rotation_tuning_of(struct rotation *r)
+{
+    pthread_mutex_lock(&r->lock);
+    struct rotation_tuning tuning = r->tuning;
+    pthread_mutex_unlock(&r->lock);
+    return tuning;
+}
+
+/* --- the maker --------------------------------------------------------------------------- */
+
+static void end_maker(void *context)
+{
+    struct rotation *r = context;
+    pthread_mutex_lock(&r->lock);
+    int lane = r->maker_lane;
+    r->maker_lane = -1;
+    pthread_mutex_unlock(&r->lock);
+    if (lane < 0)
+        return;
+    (void)close(lane);
+    r->hooks.end_maker(r->hooks.context, r->maker_number);
+}
+
+static struct timespec after_ms(int64_t ms)
+{
+    struct timespec at;
+    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += ms / 1000;
+    at.tv_nsec += (long)(ms % 1000) * 1000000;
+    at.tv_sec += at.tv_nsec / 1000000000;
+    at.tv_nsec %= 1000000000;
+    return at;
+}
+
+static struct err fresh_maker(void *context, int *ret_lane, char text[static MAKER_TEXT_MAX + 1])
+{
+    struct rotation *r = context;
+    const struct timespec until = after_ms(MAKER_WAIT_MS);
+    end_maker(r);
+    r->hooks.want_maker(r->hooks.context, ++r->maker_number);
+    pthread_mutex_lock(&r->lock);
+    int waited = 0;
+    while (r->offered != r->maker_number && !r->stop && waited == 0)
+        waited = pthread_cond_timedwait(&r->changed, &r->lock, &until);
+    bool came = r->offered == r->maker_number;
+    if (came)
+        r->maker_lane = take_fd(&r->offered_lane);
+    int lane = r->stop ? -1 : r->maker_lane;
+    (void)snprintf(text, MAKER_TEXT_MAX + 1, "no agent that makes keys could be started: %s",
+                   came      ? r->maker_why
+                   : r->stop ? "the daemon stops"
+                             : "no answer in 10 s");
+    pthread_mutex_unlock(&r->lock);
+    if (lane < 0)
+        return err_make(ERR_UNAVAILABLE, "maker");
+    text[0] = '\0';
+    *ret_lane = lane;
+    return ERR_OK;
+}
+
+void rotation_offer(struct rotation *r, uint64_t number, int lane)
+{
+    pthread_mutex_lock(&r->lock);
+    if (r->offered_lane >= 0)
+        (void)close(r->offered_lane);
+    r->offered = number;
+    r->offered_lane = lane;
+    r->maker_why[0] = '\0';
+    (void)pthread_cond_signal(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* One that came and went says so by the end of its lane. */
+void rotation_maker_gone(struct rotation *r, uint64_t number, const char *why)
+{
+    pthread_mutex_lock(&r->lock);
+    if (r->offered != number) {
+        r->offered = number;
+        (void)snprintf(r->maker_why, sizeof r->maker_why, "%s", why);
+        (void)pthread_cond_signal(&r->changed);
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* --- what is known ----------------------------------------------------------------------- */
+
+static int64_t jitter(int64_t rotate_every_ms)
+{
+    uint64_t random = 0;
+    int64_t most = rotate_every_ms / JITTER_PART;
+    if (most > JITTER_MOST_MS)
+        most = JITTER_MOST_MS;
+    if (most <= 0 || err_is(random_fill(&random, sizeof random)))
+        return 0;
+    return (int64_t)(random % (uint64_t)most);
+}
+
+static void follow_active(struct rotation *r, const struct ring_view *view,
+                          const struct rotation_tuning *tuning)
+{
+    const struct kek *active = ring_view_active(view);
+    const struct key_id none = {""}, *now = active ? &active->key_id : &none;
+    if (active && strcmp(now->text, r->active.text) != 0) {
+        r->active = *now;
+        r->active_since_ns = clock_monotonic_ns();
+        r->jitter_ms = jitter(tuning->rotate_every_ms);
+    }
+    if (err_is(seal_count_tend(&r->count, now, tuning->max_seals)))
+        rotation_note(r, true, "the count of seals could not be written to stateDir", now,
+                      "is its disk full?");
+}
+
+static struct ring_plan plan_view(struct rotation *r, const struct ring_view *view,
+                                  const struct rotation_tuning *tuning)
+{
+    size_t n_missing = 0;
+    struct ring_facts facts = {
+        .active = SIZE_MAX,
+        .spent = seal_count_spent(&r->count),
+        .settled = clock_monotonic_ns() - r->active_since_ns >=
+                   tuning->activation_delay_ms * INT64_C(1000000),
+        .now_ms = clock_wall_ms(),
+        .rotate_every_ms = tuning->rotate_every_ms,
+        .jitter_ms = r->jitter_ms,
+        .activation_delay_ms = tuning->activation_delay_ms,
+    };
+    facts.keys = ring_view_keys(view, &facts.n);
+    if (ring_view_active(view))
+        facts.active = (size_t)(ring_view_active(view) - facts.keys);
+    (void)ring_view_missing(view, &n_missing);
+    facts.missing = n_missing > 0;
+    return ring_plan_make(&facts);
+}
+
+/* Why nothing rotates. */
+static void say_blocked(const struct ring_view *view, const struct health *health,
+                        const struct ring_plan *plan, char *text, size_t size)
+{
+    size_t n_keys = 0, n = 0;
+    const struct kek *keys = ring_view_keys(view, &n_keys);
+    const struct key_id *missing = ring_view_missing(view, &n);
+    char names[256];
+    text[0] = '\0';
+    if (n > 0)
+        (void)snprintf(text, size,
+                       "KEK %s%s is not on the token any more: restore the token, or give the KEK "
+                       "up with `p11-kms keys rotate --acknowledge-loss`",
+                       missing[0].text, n > 1 ? " (and more)" : "");
+    else if (!health->ok)
+        (void)snprintf(text, size, "%s", health->text);
+    else if (plan->ahead)
+        (void)snprintf(text, size,
+                       "KEK %s is dated more than an hour ahead of this host's clock: check the "
+                       "clocks, then `p11-kms keys activate` it",
+                       keys[plan->pending].key_id.text);
+    else if (plan->pending != SIZE_MAX && !kek_usable(&keys[plan->pending]))
+        (void)snprintf(text, size, "KEK %s cannot be used (%s): `p11-kms keys deactivate` it",
+                       keys[plan->pending].key_id.text,
+                       keys[plan->pending].wrong == 0
+                           ? "its CKA_ID or its material is not its own"
+                           : key_attributes_list(keys[plan->pending].wrong, names, sizeof names));
+}
+
+static int64_t or_none(int64_t ms)
+{
+    return ms == INT64_MAX ? 0 : ms;
+}
+
+static void tell_status(struct rotation *r, const struct ring_view *view,
+                        const struct health *health, const struct ring_plan *plan,
+                        const struct rotation_tuning *tuning)
+{
+    size_t n = 0;
+    const struct kek *keys = ring_view_keys(view, &n);
+    struct rotation_status status = {
+        .rotate_due_ms = or_none(plan->rotate_due_ms),
+        .activate_due_ms = or_none(plan->activate_due_ms),
+        .seals = atomic_load(&r->count.seals),
+        .max_seals = tuning->max_seals,
+    };
+    if (plan->pending != SIZE_MAX)
+        status.pending = keys[plan->pending].key_id;
+    say_blocked(view, health, plan, status.blocked, sizeof status.blocked);
+    memcpy(status.failed, r->failed, sizeof status.failed);
+    pthread_mutex_lock(&r->lock);
+    r->status = status;
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* --- steps ------------------------------------------------------------------------------- */
+
+static void await_look(struct rotation *r)
+{
+    r->awaits_look = true;
+    r->awaits_since_ns = clock_monotonic_ns();
+    r->hooks.changed(r->hooks.context);
+}
+
+/* A step that fails may have changed the token all the same. */
+static void take_step(struct rotation *r, enum ring_step step)
+{
+    struct err e = rotation_take_step(r, step);
+    maker_end(&r->maker);
+    if (err_is(e)) {
+        int64_t wait = RETRY_FIRST_MS;
+        for (unsigned i = 0; i < r->failures && wait < RETRY_MOST_MS; i++)
+            wait *= 2;
+        r->failures++;
+        r->retry_ns =
+            clock_monotonic_ns() + (wait < RETRY_MOST_MS ? wait : RETRY_MOST_MS) * INT64_C(1000000);
+        if (strcmp(r->failed, r->maker.text) != 0)
+            rotation_note(r, true, "the ring could not be changed", NULL, r->maker.text);
+        (void)snprintf(r->failed, sizeof r->failed, "%s", r->maker.text);
+    } else {
+        r->failures = 0;
+        r->failed[0] = '\0';
+    }
+    await_look(r);
+}
+
+static void tend(struct rotation *r)
+{
+    const struct rotation_tuning tuning = rotation_tuning_of(r);
+    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(r->keyring);
+    struct health health;
+    struct key_id current;
+    keyring_status(r->keyring, &health, &current);
+    follow_active(r, view, &tuning);
+    struct ring_plan plan = plan_view(r, view, &tuning);
+    int64_t now = clock_monotonic_ns();
+    if (r->awaits_look && now - r->awaits_since_ns > LOOK_WAIT_MS * INT64_C(1000000))
+        r->awaits_look = false;
+    r->due_ms =
+        plan.activate_due_ms < plan.rotate_due_ms ? plan.activate_due_ms : plan.rotate_due_ms;
+    tell_status(r, view, &health, &plan, &tuning);
+    if (health.ok && !r->awaits_look && now >= r->retry_ns && plan.step != RING_STEP_NONE)
+        take_step(r, plan.step);
+}
+
+/* --- the thread -------------------------------------------------------------------------- */
+
+static int64_t wait_ms(const struct rotation *r)
+{
+    int64_t left = r->due_ms == INT64_MAX ? TICK_MS : r->due_ms - clock_wall_ms() + 1;
+    return left < 1 || left > TICK_MS ? TICK_MS : left;
+}
+
+/* Yields the next order, if there is one. False: stop. */
+static bool wait_for_work(struct rotation *r, struct ring_order *ret_order)
+{
+    const struct timespec until = after_ms(wait_ms(r));
+    int waited = 0;
+    ret_order->command = 0;
+    pthread_mutex_lock(&r->lock);
+    while (!r->stop && r->n_orders == 0 && !r->looked && !r->kicked && waited == 0)
+        waited = pthread_cond_timedwait(&r->changed, &r->lock, &until);
+    if (r->looked)
+        r->awaits_look = false;
+    r->looked = r->kicked = false;
+    if (r->n_orders > 0 && !r->stop) {
+        *ret_order = r->orders[r->first_order];
+        r->first_order = (r->first_order + 1) % ORDERS_MAX;
+        r->n_orders--;
+    }
+    bool on = !r->stop;
+    pthread_mutex_unlock(&r->lock);
+    return on;
+}
+
+static void *run(void *argument)
+{
+    struct rotation *r = argument;
+    struct ring_order order;
+    while (wait_for_work(r, &order)) {
+        if (order.command != 0) {
+            rotation_carry_out(r, &order);
+            await_look(r);
+        } else {
+            tend(r);
+        }
+    }
+    maker_end(&r->maker);
+    return NULL;
+}
+
+/* --- from outside ------------------------------------------------------------------------ */
+
+static void answer(const struct ring_order *order, enum err_code code, const char *text)
+{
+    struct ring_report report = {.code = code};
+    (void)snprintf(report.text, sizeof report.text, "%s", text);
+    order->done(order->context, &report);
+}
+
+void rotation_order(struct rotation *r, const struct ring_order *order)
+{
+    pthread_mutex_lock(&r->lock);
+    bool room = r->n_orders < ORDERS_MAX && !r->stop;
+    if (room)
+        r->orders[(r->first_order + r->n_orders++) % ORDERS_MAX] = *order;
+    (void)pthread_cond_signal(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    if (!room)
+        answer(order, ERR_EXHAUSTED, "too many orders wait: try again");
+}
+
+void rotation_status(struct rotation *r, struct rotation_status *ret)
+{
+    pthread_mutex_lock(&r->lock);
+    *ret = r->status;
+    pthread_mutex_unlock(&r->lock);
+    ret->seals = atomic_load(&r->count.seals);
+}
+
+static void wake(struct rotation *r, bool *flag)
+{
+    pthread_mutex_lock(&r->lock);
+    *flag = true;
+    (void)pthread_cond_signal(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void rotation_looked(struct rotation *r)
+{
+    wake(r, &r->looked);
+}
+
+void rotation_retune(struct rotation *r, const struct rotation_tuning *tuning)
+{
+    pthread_mutex_lock(&r->lock);
+    r->tuning = *tuning;
+    r->kicked = true;
+    (void)pthread_cond_signal(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void rotation_sealed(struct rotation *r)
+{
+    if (seal_count_add(&r->count))
+        wake(r, &r->kicked);
+}
+
+static void release(struct rotation *r)
+{
+    if (r->offered_lane >= 0)
+        (void)close(r->offered_lane);
+    (void)pthread_cond_destroy(&r->changed);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+static void init_waiting(struct rotation *r)
+{
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&r->changed, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&r->lock, NULL);
+}
+
+struct err rotation_new(const struct rotation_options *options, struct rotation **ret)
+{
+    struct rotation *r = calloc(1, sizeof *r);
+    if (!r)
+        return err_make(ERR_EXHAUSTED, "rotation_new");
+    const char *ring = keyring_name(options->keyring);
+    r->hooks = options->hooks;
+    r->state_dir = options->state_dir;
+    r->keyring = options->keyring;
+    r->scheme = options->scheme;
+    r->tuning = options->tuning;
+    r->offered_lane = r->maker_lane = -1;
+    r->due_ms = INT64_MAX;
+    r->maker = (struct maker){.source = {fresh_maker, end_maker, r},
+                              .state_dir = r->state_dir,
+                              .ring = ring,
+                              .timeout_ms = (int)options->generate_timeout_ms};
+    init_waiting(r);
+    seal_count_init(&r->count, r->state_dir, ring);
+    int failed = pthread_create(&r->thread, NULL, run, r);
+    if (failed) {
+        release(r);
+        return err_errno(failed, "pthread_create");
+    }
+    *ret = r;
+    return ERR_OK;
+}
+
+void rotation_free(struct rotation *r)
+{
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->stop = true;
+    if (r->maker_lane >= 0) /* nobody waits for the token any more */
+        (void)shutdown(r->maker_lane, SHUT_RDWR);
+    (void)pthread_cond_signal(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    pthread_join(r->thread, NULL);
+    for (; r->n_orders > 0; r->n_orders--, r->first_order = (r->first_order + 1) % ORDERS_MAX)
+        answer(&r->orders[r->first_order], ERR_UNAVAILABLE, "the daemon stops");
+    (void)err_is(seal_count_close(&r->count)); /* what is on disk then is only higher */
+    release(r);
+}

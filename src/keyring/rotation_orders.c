@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rotation_private.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+/* One order on its way. */
+struct errand {
+    struct rotation *r;
+    const struct ring_order *order;
+    struct ring_standing standing;
+    struct ring_report report;
+};
+
+__attribute__((format(printf, 2, 3))) static struct err refuse(struct errand *errand,
+                                                               const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(errand->report.text, sizeof errand->report.text, format, arguments);
+    va_end(arguments);
+    return err_make(ERR_REFUSED, "order");
+}
+
+__attribute__((format(printf, 2, 3))) static struct err done(struct errand *errand,
+                                                             const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(errand->report.text, sizeof errand->report.text, format, arguments);
+    va_end(arguments);
+    return ERR_OK;
+}
+
+static struct err look(struct errand *errand)
+{
+    TRY(maker_fresh(&errand->r->maker));
+    rotation_judge(errand->r, &errand->standing);
+    return ERR_OK;
+}
+
+static struct kek *named(struct errand *errand)
+{
+    struct ring_look *found = &errand->r->maker.look;
+    for (size_t i = 0; i < found->n; i++)
+        if (object_id_equal(&found->keys[i].id, &errand->order->id))
+            return &found->keys[i];
+    return NULL;
+}
+
+/* --- lost KEKs --------------------------------------------------------------------------- */
+
+static struct err refuse_while_missing(struct errand *errand)
+{
+    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(errand->r->keyring);
+    size_t n = 0;
+    const struct key_id *missing = ring_view_missing(view, &n);
+    if (n == 0)
+        return ERR_OK;
+    return refuse(errand,
+                  "KEK %s is not on the token any more: restore the token, or give the KEK up with "
+                  "`p11-kms keys rotate --acknowledge-loss %s`",
+                  missing[0].text, missing[0].text);
+}
+
+static struct err acknowledge_loss(struct errand *errand)
+{
+    struct rotation *r = errand->r;
+    bool known = strcmp(errand->standing.known.key_id.text, errand->report.key_id.text) == 0;
+    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(r->keyring);
+    size_t n = 0;
+    const struct key_id *missing = ring_view_missing(view, &n);
+    for (size_t i = 0; i < n; i++)
+        known = known || strcmp(missing[i].text, errand->report.key_id.text) == 0;
+    if (named(errand))
+        return refuse(errand, "KEK %s is on the token: it is not lost", errand->report.key_id.text);
+    if (!known)
+        return refuse(errand, "no KEK %s is known to be missing here", errand->report.key_id.text);
+    struct err e = r->hooks.forget(r->hooks.context, &errand->report.key_id);
+    if (err_is(e)) {
+        (void)refuse(errand, "the loss could not be written to stateDir");
+        return e;
+    }
+    rotation_note(r, true, "a KEK was given up as lost", &errand->report.key_id, "by order");
+    rotation_judge(r, &errand->standing);
+    return ERR_OK;
+}
+
+/* --- rotating ---------------------------------------------------------------------------- */
+
+static const struct kek *pending_of(struct errand *errand)
+{
+    const struct ring_look *found = &errand->r->maker.look;
+    const struct kek *best = NULL;
+    for (size_t i = 0; i < found->n; i++) {
+        const struct kek *key = &found->keys[i];
+        if (key->label.state == KEY_PRE_ACTIVE &&
+            rotation_may_follow(errand->r, &errand->standing, key) &&
+            (!best || kek_newer(key, best)))
+            best = key;
+    }
+    return best;
+}
+
+/* A ring whose KEKs this host has never seen active is `init`'s to begin, not ours. */
+static struct err refuse_to_begin(struct errand *errand)
+{
+    if (errand->standing.active != SIZE_MAX || errand->standing.known.key_id.text[0])
+        return ERR_OK;
+    return refuse(errand, "%s", errand->standing.health.text);
+}
+
+static struct err make(struct errand *errand, struct object_id *ret)
+{
+    struct rotation *r = errand->r;
+    TRY(rotation_make(r, &errand->standing, ret));
+    errand->report.key_id = maker_find(&r->maker, ret)->key_id;
+    rotation_note(r, false, "made a KEK", &errand->report.key_id, "by order");
+    return ERR_OK;
+}
+
+static struct err activate(struct errand *errand, const struct object_id *id)
+{
+    struct rotation *r = errand->r;
+    TRY(rotation_activate(r, id));
+    rotation_note(r, false, "activated a KEK", &maker_find(&r->maker, id)->key_id, "by order");
+    return ERR_OK;
+}
+
+/* Whether this daemon seals. */
+static bool is_well(const struct rotation *r)
+{
+    struct health health;
+    struct key_id current;
+    keyring_status(r->keyring, &health, &current);
+    return health.ok;
+}
+
+static struct err rotate(struct errand *errand)
+{
+    const struct rotation_tuning tuning = rotation_tuning_of(errand->r);
+    struct object_id made;
+    TRY(look(errand));
+    if (errand->order->id.len > 0)
+        TRY(acknowledge_loss(errand));
+    else
+        TRY(refuse_while_missing(errand));
+    bool sealing = errand->standing.active != SIZE_MAX && is_well(errand->r);
+    if (errand->order->id.len > 0 && sealing)
+        return done(errand, "the loss of KEK %s is acknowledged; the active KEK stays",
+                    errand->report.key_id.text);
+    TRY(refuse_to_begin(errand));
+    const struct kek *pending = pending_of(errand);
+    if (pending)
+        return refuse(errand,
+                      "KEK %s is on its way already: wait, `p11-kms keys activate` it now, or "
+                      "`p11-kms keys deactivate` it",
+                      pending->key_id.text);
+    TRY(make(errand, &made));
+    errand->report.active_ms = clock_wall_ms();
+    if (!sealing) { /* nothing to wait for: nobody seals */
+        TRY(activate(errand, &made));
+        return done(errand, "KEK %s is made and active", errand->report.key_id.text);
+    }
+    errand->report.active_ms =
+        kek_made_ms(maker_find(&errand->r->maker, &made)) + tuning.activation_delay_ms;
+    return done(errand, "KEK %s is made and becomes active after ring.activationDelay",
+                errand->report.key_id.text);
+}
+
+/* --- states ------------------------------------------------------------------------------ */
+
+static struct err look_for_named(struct errand *errand)
+{
+    TRY(look(errand));
+    if (named(errand))
+        return ERR_OK;
+    (void)refuse(errand, "no KEK %s is on the token", errand->report.key_id.text);
+    return err_make(ERR_NOT_FOUND, "order");
+}
+
+static struct err activate_named(struct errand *errand)
+{
+    TRY(look_for_named(errand));
+    TRY(refuse_while_missing(errand));
+    const struct kek *kek = named(errand);
+    if (kek->label.state != KEY_PRE_ACTIVE)
+        return refuse(errand, "KEK %s is %s: only a pre-active one can be activated",
+                      kek->key_id.text, key_state_name(kek->label.state));
+    if (!rotation_may_follow(errand->r, &errand->standing, kek))
+        return refuse(errand, "KEK %s is superseded: a newer one has been active",
+                      kek->key_id.text);
+    TRY(activate(errand, &errand->order->id));
+    return done(errand, "KEK %s is active", errand->report.key_id.text);
+}
+
+/* So that there is always one that seals. Leaves the maker's look as a fresh agent found it. */
+static struct err put_successor_in_place(struct errand *errand)
+{
+    TRY(refuse_while_missing(errand));
+    const struct key_id old = errand->report.key_id;
+    const struct kek *pending = pending_of(errand);
+    struct object_id id;
+    if (pending && kek_usable(pending))
+        id = pending->id;
+    else
+        TRY(make(errand, &id));
+    TRY(activate(errand, &id));
+    errand->report.key_id = old;
+    return ERR_OK;
+}
+
+static struct err worsen_named(struct errand *errand, enum key_state state)
+{
+    TRY(look_for_named(errand));
+    const struct kek *kek = named(errand);
+    if (kek->label.state >= state)
+        return refuse(errand, "KEK %s is %s already", kek->key_id.text,
+                      key_state_name(kek->label.state));
+    bool seals = errand->standing.active != SIZE_MAX &&
+                 kek == &errand->r->maker.look.keys[errand->standing.active];
+    if (seals)
+        TRY(put_successor_in_place(errand));
+    kek = named(errand);
+    if (!kek)
+        return refuse(errand, "KEK %s has gone from the token meanwhile",
+                      errand->report.key_id.text);
+    TRY(maker_set_state(&errand->r->maker, kek, state));
+    rotation_note(errand->r, state == KEY_COMPROMISED, "relabelled a KEK", &kek->key_id,
+                  key_state_name(state));
+    return done(errand, "KEK %s is %s%s", kek->key_id.text, key_state_name(state),
+                seals ? "; its successor is active" : "");
+}
+
+static struct err carry_out(struct errand *errand)
+{
+    switch (errand->order->command) {
+    case RING_ROTATE:
+        return rotate(errand);
+    case RING_ACTIVATE:
+        return activate_named(errand);
+    case RING_DEACTIVATE:
+        return worsen_named(errand, KEY_DEACTIVATED);
+    case RING_COMPROMISE:
+        return worsen_named(errand, KEY_COMPROMISED);
+    case RING_ADOPT:
+        break;
+    }
+    return refuse(errand, "keys are adopted only where ring.mode is external");
+}
+
+void rotation_carry_out(struct rotation *r, const struct ring_order *order)
+{
+    struct errand errand = {.r = r, .order = order};
+    r->maker.text[0] = '\0';
+    if (order->id.len > 0 && err_is(key_id_make(r->maker.ring, &order->id, &errand.report.key_id)))
+        errand.report.key_id.text[0] = '\0';
+    struct err e = carry_out(&errand);
+    maker_end(&r->maker);
+    errand.report.code = e.code;
+    if (!errand.report.text[0])
+        (void)snprintf(errand.report.text, sizeof errand.report.text, "%s",
+                       r->maker.text[0] ? r->maker.text : "failed");
+    if (err_is(e))
+        errand.report.active_ms = 0;
+    order->done(order->context, &errand.report);
+}

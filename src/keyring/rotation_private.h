@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the rotation's files share: rotation.c, the thread and what others ask of it;
+ * rotation_steps.c, what it does by itself; rotation_orders.c, what it is told to do. */
+#ifndef P11KMS_ROTATION_PRIVATE_H
+#define P11KMS_ROTATION_PRIVATE_H
+
+#include "maker.h"
+#include "ring_plan.h"
+#include "rotation.h"
+#include "seal_count.h"
+
+#include <pthread.h>
+
+enum { ORDERS_MAX = 16 };
+
+struct rotation {
+    struct rotation_hooks hooks; /* these never change */
+    const char *state_dir;
+    struct keyring *keyring;
+    enum scheme scheme;
+
+    pthread_mutex_t lock; /* guards these */
+    pthread_cond_t changed;
+    bool stop, looked, kicked;
+    struct ring_order orders[ORDERS_MAX];
+    size_t first_order, n_orders;
+    struct rotation_tuning tuning;
+    uint64_t offered; /* the maker that has come, or is gone */
+    int offered_lane; /* -1: it is gone, maker_why says why */
+    char maker_why[256];
+    int maker_lane; /* -1: none; only the thread changes it */
+    struct rotation_status status;
+
+    struct seal_count count; /* seal_count_add from any thread */
+
+    /* The thread's own. */
+    pthread_t thread;
+    struct maker maker;
+    uint64_t maker_number;
+    struct key_id active;    /* as last seen */
+    int64_t active_since_ns; /* monotonic */
+    int64_t jitter_ms;       /* for this KEK */
+    unsigned failures;       /* of steps, one after the other */
+    int64_t retry_ns;        /* no step before this */
+    bool awaits_look;        /* the token was changed; what is published is of before */
+    int64_t awaits_since_ns;
+    int64_t due_ms; /* Unix time of the next step; INT64_MAX: none is in sight */
+    char failed[RING_TEXT_MAX + 1];
+};
+
+/* What a step or an order knows of the ring, from its own fresh look. */
+struct ring_standing {
+    struct ring_memory known;
+    size_t active; /* index into the maker's look, or SIZE_MAX */
+    struct health health;
+};
+
+/* Judges the maker's look. */
+void rotation_judge(struct rotation *r, struct ring_standing *ret);
+
+/* The plan for the maker's look. */
+struct ring_plan rotation_plan_look(struct rotation *r, const struct ring_standing *standing);
+
+/* The KEK that nothing older may follow: the active one, or what this host knew as active. */
+bool rotation_may_follow(const struct rotation *r, const struct ring_standing *standing,
+                         const struct kek *kek);
+
+/* Makes a KEK with the maker that has looked, and proves it with a fresh one. */
+MUST_CHECK struct err rotation_make(struct rotation *r, const struct ring_standing *standing,
+                                    struct object_id *ret);
+
+/* Proves the KEK, found by the maker's look, and relabels it. */
+MUST_CHECK struct err rotation_activate(struct rotation *r, const struct object_id *id);
+
+/* Takes the step with a fresh maker, if the token still calls for it. maker.text says why not. */
+MUST_CHECK struct err rotation_take_step(struct rotation *r, enum ring_step step);
+
+/* Carries out an order and reports. */
+void rotation_carry_out(struct rotation *r, const struct ring_order *order);
+
+void rotation_note(struct rotation *r, bool bad, const char *what, const struct key_id *key_id,
+                   const char *why);
+
+struct rotation_tuning rotation_tuning_of(struct rotation *r);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rotation_private.h"
+
+#include <string.h>
+
+void rotation_note(struct rotation *r, bool bad, const char *what, const struct key_id *key_id,
+                   const char *why)
+{
+    r->hooks.note(r->hooks.context, bad, what, key_id ? key_id->text : "", why);
+}
+
+void rotation_judge(struct rotation *r, struct ring_standing *ret)
+{
+    *ret = (struct ring_standing){.active = SIZE_MAX};
+    /* A damaged memory is told by the keeper; what it held cannot bind us. */
+    (void)err_is(ring_state_current(r->state_dir, r->maker.ring, &ret->known));
+    if (ring_look_judge(&r->maker.look, r->maker.ring, &ret->known, &ret->active, &ret->health) !=
+        VERDICT_SEALS)
+        ret->active = SIZE_MAX;
+}
+
+/* What somebody knows is missing from what is published, and was not found since. */
+static bool still_missing(struct rotation *r)
+{
+    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(r->keyring);
+    size_t n = 0;
+    const struct key_id *missing = ring_view_missing(view, &n);
+    for (size_t i = 0; i < n; i++) {
+        char ring[RING_NAME_MAX + 1];
+        struct object_id id;
+        if (err_is(key_id_parse(bytes_of_string(missing[i].text), ring, &id)) ||
+            !maker_find(&r->maker, &id))
+            return true;
+    }
+    return false;
+}
+
+struct ring_plan rotation_plan_look(struct rotation *r, const struct ring_standing *standing)
+{
+    const struct rotation_tuning tuning = rotation_tuning_of(r);
+    const struct ring_facts facts = {
+        .keys = r->maker.look.keys,
+        .n = r->maker.look.n,
+        .active = standing->active,
+        .missing = still_missing(r),
+        .spent = seal_count_spent(&r->count),
+        .settled = true,
+        .now_ms = clock_wall_ms(),
+        .rotate_every_ms = tuning.rotate_every_ms,
+        .jitter_ms = r->jitter_ms,
+        .activation_delay_ms = tuning.activation_delay_ms,
+    };
+    return ring_plan_make(&facts);
+}
+
+/* Twins are ordered by CKA_ID, as their key_ids are. */
+static bool is_newer_than_known(const struct kek *kek, const struct ring_memory *known)
+{
+    if (!known->key_id.text[0] || kek->label.generation != known->generation)
+        return kek->label.generation > known->generation;
+    return strcmp(kek->key_id.text, known->key_id.text) > 0;
+}
+
+bool rotation_may_follow(const struct rotation *r, const struct ring_standing *standing,
+                         const struct kek *kek)
+{
+    const struct kek *keys = r->maker.look.keys;
+    return is_newer_than_known(kek, &standing->known) &&
+           (standing->active == SIZE_MAX || kek_newer(kek, &keys[standing->active]));
+}
+
+static enum scheme next_scheme(const struct rotation *r, const struct ring_standing *standing)
+{
+    if (r->scheme != SCHEME_NONE)
+        return r->scheme;
+    if (standing->active != SIZE_MAX)
+        return r->maker.look.keys[standing->active].label.scheme;
+    return SCHEME_AES_GCM;
+}
+
+struct err rotation_make(struct rotation *r, const struct ring_standing *standing,
+                         struct object_id *ret)
+{
+    const struct ring_look *look = &r->maker.look;
+    uint32_t generation = ring_plan_generation(look->keys, look->n, standing->known.generation);
+    TRY(maker_generate(&r->maker, generation, next_scheme(r, standing), ret));
+    return maker_prove(&r->maker, ret);
+}
+
+struct err rotation_activate(struct rotation *r, const struct object_id *id)
+{
+    TRY(maker_check(&r->maker, id));
+    return maker_set_state(&r->maker, maker_find(&r->maker, id), KEY_ACTIVE);
+}
+
+static struct err step_make(struct rotation *r, const struct ring_standing *standing)
+{
+    struct object_id made;
+    TRY(rotation_make(r, standing, &made));
+    rotation_note(r, false, "made a KEK, which waits to become active",
+                  &maker_find(&r->maker, &made)->key_id,
+                  seal_count_spent(&r->count) ? "maxSeals" : "rotateEvery");
+    return ERR_OK;
+}
+
+static struct err step_activate(struct rotation *r, size_t key)
+{
+    const struct kek kek = r->maker.look.keys[key];
+    TRY(rotation_activate(r, &kek.id));
+    rotation_note(r, false, "activated a KEK", &kek.key_id, "activationDelay has passed");
+    return ERR_OK;
+}
+
+/* All there are: one agent does for them. */
+static struct err step_retire(struct rotation *r, const struct ring_standing *standing,
+                              struct ring_plan plan)
+{
+    while (plan.step == RING_STEP_RETIRE) {
+        struct kek *kek = &r->maker.look.keys[plan.key];
+        TRY(maker_set_state(&r->maker, kek, KEY_DEACTIVATED));
+        kek->label.state = KEY_DEACTIVATED;
+        rotation_note(r, false, "deactivated a KEK", &kek->key_id, "it is superseded");
+        plan = rotation_plan_look(r, standing);
+    }
+    return ERR_OK;
+}
+
+struct err rotation_take_step(struct rotation *r, enum ring_step step)
+{
+    struct ring_standing standing;
+    TRY(maker_fresh(&r->maker));
+    rotation_judge(r, &standing);
+    struct ring_plan plan = rotation_plan_look(r, &standing);
+    if (plan.step != step)
+        return ERR_OK; /* another replica was faster, or the token has changed: plan again */
+    switch (step) {
+    case RING_STEP_MAKE:
+        return step_make(r, &standing);
+    case RING_STEP_ACTIVATE:
+        return step_activate(r, plan.key);
+    case RING_STEP_RETIRE:
+        return step_retire(r, &standing, plan);
+    case RING_STEP_NONE:
+        break;
+    }
+    return ERR_OK;
+}
