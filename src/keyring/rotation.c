@@ -295,9 +295,8 @@ static void *run(void *argument)
         if (order.command != 0) {
             rotation_carry_out(r, &order);
             await_look(r);
-        } else {
-            tend(r);
         }
+        tend(r);
     }
     maker_end(&r->maker);
     return NULL;

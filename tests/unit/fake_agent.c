@@ -33,6 +33,7 @@ struct fake_agent {
     uint8_t material;
     size_t n_keys, page;
     struct listed_key keys[FAKE_KEYS_MAX];
+    struct fake_token *token; /* whose keys they are, or NULL */
     uint8_t records[LANE_LIST_PACKET_MAX];
     uint8_t envelope[ENVELOPE_MAX];
 };
@@ -69,6 +70,8 @@ static struct bytes sealed(struct fake_agent *agent, enum family family, struct 
 static void list(struct fake_agent *agent, uint32_t cursor, struct lane_reply *reply)
 {
     struct writer w = writer_over(agent->records, sizeof agent->records);
+    if (agent->token && cursor == 0)
+        agent->n_keys = fake_token_list(agent->token, agent->keys);
     size_t end = cursor + agent->page < agent->n_keys ? cursor + agent->page : agent->n_keys;
     for (size_t i = cursor; i < end; i++)
         lane_put_key(&w, &agent->keys[i]);
@@ -116,6 +119,7 @@ static void work(struct fake_agent *agent, const struct lane_request *q, struct 
         probe(agent, q, reply);
         break;
     default:
+        must(!agent->token || fake_token_answer(agent->token, q, reply) || q->op == LANE_SELFTEST);
         break;
     }
 }
@@ -284,6 +288,14 @@ void fake_agent_keys(struct fake_agent *agent, const struct listed_key *keys, si
         memcpy(agent->keys, keys, n * sizeof *keys);
     agent->n_keys = n;
     agent->page = page;
+    pthread_mutex_unlock(&agent->lock);
+}
+
+void fake_agent_share(struct fake_agent *agent, struct fake_token *token)
+{
+    pthread_mutex_lock(&agent->lock);
+    agent->token = token;
+    agent->page = 3;
     pthread_mutex_unlock(&agent->lock);
 }
 

@@ -4,7 +4,7 @@
 #ifndef P11KMS_FAKE_AGENT_H
 #define P11KMS_FAKE_AGENT_H
 
-#include "lane.h"
+#include "fake_token.h"
 
 enum fake_act {
     FAKE_ANSWER = 0,
@@ -43,6 +43,9 @@ void fake_agent_fail(struct fake_agent *agent, enum lane_op op, enum err_code co
 /* The keys that LANE_LIST answers (copied), page of them a packet. */
 void fake_agent_keys(struct fake_agent *agent, const struct listed_key *keys, size_t n,
                      size_t page);
+
+/* From now on its keys are the token's, and it makes and relabels them there. */
+void fake_agent_share(struct fake_agent *agent, struct fake_token *token);
 
 /* Which key material stands behind every CKA_ID: a canary opens only with the one it was made
  * with. */

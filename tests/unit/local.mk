@@ -4,6 +4,9 @@ I_UNIT_CONFIG = $(AM_CPPFLAGS) $(I_CONFIG)
 I_UNIT_MONITOR = $(AM_CPPFLAGS) $(I_MONITOR) -I$(srcdir)/tests/unit \
 	-DFAKE_CHILD='"$(abs_builddir)/tests/unit/fake_child"'
 
+FAKE_AGENT = tests/unit/fake_agent.c tests/unit/fake_agent.h \
+	tests/unit/fake_token.c tests/unit/fake_token.h
+
 check_PROGRAMS += tests/unit/test_config
 TESTS += tests/unit/test_config
 tests_unit_test_config_CPPFLAGS = $(I_UNIT_CONFIG)
@@ -160,14 +163,14 @@ check_PROGRAMS += tests/unit/test_lane_pool
 TESTS += tests/unit/test_lane_pool
 tests_unit_test_lane_pool_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE) $(CMOCKA_CFLAGS)
 tests_unit_test_lane_pool_SOURCES = tests/unit/test_lane_pool.c \
-	tests/unit/fake_agent.c tests/unit/fake_agent.h tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_lane_pool_LDADD = $(LIBLANE) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_lane_pool_faults
 TESTS += tests/unit/test_lane_pool_faults
 tests_unit_test_lane_pool_faults_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE) $(CMOCKA_CFLAGS)
 tests_unit_test_lane_pool_faults_SOURCES = tests/unit/test_lane_pool_faults.c \
-	tests/unit/fake_agent.c tests/unit/fake_agent.h tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_lane_pool_faults_LDADD = $(LIBLANE) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_control_faults
@@ -190,28 +193,28 @@ check_PROGRAMS += tests/unit/test_keyring
 TESTS += tests/unit/test_keyring
 tests_unit_test_keyring_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
 tests_unit_test_keyring_SOURCES = tests/unit/test_keyring.c \
-	tests/unit/fake_agent.c tests/unit/fake_agent.h
+	$(FAKE_AGENT)
 tests_unit_test_keyring_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_ring_look
 TESTS += tests/unit/test_ring_look
 tests_unit_test_ring_look_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
 tests_unit_test_ring_look_SOURCES = tests/unit/test_ring_look.c \
-	tests/unit/fake_agent.c tests/unit/fake_agent.h tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_ring_look_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_ring_state
 TESTS += tests/unit/test_ring_state
 tests_unit_test_ring_state_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
 tests_unit_test_ring_state_SOURCES = tests/unit/test_ring_state.c \
-	tests/unit/fake_agent.c tests/unit/fake_agent.h
+	$(FAKE_AGENT)
 tests_unit_test_ring_state_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_keeper
 TESTS += tests/unit/test_keeper
 tests_unit_test_keeper_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
 tests_unit_test_keeper_SOURCES = tests/unit/test_keeper.c tests/unit/ring_rig.c \
-	tests/unit/ring_rig.h tests/unit/fake_agent.c tests/unit/fake_agent.h \
+	tests/unit/ring_rig.h $(FAKE_AGENT) \
 	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_keeper_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
@@ -219,7 +222,7 @@ check_PROGRAMS += tests/unit/test_keeper_look
 TESTS += tests/unit/test_keeper_look
 tests_unit_test_keeper_look_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
 tests_unit_test_keeper_look_SOURCES = tests/unit/test_keeper_look.c tests/unit/ring_rig.c \
-	tests/unit/ring_rig.h tests/unit/fake_agent.c tests/unit/fake_agent.h \
+	tests/unit/ring_rig.h $(FAKE_AGENT) \
 	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_keeper_look_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
@@ -228,7 +231,7 @@ TESTS += tests/unit/test_kms_service
 tests_unit_test_kms_service_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) $(CMOCKA_CFLAGS)
 tests_unit_test_kms_service_SOURCES = tests/unit/test_kms_service.c tests/unit/kms_calls.c \
 	tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
-	tests/unit/fake_agent.c tests/unit/fake_agent.h tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_kms_service_LDADD = $(LIBKMS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_kms_flight
@@ -236,7 +239,7 @@ TESTS += tests/unit/test_kms_flight
 tests_unit_test_kms_flight_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) $(CMOCKA_CFLAGS)
 tests_unit_test_kms_flight_SOURCES = tests/unit/test_kms_flight.c tests/unit/kms_calls.c \
 	tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
-	tests/unit/fake_agent.c tests/unit/fake_agent.h tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_kms_flight_LDADD = $(LIBKMS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_ring_plan
@@ -244,3 +247,10 @@ TESTS += tests/unit/test_ring_plan
 tests_unit_test_ring_plan_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
 tests_unit_test_ring_plan_SOURCES = tests/unit/test_ring_plan.c
 tests_unit_test_ring_plan_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_rotation
+TESTS += tests/unit/test_rotation
+tests_unit_test_rotation_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_rotation_SOURCES = tests/unit/test_rotation.c \
+	$(FAKE_AGENT)
+tests_unit_test_rotation_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)

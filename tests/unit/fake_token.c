@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fake_token.h"
+
+#include "fake_agent.h"
+#include "text.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static void must(bool holds)
+{
+    if (!holds)
+        abort();
+}
+
+void fake_token_init(struct fake_token *token, const struct listed_key *keys, size_t n)
+{
+    memset(token, 0, sizeof *token);
+    pthread_mutex_init(&token->lock, NULL);
+    pthread_cond_init(&token->changed, NULL);
+    for (size_t i = 0; i < n; i++)
+        fake_token_add(token, &keys[i]);
+}
+
+void fake_token_add(struct fake_token *token, const struct listed_key *key)
+{
+    pthread_mutex_lock(&token->lock);
+    must(token->n < TOKEN_KEYS_MAX);
+    token->keys[token->n++] = *key;
+    pthread_cond_broadcast(&token->changed);
+    pthread_mutex_unlock(&token->lock);
+}
+
+static void generate(struct fake_token *token, const struct key_label *label,
+                     struct lane_reply *reply)
+{
+    struct listed_key key = fake_key(label->generation, label->state, 0);
+    uint8_t uuid[UUID_BYTES];
+    must(!err_is(uuid_make(uuid)));
+    must(!err_is(object_id_from(bytes_of(uuid, sizeof uuid), &key.id)));
+    must(!err_is(key_label_format(label, key.label)));
+    key.attributes.value ^= token->odd;
+    fake_token_add(token, &key);
+    reply->u.made = key.id;
+}
+
+static void relabel(struct fake_token *token, const struct lane_request *q,
+                    struct lane_reply *reply)
+{
+    pthread_mutex_lock(&token->lock);
+    reply->status.code = ERR_NOT_FOUND;
+    for (size_t i = 0; i < token->n; i++)
+        if (object_id_equal(&token->keys[i].id, &q->u.relabel.id)) {
+            must(!err_is(key_label_format(&q->u.relabel.label, token->keys[i].label)));
+            reply->status.code = ERR_NONE;
+        }
+    pthread_cond_broadcast(&token->changed);
+    pthread_mutex_unlock(&token->lock);
+}
+
+bool fake_token_answer(struct fake_token *token, const struct lane_request *q,
+                       struct lane_reply *reply)
+{
+    if (q->op == LANE_GENERATE)
+        generate(token, &q->u.generate.label, reply);
+    else if (q->op == LANE_RELABEL)
+        relabel(token, q, reply);
+    return q->op == LANE_GENERATE || q->op == LANE_RELABEL;
+}
+
+size_t fake_token_list(struct fake_token *token, struct listed_key ret[static TOKEN_KEYS_MAX])
+{
+    pthread_mutex_lock(&token->lock);
+    size_t n = token->n;
+    memcpy(ret, token->keys, sizeof token->keys);
+    pthread_mutex_unlock(&token->lock);
+    return n;
+}
+
+static size_t count_locked(const struct fake_token *token, enum key_state state)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < token->n; i++) {
+        struct key_label label;
+        must(!err_is(key_label_parse(bytes_of_string(token->keys[i].label), &label)));
+        n += label.state == state;
+    }
+    return n;
+}
+
+size_t fake_token_count(struct fake_token *token, enum key_state state)
+{
+    pthread_mutex_lock(&token->lock);
+    size_t n = count_locked(token, state);
+    pthread_mutex_unlock(&token->lock);
+    return n;
+}
+
+void fake_token_wait(struct fake_token *token, enum key_state state, size_t n)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 20;
+    pthread_mutex_lock(&token->lock);
+    while (count_locked(token, state) != n)
+        must(pthread_cond_timedwait(&token->changed, &token->lock, &until) == 0);
+    pthread_mutex_unlock(&token->lock);
+}
