@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* KEKs other than the active one: which must be there, what is told when they are not, and how
+ * those that are used are proved. */
+#include "pool_jobs.h"
+#include "ring_rig.h"
+#include "ring_state.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct ring_rig rig;
+static struct listed_key keys[2]; /* an older one and the active one */
+
+static int setup(void **state)
+{
+    (void)state;
+    rig_make(&rig);
+    keys[0] = fake_key(1, KEY_DEACTIVATED, 1);
+    keys[1] = fake_key(2, KEY_ACTIVE, 2);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rig_end(&rig);
+    return 0;
+}
+
+/* A canary that opens with that material only. */
+static void write_canary(uint16_t tail, const char *material)
+{
+    uint8_t envelope[ENVELOPE_MAX];
+    const struct key_id key_id = fake_key_id(tail);
+    size_t len = fake_envelope(FAMILY_CANARY, &key_id, material, envelope);
+    assert_false(err_is(ring_state_set_canary(rig.dir, &key_id, bytes_of(envelope, len))));
+}
+
+static void start(void)
+{
+    rig_start(&rig, 60000, NEVER_MS, NEVER_MS);
+}
+
+static struct fake_agent *serve(size_t first, size_t n)
+{
+    unsigned looks = rig_looks(&rig);
+    struct fake_agent *agent = rig_serve(&rig, keys + first, n);
+    (void)rig_wait_ok(&rig);
+    rig_wait_looks(&rig, looks + 1);
+    return agent;
+}
+
+static void look(void)
+{
+    unsigned looks = rig_looks(&rig);
+    keeper_rescan(rig.keeper);
+    rig_wait_looks(&rig, looks + 1);
+}
+
+static size_t missing(uint16_t tail)
+{
+    size_t n = 0;
+    struct ring_view *view = keyring_view(rig.keyring);
+    const struct key_id *ids = ring_view_missing(view, &n);
+    if (n > 0)
+        assert_string_equal(ids[0].text, fake_key_id(tail).text);
+    ring_view_unref(view);
+    return n;
+}
+
+static bool quarantined(size_t key)
+{
+    struct ring_view *view = keyring_view(rig.keyring);
+    const struct kek *kek = ring_view_find(view, &keys[key].id);
+    bool is = kek && kek->quarantined;
+    ring_view_unref(view);
+    return is;
+}
+
+/* --- missing ------------------------------------------------------------------------------ */
+
+static void an_older_kek_that_goes_is_believed_of_a_fresh_agent_and_is_no_outage(void **state)
+{
+    (void)state;
+    write_canary(1, "\x01");
+    start();
+    struct fake_agent *agent = serve(0, 2);
+    assert_int_equal(missing(1), 0);
+    fake_agent_keys(agent, keys + 1, 1, 1);
+    keeper_rescan(rig.keeper);
+    rig_wait_condemned(&rig, 1);
+    rig_kill(&rig, "killed by signal 9");
+    agent = serve(1, 1);
+    assert_int_equal(missing(1), 1);
+    assert_true(rig_warnings(&rig) > 0);
+    unsigned warnings = rig_warnings(&rig);
+    look();
+    assert_int_equal(rig_condemnations(&rig), 1); /* believed once, it stays believed */
+    assert_int_equal(rig_warnings(&rig), warnings);
+    fake_agent_keys(agent, keys, 2, 2);
+    look();
+    assert_int_equal(missing(1), 0);
+}
+
+static void a_kek_that_was_gone_at_the_start_is_believed_at_once(void **state)
+{
+    (void)state;
+    write_canary(1, "\x01");
+    start();
+    (void)serve(1, 1);
+    assert_int_equal(missing(1), 1);
+    assert_int_equal(rig_condemnations(&rig), 0);
+}
+
+static void what_a_decrypt_named_is_missing_until_it_is_found(void **state)
+{
+    (void)state;
+    const struct key_id named = fake_key_id(1);
+    start();
+    struct fake_agent *agent = serve(1, 1);
+    unsigned looks = rig_looks(&rig);
+    keeper_named(rig.keeper, &named);
+    rig_wait_looks(&rig, looks + 1);
+    assert_int_equal(missing(1), 1);
+    fake_agent_keys(agent, keys, 2, 2);
+    look();
+    assert_int_equal(missing(1), 0);
+}
+
+static void a_kek_that_is_given_up_is_not_missing_any_more(void **state)
+{
+    (void)state;
+    const struct key_id lost = fake_key_id(1), named = fake_key_id(7);
+    write_canary(1, "\x01");
+    start();
+    (void)serve(1, 1);
+    assert_int_equal(missing(1), 1);
+    unsigned looks = rig_looks(&rig);
+    assert_false(err_is(keeper_forget(rig.keeper, &lost)));
+    rig_wait_looks(&rig, looks + 1);
+    assert_int_equal(missing(1), 0);
+    looks = rig_looks(&rig);
+    keeper_named(rig.keeper, &named);
+    rig_wait_looks(&rig, looks + 1);
+    assert_int_equal(missing(7), 1);
+    looks = rig_looks(&rig);
+    assert_false(err_is(keeper_forget(rig.keeper, &named)));
+    rig_wait_looks(&rig, looks + 1);
+    assert_int_equal(missing(7), 0);
+}
+
+static void a_lost_active_kek_is_followed_by_a_newer_one_alone(void **state)
+{
+    (void)state;
+    const struct ring_memory known = {fake_key_id(9), 5, false};
+    struct ring_memory after;
+    assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &known)));
+    start();
+    struct fake_agent *agent = rig_serve(&rig, keys, 2);
+    assert_true(rig_wait_text(&rig, "is not on the token any more").failed);
+    assert_false(err_is(keeper_forget(rig.keeper, &known.key_id)));
+    assert_false(rig_wait_text(&rig, "acknowledged as lost").failed);
+    keys[1] = fake_key(6, KEY_ACTIVE, 3);
+    fake_agent_keys(agent, keys, 2, 2);
+    keeper_rescan(rig.keeper);
+    (void)rig_wait_ok(&rig);
+    assert_false(err_is(ring_state_current(rig.dir, "k8s", &after)));
+    assert_string_equal(after.key_id.text, fake_key_id(3).text);
+    assert_false(after.lost);
+}
+
+/* --- older KEKs in use -------------------------------------------------------------------- */
+
+static void the_first_use_of_an_older_kek_makes_its_canary(void **state)
+{
+    (void)state;
+    char path[128];
+    start();
+    struct fake_agent *agent = serve(0, 2);
+    rig_canary_path(&rig, 1, path, sizeof path);
+    assert_int_not_equal(access(path, F_OK), 0);
+    unsigned probes = fake_agent_seen(agent, LANE_PROBE);
+    keeper_used(rig.keeper, &keys[0].id);
+    fake_agent_wait_seen(agent, LANE_PROBE, probes + 1);
+    look(); /* after it */
+    assert_int_equal(access(path, F_OK), 0);
+    probes = fake_agent_seen(agent, LANE_PROBE);
+    keeper_used(rig.keeper, &keys[0].id); /* once an agent is enough */
+    look();
+    look();
+    assert_true(fake_agent_seen(agent, LANE_PROBE) <= probes + 4); /* the active one's alone */
+}
+
+static void an_older_kek_with_other_material_is_quarantined_and_released(void **state)
+{
+    (void)state;
+    write_canary(1, "\x07"); /* the token has material 1 */
+    start();
+    (void)serve(0, 2);
+    assert_false(quarantined(0)); /* nobody has used it */
+    keeper_used(rig.keeper, &keys[0].id);
+    rig_wait_condemned(&rig, 1);
+    assert_false(quarantined(0));
+    rig_kill(&rig, "killed by signal 9");
+    (void)serve(0, 2);
+    assert_true(quarantined(0));
+    look();
+    assert_true(quarantined(0));
+    assert_int_equal(rig_condemnations(&rig), 1);
+    write_canary(1, "\x01"); /* as if the token had been restored */
+    rig_kill(&rig, "killed by signal 9");
+    (void)serve(0, 2);
+    assert_false(quarantined(0));
+}
+
+static void an_older_kek_that_fails_alone_is_no_outage(void **state)
+{
+    (void)state;
+    start();
+    struct fake_agent *agent = serve(0, 2);
+    unsigned warnings = rig_warnings(&rig), probes = fake_agent_seen(agent, LANE_PROBE);
+    size_t texts = rig_texts(&rig);
+    fake_agent_fail(agent, LANE_PROBE, ERR_TOKEN, REMEDY_HUMAN, "may not be used");
+    keeper_used(rig.keeper, &keys[0].id);
+    fake_agent_wait_seen(agent, LANE_PROBE, probes + 1);
+    fake_agent_rule(agent, LANE_PROBE, FAKE_ANSWER);
+    look();
+    assert_int_equal(rig_warnings(&rig), warnings + 1);
+    assert_int_equal(rig_texts(&rig), texts);
+    assert_int_equal(rig_condemnations(&rig), 0);
+}
+
+#define KNOWN_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        KNOWN_TEST(an_older_kek_that_goes_is_believed_of_a_fresh_agent_and_is_no_outage),
+        KNOWN_TEST(a_kek_that_was_gone_at_the_start_is_believed_at_once),
+        KNOWN_TEST(what_a_decrypt_named_is_missing_until_it_is_found),
+        KNOWN_TEST(a_kek_that_is_given_up_is_not_missing_any_more),
+        KNOWN_TEST(a_lost_active_kek_is_followed_by_a_newer_one_alone),
+        KNOWN_TEST(the_first_use_of_an_older_kek_makes_its_canary),
+        KNOWN_TEST(an_older_kek_with_other_material_is_quarantined_and_released),
+        KNOWN_TEST(an_older_kek_that_fails_alone_is_no_outage),
+    };
+    return cmocka_run_group_tests(tests, pool_jobs_setup, NULL);
+}
