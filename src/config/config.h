@@ -20,8 +20,9 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 
 /* Plain data, no pointers: it may be copied. Durations are in milliseconds. */
 struct config {
-    char socket_path[SOCKET_PATH_MAX + 1]; /* socket, without unix:// */
-    char socket_group[64];                 /* socketGroup; empty: 0600 and no group */
+    char socket_path[SOCKET_PATH_MAX + 1];       /* socket, without unix:// */
+    char admin_socket_path[SOCKET_PATH_MAX + 1]; /* adminSocket, likewise */
+    char socket_group[64];                       /* socketGroup; empty: 0600 and no group */
     uint32_t allow_uids[CONFIG_IDS_MAX];
     size_t n_allow_uids;
     uint32_t allow_gids[CONFIG_IDS_MAX];

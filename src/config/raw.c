@@ -56,6 +56,7 @@ static const cyaml_schema_field_t log_fields[] = {
 static const cyaml_schema_field_t fields[] = {
     TEXT("apiVersion", struct raw_config, api_version),
     TEXT("socket", struct raw_config, socket),
+    TEXT("adminSocket", struct raw_config, admin_socket),
     TEXT("socketGroup", struct raw_config, socket_group),
     LIST("allowUids", allow_uids),
     LIST("allowGids", allow_gids),

@@ -14,6 +14,7 @@ struct raw_list {
 struct raw_config {
     char *api_version;
     char *socket;
+    char *admin_socket;
     char *socket_group;
     struct raw_list allow_uids;
     struct raw_list allow_gids;

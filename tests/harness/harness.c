@@ -49,6 +49,7 @@ void harness_write_config(const struct harness *h)
     int len = snprintf(text, sizeof text,
                        "apiVersion: p11-kms/v1\n"
                        "socket: unix://%s\n"
+                       "adminSocket: unix://%s\n"
                        "stateDir: %s/state\n"
                        "allowUids: [%u]\n"
                        "%stoken:\n"
@@ -56,8 +57,8 @@ void harness_write_config(const struct harness *h)
                        "  uri: \"%s\"\n"
                        "  pinSource: %s\n"
                        "%s%s%s",
-                       h->socket, h->dir, (unsigned)geteuid(), h->config.top, h->config.module,
-                       h->config.uri, h->config.pin_source, h->config.token,
+                       h->socket, h->admin_socket, h->dir, (unsigned)geteuid(), h->config.top,
+                       h->config.module, h->config.uri, h->config.pin_source, h->config.token,
                        h->config.ring[0] ? "ring:\n" : "", h->config.ring);
     assert_in_range(len, 1, sizeof text - 1);
     harness_write(h, "config.yaml", text, 0600);
@@ -93,6 +94,7 @@ static void set_defaults(struct harness *h)
     char conf[HARNESS_PATH_MAX];
     harness_path(h, "config.yaml", h->config_path);
     harness_path(h, "kms.sock", h->socket);
+    harness_path(h, "admin.sock", h->admin_socket);
     harness_path(h, "log", h->log);
     harness_path(h, "softhsm2.conf", conf);
     assert_int_equal(setenv("SOFTHSM2_CONF", conf, 1), 0);

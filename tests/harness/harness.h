@@ -50,6 +50,7 @@ struct harness {
     char dir[64]; /* holds everything */
     char config_path[HARNESS_PATH_MAX];
     char socket[HARNESS_PATH_MAX];
+    char admin_socket[HARNESS_PATH_MAX];
     char log[HARNESS_PATH_MAX]; /* of all daemons of this test; shown unless it passed */
     struct harness_config config;
     pid_t monitor; /* 0: none runs */

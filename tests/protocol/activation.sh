@@ -18,6 +18,7 @@ export SOFTHSM2_CONF=$dir/softhsm2.conf
 cat >"$dir/config.yaml" <<EOF
 apiVersion: p11-kms/v1
 socket: unix://$dir/kms.sock
+adminSocket: unix://$dir/admin.sock
 stateDir: $dir/state
 allowUids: [$(id -u)]
 token: {module: "$(cat "$dir/module")", uri: "pkcs11:token=demo", pinSource: "file:$dir/pin"}

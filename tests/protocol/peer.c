@@ -105,6 +105,7 @@ void peer_serve_replica(const struct harness *h, const char *top, struct harness
     assert_non_null(mkdtemp(ret->dir));
     harness_path(ret, "config.yaml", ret->config_path);
     harness_path(ret, "kms.sock", ret->socket);
+    harness_path(ret, "admin.sock", ret->admin_socket);
     memcpy(ret->log, h->log, sizeof ret->log);
     ret->config.top = top;
     harness_write_config(ret);

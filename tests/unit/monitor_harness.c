@@ -46,10 +46,11 @@ void harness_configure(struct harness *h, const char *more)
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     (void)fprintf(file,
-                  "apiVersion: p11-kms/v1\nsocket: unix://%s/kms.sock\nstateDir: %s\n"
+                  "apiVersion: p11-kms/v1\nsocket: unix://%s/kms.sock\n"
+                  "adminSocket: unix://%s/admin.sock\nstateDir: %s\n"
                   "token:\n  module: /m.so\n  uri: \"pkcs11:token=a\"\n  pinSource: protected\n"
                   "  sessions: 2\n%s",
-                  h->directory, h->directory, more);
+                  h->directory, h->directory, h->directory, more);
     (void)fclose(file);
 }
 
@@ -70,7 +71,8 @@ int harness_set_up(void **state)
 
 int harness_tear_down(void **state)
 {
-    static const char *const names[] = {"test", "notify", "kms.yaml", "kms.sock", "kms.sock.lock"};
+    static const char *const names[] = {"test",          "notify",     "kms.yaml",       "kms.sock",
+                                        "kms.sock.lock", "admin.sock", "admin.sock.lock"};
     struct harness *h = *state;
     char path[128];
     if (h->pid > 0) {

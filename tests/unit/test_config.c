@@ -56,6 +56,7 @@ static void every_key_is_read(void **state)
     struct config c = load(LEAST "  sessions: 64\n  timeout: 250ms\n  generateTimeout: 10m\n"
                                  "  probeEvery: 1h\n"
                                  "socket: unix:///tmp/x.sock\nsocketGroup: kms\n"
+                                 "adminSocket: unix:///tmp/a.sock\n"
                                  "allowUids: [0, 1000]\nallowGids:\n- 7\n"
                                  "statusVersion: v2\nstateDir: /tmp/state\nrequireMlock: true\n"
                                  "ring: {name: a-1, mode: managed, scheme: aes-gcm,\n"
@@ -63,6 +64,7 @@ static void every_key_is_read(void **state)
                                  "       activationDelay: 0s, maxSeals: 1000}\n"
                                  "log:\n  format: json\n  level: debug\n");
     assert_string_equal(c.socket_path, "/tmp/x.sock");
+    assert_string_equal(c.admin_socket_path, "/tmp/a.sock");
     assert_string_equal(c.socket_group, "kms");
     assert_int_equal(c.n_allow_uids, 2);
     assert_int_equal(c.allow_uids[1], 1000);

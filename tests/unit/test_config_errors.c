@@ -88,8 +88,10 @@ static const struct row {
     {LEAST "audit: {path: /var/log/audit}\n",
      ":6: audit: not built in this version; remove the key"},
     {LEAST "audit: {path: /x}\n", ":6: audit: not built in this version; remove the key"},
-    {LEAST "adminSocket: unix:///x\n",
-     ":6: adminSocket: not built in this version; remove the key"},
+    {LEAST "socket: unix:///x\nadminSocket: unix:///x\n",
+     ":7: adminSocket: must be another path than socket"},
+    {LEAST "socket: unix:///run/p11-kms/admin.sock\n",
+     ":1: adminSocket: must be another path than socket"},
     {LEAST "http: 127.0.0.1:1\n", ":6: http: not built in this version; remove the key"},
     {LEAST "log: {level: loud}\n", ":6: log.level: must be one of error, warning, info, debug"},
 

@@ -184,7 +184,7 @@ static void a_bad_reload_keeps_the_old(void **state)
     harness_configure(h, "  timeout: 5\n");
     (void)kill(h->pid, SIGHUP);
     assert_string_equal(harness_next(h), "reload 2000");
-    harness_expect_log(h, "kms.yaml:9: token.timeout: must be");
+    harness_expect_log(h, "kms.yaml:10: token.timeout: must be");
 }
 
 static void it_stops_in_order(void **state)

@@ -41,7 +41,7 @@ static void check_config_says_ok_or_why(void **state)
     harness_configure(h, "  sessions: 3\n");
     assert_int_equal(run(h, "--check-config", NULL), 3);
     (void)snprintf(expected, sizeof expected,
-                   "%s/kms.yaml:9: token.sessions: given twice; first in line 8\n", h->directory);
+                   "%s/kms.yaml:10: token.sessions: given twice; first in line 9\n", h->directory);
     harness_expect_log(h, expected);
 }
 
@@ -50,7 +50,7 @@ static void a_bad_configuration_exits_with_3(void **state)
     struct harness *h = *state;
     harness_configure(h, "nonsense: 1\n");
     assert_int_equal(run(h, NULL, NULL), 3);
-    harness_expect_log(h, "kms.yaml:9: nonsense: unknown key\n");
+    harness_expect_log(h, "kms.yaml:10: nonsense: unknown key\n");
     assert_int_equal(run(h, "--log-format", "json"), 3);
     harness_expect_log(h, "\"priority\":\"error\"");
 }

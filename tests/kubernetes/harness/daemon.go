@@ -23,6 +23,7 @@ const TokenTimeout = 2 * time.Second
 
 const configuration = `apiVersion: p11-kms/v1
 socket: unix://%s
+adminSocket: unix://%s.admin
 allowUids: [%d]
 statusVersion: %s
 stateDir: %s
@@ -62,8 +63,8 @@ func NewDaemon(t testing.TB, token *Token, statusVersion string) *Daemon {
 			t.Fatal(err)
 		}
 	}
-	write(t, d.config, fmt.Sprintf(configuration, d.Socket, os.Getuid(), statusVersion, d.StateDir,
-		softhsmModule, token.URI, token.PINFile, TokenTimeout, Ring))
+	write(t, d.config, fmt.Sprintf(configuration, d.Socket, d.Socket, os.Getuid(), statusVersion,
+		d.StateDir, softhsmModule, token.URI, token.PINFile, TokenTimeout, Ring))
 	return d
 }
 

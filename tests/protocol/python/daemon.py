@@ -17,6 +17,7 @@ URI = "pkcs11:token=p11-kms-test"
 RING = "k8s"
 CONFIG = """apiVersion: p11-kms/v1
 socket: unix://{socket}
+adminSocket: unix://{socket}.admin
 allowUids: [{uid}]
 statusVersion: {status_version}
 stateDir: {state}
