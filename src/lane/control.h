@@ -11,7 +11,12 @@
 
 /* What the front end finds open when it starts. The config is a sealed memfd that holds the bytes
  * of one struct config: both are the same executable. */
-enum { FRONT_END_CONTROL_FD = 3, FRONT_END_CONFIG_FD = 4, FRONT_END_LISTEN_FD = 5 };
+enum {
+    FRONT_END_CONTROL_FD = 3,
+    FRONT_END_CONFIG_FD = 4,
+    FRONT_END_LISTEN_FD = 5, /* the KMS APIs' socket */
+    FRONT_END_ADMIN_FD = 6   /* the admin API's */
+};
 
 /* The front end's argv[1]. */
 #define FRONT_END_ARGUMENT "--front-end"

@@ -59,11 +59,12 @@ static void not_started(struct child *child, struct err e)
     wait_for_next(child);
 }
 
-static void start_front_end(struct children *children, const struct config *config, int listen_fd)
+static void start_front_end(struct children *children, const struct config *config,
+                            const struct listeners *listeners)
 {
     pid_t pid;
     struct err e =
-        front_end_start(children->front_end_path, config, listen_fd, &pid, &children->control);
+        front_end_start(children->front_end_path, config, listeners, &pid, &children->control);
     if (err_is(e)) {
         not_started(&children->front, e);
         return;
@@ -141,7 +142,8 @@ static bool is_orphan(const struct children *children)
     return children->front.pid == 0 && children->agent.pid != 0;
 }
 
-void children_start(struct children *children, const struct config *config, int listen_fd)
+void children_start(struct children *children, const struct config *config,
+                    const struct listeners *listeners)
 {
     int64_t now = clock_monotonic_ns();
     if (is_orphan(children) && now >= children->orphan_due_ns) {
@@ -150,7 +152,7 @@ void children_start(struct children *children, const struct config *config, int 
     }
     if (children->front.pid == 0 && !children_have_agents(children) &&
         now >= children->front.due_ns)
-        start_front_end(children, config, listen_fd);
+        start_front_end(children, config, listeners);
     if (children->front.pid != 0 && children->control >= 0 && children->agent.pid == 0 &&
         now >= children->agent.due_ns)
         start_agent(children, config);

@@ -6,6 +6,7 @@
 #include "backoff.h"
 #include "config.h"
 #include "control.h"
+#include "listeners.h"
 #include "maker_process.h"
 
 struct child {
@@ -39,7 +40,8 @@ void children_init(struct children *children, const char *front_end_path, const 
 /* Start what may start by now: first the front end, once all have ended, then an agent, and one
  * that makes keys where the front end wants it. What fails is logged and tried again with the same
  * back-off. An agent that outlives its front end for too long is killed. */
-void children_start(struct children *children, const struct config *config, int listen_fd);
+void children_start(struct children *children, const struct config *config,
+                    const struct listeners *listeners);
 
 /* When children_start has something to do; INT64_MAX while both run. */
 int64_t children_due_ns(const struct children *children);

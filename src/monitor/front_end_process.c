@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-enum { N_SOURCES = 3 };
+enum { N_SOURCES = 4 };
 
 /* What tells where the PIN is, or speaks to systemd, is not the front end's business. */
 static void forget_environment(void)
@@ -25,7 +25,8 @@ static _Noreturn void child_exec(const char *path, int sources[static N_SOURCES]
 {
     _Static_assert((int)FRONT_END_CONTROL_FD == (int)CHILD_FIRST_FD &&
                        FRONT_END_CONFIG_FD == FRONT_END_CONTROL_FD + 1 &&
-                       FRONT_END_LISTEN_FD == FRONT_END_CONFIG_FD + 1,
+                       FRONT_END_LISTEN_FD == FRONT_END_CONFIG_FD + 1 &&
+                       FRONT_END_ADMIN_FD == FRONT_END_LISTEN_FD + 1,
                    "the order of the sources");
     char *const argv[] = {(char[]){"p11-kmsd"}, (char[]){FRONT_END_ARGUMENT}, NULL};
     child_prepare(sources, N_SOURCES, parent);
@@ -34,8 +35,8 @@ static _Noreturn void child_exec(const char *path, int sources[static N_SOURCES]
     _exit(127);
 }
 
-struct err front_end_start(const char *path, const struct config *config, int listen_fd,
-                           pid_t *ret_pid, int *ret_control)
+struct err front_end_start(const char *path, const struct config *config,
+                           const struct listeners *listeners, pid_t *ret_pid, int *ret_control)
 {
     AUTO_CLOSE int memfd = -1;
     int pair[2];
@@ -49,7 +50,8 @@ struct err front_end_start(const char *path, const struct config *config, int li
     if (pid < 0)
         return err_errno(errno, "fork");
     if (pid == 0)
-        child_exec(path, (int[N_SOURCES]){theirs, memfd, listen_fd}, parent);
+        child_exec(path, (int[N_SOURCES]){theirs, memfd, listeners->kms.fd, listeners->admin.fd},
+                   parent);
     *ret_pid = pid;
     *ret_control = take_fd(&ours);
     return ERR_OK;

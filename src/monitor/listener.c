@@ -36,7 +36,7 @@ static struct err fail(struct listen_error *error, enum err_code code, const cha
 
 static struct err fail_call(struct listen_error *error, const char *what, const char *path)
 {
-    return fail(error, ERR_CONFIG, "socket: cannot %s %s: %s", what, path, strerror(errno));
+    return fail(error, ERR_CONFIG, "%s: cannot %s %s: %s", error->key, what, path, strerror(errno));
 }
 
 static struct err in_use(struct listen_error *error, const char *path, pid_t pid)
@@ -44,7 +44,7 @@ static struct err in_use(struct listen_error *error, const char *path, pid_t pid
     char who[32] = "";
     if (pid > 0)
         (void)snprintf(who, sizeof who, " (pid %d)", (int)pid);
-    return fail(error, ERR_IN_USE, "socket %s is in use by another process%s", path, who);
+    return fail(error, ERR_IN_USE, "%s %s is in use by another process%s", error->key, path, who);
 }
 
 static struct err find_group(const char *name, gid_t *ret, struct listen_error *error)
@@ -179,8 +179,7 @@ static struct err clear_path(const char *path, struct listen_error *error)
         return errno == ENOENT ? ERR_OK : fail_call(error, "look at", path);
     if (!S_ISSOCK(st.st_mode))
         return fail(error, ERR_CONFIG,
-                    "socket: %s exists and is no socket; remove it or choose "
-                    "another path",
+                    "%s: %s exists and is no socket; remove it or choose another path", error->key,
                     path);
     TRY(refuse_if_served(path, error));
     return unlink(path) == 0 || errno == ENOENT ? ERR_OK : fail_call(error, "remove", path);
@@ -222,49 +221,37 @@ static struct err bind_at(struct listener *listener, gid_t group, struct listen_
     return open_to_group_and_listen(listener->fd, listener->path, group, error);
 }
 
-static struct err open_own(const struct config *config, struct listener *listener,
-                           struct listen_error *error)
-{
-    gid_t group = NO_GROUP;
-    TRY(find_group(config->socket_group, &group, error));
-    TRY(make_directory(config->socket_path, group, error));
-    TRY(take_lock(config->socket_path, &listener->lock, error));
-    struct err e = clear_path(config->socket_path, error);
-    if (!err_is(e))
-        e = bind_at(listener, group, error);
-    if (err_is(e))
-        listener_close(listener);
-    return e;
-}
-
-static struct err take_inherited(int count, const struct config *config, struct listener *listener,
-                                 struct listen_error *error)
-{
-    int fd = SD_LISTEN_FDS_START;
-    if (count != 1)
-        return fail(error, ERR_CONFIG, "socket: systemd passed %d sockets; one is taken", count);
-    if (sd_is_socket_unix(fd, SOCK_STREAM, 1, config->socket_path, 0) <= 0)
-        return fail(error, ERR_CONFIG,
-                    "socket: systemd passed another socket than a listening "
-                    "stream socket at %s; make ListenStream= and socket: "
-                    "agree",
-                    config->socket_path);
-    listener->fd = fd;
-    listener->inherited = true;
-    return ERR_OK;
-}
-
-struct err listener_open(const struct config *config, struct listener *ret,
+struct err listener_open(const struct socket_wish *wish, struct listener *ret,
                          struct listen_error *ret_error)
 {
     struct listener listener = {.fd = -1, .lock = -1};
-    (void)snprintf(listener.path, sizeof listener.path, "%s", config->socket_path);
-    int count = sd_listen_fds(1);
-    if (count < 0)
-        return fail(ret_error, ERR_CONFIG, "socket: $LISTEN_FDS cannot be used: %s",
-                    strerror(-count));
-    TRY(count > 0 ? take_inherited(count, config, &listener, ret_error)
-                  : open_own(config, &listener, ret_error));
+    gid_t group = NO_GROUP;
+    ret_error->key = wish->key;
+    (void)snprintf(listener.path, sizeof listener.path, "%s", wish->path);
+    TRY(find_group(wish->group, &group, ret_error));
+    TRY(make_directory(wish->path, group, ret_error));
+    TRY(take_lock(wish->path, &listener.lock, ret_error));
+    struct err e = clear_path(wish->path, ret_error);
+    if (!err_is(e))
+        e = bind_at(&listener, group, ret_error);
+    if (err_is(e))
+        listener_close(&listener);
+    else
+        *ret = listener;
+    return e;
+}
+
+struct err listener_inherit(const struct socket_wish *wish, int fd, struct listener *ret,
+                            struct listen_error *ret_error)
+{
+    struct listener listener = {.fd = fd, .lock = -1, .inherited = true};
+    ret_error->key = wish->key;
+    if (sd_is_socket_unix(fd, SOCK_STREAM, 1, wish->path, 0) <= 0)
+        return fail(ret_error, ERR_CONFIG,
+                    "%s: systemd passed another socket than a listening stream socket at %s; make "
+                    "ListenStream= and %s: agree",
+                    wish->key, wish->path, wish->key);
+    (void)snprintf(listener.path, sizeof listener.path, "%s", wish->path);
     *ret = listener;
     return ERR_OK;
 }

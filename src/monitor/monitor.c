@@ -83,7 +83,7 @@ static int check_mlock(const struct config *config)
 static int serve(const struct options *options, struct config *config,
                  const struct monitor_hooks *hooks)
 {
-    struct listener listener;
+    struct listeners listeners;
     struct listen_error error;
     struct children children;
     char text[128];
@@ -92,14 +92,14 @@ static int serve(const struct options *options, struct config *config,
         code = check_mlock(config);
     if (code != 0)
         return code;
-    struct err e = listener_open(config, &listener, &error);
+    struct err e = listeners_open(config, &listeners, &error);
     if (err_is(e)) {
         (void)fail(error.text);
         return err_exit_code(e);
     }
     children_init(&children, hooks->front_end_path, options->agent);
-    e = supervise(options, config, &listener, &children);
-    listener_close(&listener);
+    e = supervise(options, config, &listeners, &children);
+    listeners_close(&listeners);
     if (err_is(e))
         log_event(LOG_PRI_ERROR, "cannot go on", LOG_S("error", err_format(e, text, sizeof text)));
     return err_is(e) ? EXIT_FAILED : 0;

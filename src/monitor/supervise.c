@@ -22,7 +22,7 @@ static const int64_t alone_ns = INT64_C(3000000000);
 struct supervision {
     const struct options *options;
     struct config *config;
-    const struct listener *listener;
+    const struct listeners *listeners;
     struct children *children;
     bool announced; /* systemd knows that we are ready */
     bool alone;     /* the front end has ended */
@@ -110,7 +110,8 @@ static void on_ready(struct supervision *s)
     s->children->ready = true;
     if (s->children->stopping)
         return;
-    log_event(LOG_PRI_INFO, "serving", LOG_S("socket", s->listener->path));
+    log_event(LOG_PRI_INFO, "serving", LOG_S("socket", s->listeners->kms.path),
+              LOG_S("admin_socket", s->listeners->admin.path));
     (void)sd_notify(0, s->announced ? "STATUS=Serving" : "READY=1\nSTATUS=Serving");
     s->announced = true;
 }
@@ -219,7 +220,7 @@ static struct err watch(struct supervision *s, int signals)
 {
     while (!stopped(s)) {
         if (!s->children->stopping)
-            children_start(s->children, s->config, s->listener->fd);
+            children_start(s->children, s->config, s->listeners);
         struct pollfd fds[2] = {{.fd = signals, .events = POLLIN},
                                 {.fd = s->children->control, .events = POLLIN}};
         if (poll(fds, 2, timeout_ms(s)) < 0 && errno != EINTR)
@@ -251,10 +252,10 @@ struct err supervise_hold_signals(void)
 }
 
 struct err supervise(const struct options *options, struct config *config,
-                     const struct listener *listener, struct children *children)
+                     const struct listeners *listeners, struct children *children)
 {
     struct supervision s = {
-        .options = options, .config = config, .listener = listener, .children = children};
+        .options = options, .config = config, .listeners = listeners, .children = children};
     const sigset_t mask = our_signals();
     AUTO_CLOSE int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0)

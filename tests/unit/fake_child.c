@@ -145,10 +145,11 @@ static int front_end_main(void)
 {
     AUTO_CLOSE int test = test_connect(FRONT_END_CONFIG_FD);
     char text[64];
-    int listening = 0;
+    int listening = 0, admin_listening = 0;
     socklen_t size = sizeof listening;
     (void)getsockopt(FRONT_END_LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size);
-    (void)snprintf(text, sizeof text, "up %d %d %s", (int)getpid(), listening,
+    (void)getsockopt(FRONT_END_ADMIN_FD, SOL_SOCKET, SO_ACCEPTCONN, &admin_listening, &size);
+    (void)snprintf(text, sizeof text, "up %d %d %s", (int)getpid(), listening + admin_listening,
                    getenv("GRPC_TRACE") || getenv("NOTIFY_SOCKET") ? "dirty" : "clean");
     tell(test, text);
     if (err_is(control_send(FRONT_END_CONTROL_FD, &(struct control_message){.op = CONTROL_READY},

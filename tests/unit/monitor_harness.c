@@ -157,7 +157,7 @@ void harness_take_front(struct harness *h)
     patiently(h->test, "a front end");
     h->front = accept4(h->test, NULL, NULL, SOCK_CLOEXEC);
     assert_int_equal(sscanf(harness_next(h), "up %d %d %15s", &h->front_pid, &listening, clean), 3);
-    assert_int_equal(listening, 1);
+    assert_int_equal(listening, 2);
     assert_string_equal(clean, "clean");
 }
 

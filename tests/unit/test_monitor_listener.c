@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Binding the socket: modes, stale sockets, and a second daemon. */
-#include "listener.h"
+/* Binding the sockets: modes, stale sockets, a second daemon, and what systemd passes. */
+#include "listeners.h"
 
 #include "io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,17 +20,22 @@
 
 static char directory[64];
 static struct config config;
+static struct socket_wish wish;
 static struct listen_error why;
 
 static int set_up(void **state)
 {
     (void)state;
     (void)unsetenv("LISTEN_FDS");
+    (void)unsetenv("LISTEN_FDNAMES");
     (void)snprintf(directory, sizeof directory, "/tmp/p11-kms-listener.XXXXXX");
     if (!mkdtemp(directory))
         return -1;
     memset(&config, 0, sizeof config);
     (void)snprintf(config.socket_path, sizeof config.socket_path, "%s/d/kms.sock", directory);
+    (void)snprintf(config.admin_socket_path, sizeof config.admin_socket_path, "%s/d/admin.sock",
+                   directory);
+    wish = (struct socket_wish){"socket", config.socket_path, config.socket_group};
     why.text[0] = '\0';
     return 0;
 }
@@ -46,6 +52,7 @@ static int tear_down(void **state)
     (void)state;
     (void)unlink(in_directory("d/kms.sock"));
     (void)unlink(in_directory("d/kms.sock.lock"));
+    (void)unlink(in_directory("d/admin.sock"));
     (void)rmdir(in_directory("d"));
     return rmdir(directory);
 }
@@ -53,7 +60,7 @@ static int tear_down(void **state)
 static struct listener must_open(void)
 {
     struct listener listener;
-    if (err_is(listener_open(&config, &listener, &why)))
+    if (err_is(listener_open(&wish, &listener, &why)))
         fail_msg("%s", why.text);
     return listener;
 }
@@ -65,15 +72,14 @@ static mode_t mode_of(const char *path)
     return st.st_mode & 07777;
 }
 
-static int bound_socket(bool listening)
+static int bound_socket(const char *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     (void)mkdir(in_directory("d"), 0700);
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s/d/kms.sock", directory);
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", directory, name);
     assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
-    if (listening)
-        assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(listen(fd, 1), 0);
     return fd;
 }
 
@@ -104,7 +110,7 @@ static void an_unknown_group_is_an_error(void **state)
     struct listener listener;
     (void)state;
     (void)snprintf(config.socket_group, sizeof config.socket_group, "no-such-group-here");
-    assert_int_equal(listener_open(&config, &listener, &why).code, ERR_CONFIG);
+    assert_int_equal(listener_open(&wish, &listener, &why).code, ERR_CONFIG);
     assert_string_equal(why.text, "socketGroup: there is no group no-such-group-here");
 }
 
@@ -122,7 +128,7 @@ static void a_socket_that_is_not_ours_is_left(void **state)
     (void)state;
     struct listener listener = must_open();
     (void)unlink(config.socket_path);
-    int other = bound_socket(true);
+    int other = bound_socket("d/kms.sock");
     listener_close(&listener);
     assert_int_equal(access(config.socket_path, F_OK), 0);
     (void)close(other);
@@ -131,7 +137,7 @@ static void a_socket_that_is_not_ours_is_left(void **state)
 static void a_stale_socket_is_replaced(void **state)
 {
     (void)state;
-    (void)close(bound_socket(true));
+    (void)close(bound_socket("d/kms.sock"));
     struct listener listener = must_open();
     assert_int_equal(mode_of(config.socket_path), 0600);
     listener_close(&listener);
@@ -142,8 +148,8 @@ static void a_socket_that_answers_is_in_use(void **state)
     struct listener listener;
     char expected[512];
     (void)state;
-    int other = bound_socket(true);
-    assert_int_equal(listener_open(&config, &listener, &why).code, ERR_IN_USE);
+    int other = bound_socket("d/kms.sock");
+    assert_int_equal(listener_open(&wish, &listener, &why).code, ERR_IN_USE);
     (void)snprintf(expected, sizeof expected, "socket %s is in use by another process (pid %d)",
                    config.socket_path, (int)getpid());
     assert_string_equal(why.text, expected);
@@ -157,7 +163,7 @@ static void a_second_one_leaves_the_first_alone(void **state)
     char expected[512];
     (void)state;
     struct listener first = must_open();
-    assert_int_equal(listener_open(&config, &second, &why).code, ERR_IN_USE);
+    assert_int_equal(listener_open(&wish, &second, &why).code, ERR_IN_USE);
     (void)snprintf(expected, sizeof expected, "socket %s is in use by another process (pid %d)",
                    config.socket_path, (int)getpid());
     assert_string_equal(why.text, expected);
@@ -176,7 +182,7 @@ static void what_is_no_socket_is_left(void **state)
     FILE *file = fopen(config.socket_path, "w");
     assert_non_null(file);
     (void)fclose(file);
-    assert_int_equal(listener_open(&config, &listener, &why).code, ERR_CONFIG);
+    assert_int_equal(listener_open(&wish, &listener, &why).code, ERR_CONFIG);
     assert_non_null(strstr(why.text, "exists and is no socket"));
     assert_int_equal(access(config.socket_path, F_OK), 0);
 }
@@ -186,57 +192,170 @@ static void only_the_last_directory_is_made(void **state)
     struct listener listener;
     (void)state;
     (void)snprintf(config.socket_path, sizeof config.socket_path, "%s/a/b/kms.sock", directory);
-    assert_int_equal(listener_open(&config, &listener, &why).code, ERR_CONFIG);
+    assert_int_equal(listener_open(&wish, &listener, &why).code, ERR_CONFIG);
     assert_non_null(strstr(why.text, "cannot make the directory"));
+}
+
+/* --- both, and systemd ------------------------------------------------------------------- */
+
+static void both_are_bound_and_removed(void **state)
+{
+    struct listeners listeners;
+    (void)state;
+    (void)snprintf(config.socket_group, sizeof config.socket_group, "%u", (unsigned)getegid());
+    assert_false(err_is(listeners_open(&config, &listeners, &why)));
+    assert_int_equal(mode_of(config.socket_path), 0660);
+    assert_int_equal(mode_of(config.admin_socket_path), 0600);
+    listeners_close(&listeners);
+    assert_int_equal(access(config.admin_socket_path, F_OK), -1);
+    assert_int_equal(access(in_directory("d/admin.sock.lock"), F_OK), -1);
+}
+
+static void an_admin_socket_in_use_leaves_nothing_behind(void **state)
+{
+    struct listeners second;
+    struct listener first;
+    const struct socket_wish admin = {"adminSocket", config.admin_socket_path, ""};
+    char expected[512];
+    (void)state;
+    assert_false(err_is(listener_open(&admin, &first, &why)));
+    assert_int_equal(listeners_open(&config, &second, &why).code, ERR_IN_USE);
+    (void)snprintf(expected, sizeof expected,
+                   "adminSocket %s is in use by another process (pid %d)", config.admin_socket_path,
+                   (int)getpid());
+    assert_string_equal(why.text, expected);
+    assert_int_equal(access(config.socket_path, F_OK), -1);
+    assert_int_equal(access(config.admin_socket_path, F_OK), 0);
+    listener_close(&first);
+}
+
+/* Descriptors 3 and 4 while a test says what systemd would have passed there. */
+static int saved[2];
+
+static void pass(const char *count, const char *names)
+{
+    char pid[24];
+    (void)snprintf(pid, sizeof pid, "%d", (int)getpid());
+    (void)setenv("LISTEN_PID", pid, 1);
+    (void)setenv("LISTEN_FDS", count, 1);
+    if (names)
+        (void)setenv("LISTEN_FDNAMES", names, 1);
+    else
+        (void)unsetenv("LISTEN_FDNAMES");
+}
+
+static void put_at(int target, int fd)
+{
+    assert_int_equal(dup2(fd, target), target);
+    if (fd != target)
+        (void)close(fd);
+}
+
+static int save_fds(void **state)
+{
+    saved[0] = fcntl(3, F_DUPFD_CLOEXEC, 10);
+    saved[1] = fcntl(4, F_DUPFD_CLOEXEC, 10);
+    return set_up(state);
+}
+
+static int restore_fds(void **state)
+{
+    for (int i = 0; i < 2; i++) {
+        (void)close(3 + i);
+        if (saved[i] >= 0)
+            put_at(3 + i, saved[i]);
+    }
+    return tear_down(state);
+}
+
+/* The sockets at 3 and 4, listening. */
+static void systemd_binds(const char *third, const char *fourth)
+{
+    int kms = fcntl(bound_socket(third), F_DUPFD_CLOEXEC, 20);
+    int admin = fcntl(bound_socket(fourth), F_DUPFD_CLOEXEC, 20);
+    put_at(3, kms);
+    put_at(4, admin);
 }
 
 static void systemd_must_pass_this_very_socket(void **state)
 {
-    struct listener listener;
-    char pid[24];
+    struct listeners listeners;
     (void)state;
-    (void)snprintf(pid, sizeof pid, "%d", (int)getpid());
-    (void)setenv("LISTEN_PID", pid, 1);
-    (void)setenv("LISTEN_FDS", "2", 1);
-    int saved = dup(3), other = dup(4), fd = bound_socket(true);
-    assert_true(dup2(fd, 3) == 3 && dup2(fd, 4) == 4);
-    assert_int_equal(listener_open(&config, &listener, &why).code, ERR_CONFIG);
-    assert_string_equal(why.text, "socket: systemd passed 2 sockets; one is taken");
-
-    (void)setenv("LISTEN_PID", pid, 1);
-    (void)setenv("LISTEN_FDS", "1", 1);
-    (void)strcat(config.socket_path, "2");
-    assert_int_equal(listener_open(&config, &listener, &why).code, ERR_CONFIG);
-    assert_non_null(strstr(why.text, "systemd passed another socket"));
-
-    (void)setenv("LISTEN_PID", pid, 1);
-    (void)setenv("LISTEN_FDS", "1", 1);
-    config.socket_path[strlen(config.socket_path) - 1] = '\0';
-    listener = must_open();
-    assert_true(listener.inherited);
-    assert_int_equal(listener.fd, 3);
-    listener_close(&listener);
-    assert_int_equal(access(config.socket_path, F_OK), 0); /* systemd's to remove */
-    (void)close(4);
-    if (fd > 4)
-        (void)close(fd);
-    if (saved >= 0)
-        (void)dup2(saved, 3);
-    if (other >= 0)
-        (void)dup2(other, 4);
+    systemd_binds("d/admin.sock", "d/kms.sock");
+    pass("1", NULL);
+    assert_int_equal(listeners_open(&config, &listeners, &why).code, ERR_CONFIG);
+    assert_non_null(strstr(why.text, "socket: systemd passed another socket"));
+    pass("2", "kms:admin");
+    assert_int_equal(listeners_open(&config, &listeners, &why).code, ERR_CONFIG);
+    pass("1", "admin");
+    assert_false(
+        err_is(listener_inherit(&(struct socket_wish){"adminSocket", config.admin_socket_path, ""},
+                                3, &listeners.admin, &why)));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+static void one_socket_without_a_name_is_the_kms_socket(void **state)
+{
+    struct listeners listeners;
+    (void)state;
+    systemd_binds("d/kms.sock", "d/other.sock");
+    pass("1", NULL);
+    assert_false(err_is(listeners_open(&config, &listeners, &why)));
+    assert_true(listeners.kms.inherited && listeners.kms.fd == 3);
+    assert_false(listeners.admin.inherited);
+    listeners_close(&listeners);
+    assert_int_equal(access(config.socket_path, F_OK), 0); /* systemd's to remove */
+    assert_int_equal(access(config.admin_socket_path, F_OK), -1);
+    (void)unlink(in_directory("d/other.sock"));
+}
+
+static void names_say_which_is_which(void **state)
+{
+    struct listeners listeners;
+    (void)state;
+    systemd_binds("d/admin.sock", "d/kms.sock");
+    pass("2", "admin:kms");
+    assert_false(err_is(listeners_open(&config, &listeners, &why)));
+    assert_true(listeners.kms.inherited && listeners.kms.fd == 4);
+    assert_true(listeners.admin.inherited && listeners.admin.fd == 3);
+    listeners_close(&listeners);
+    assert_int_equal(access(config.admin_socket_path, F_OK), 0);
+}
+
+static void sockets_that_nobody_knows_are_refused(void **state)
+{
+    static const char *const names[] = {"kms:other", "admin:admin", "kms:kms", "unknown:unknown"};
+    struct listeners listeners;
+    (void)state;
+    systemd_binds("d/kms.sock", "d/admin.sock");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        pass("2", names[i]);
+        assert_int_equal(listeners_open(&config, &listeners, &why).code, ERR_CONFIG);
+        assert_non_null(strstr(why.text, "FileDescriptorName=admin"));
+    }
+}
+
+#define PASSED(name) cmocka_unit_test_setup_teardown(name, save_fds, restore_fds)
+#define TEST(name)   cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(socket_and_directory_are_private),   TEST(a_group_gets_in),
-        TEST(an_unknown_group_is_an_error),       TEST(nothing_is_left_after_closing),
-        TEST(a_socket_that_is_not_ours_is_left),  TEST(a_stale_socket_is_replaced),
-        TEST(a_socket_that_answers_is_in_use),    TEST(a_second_one_leaves_the_first_alone),
-        TEST(what_is_no_socket_is_left),          TEST(only_the_last_directory_is_made),
-        TEST(systemd_must_pass_this_very_socket),
+        TEST(socket_and_directory_are_private),
+        TEST(a_group_gets_in),
+        TEST(an_unknown_group_is_an_error),
+        TEST(nothing_is_left_after_closing),
+        TEST(a_socket_that_is_not_ours_is_left),
+        TEST(a_stale_socket_is_replaced),
+        TEST(a_socket_that_answers_is_in_use),
+        TEST(a_second_one_leaves_the_first_alone),
+        TEST(what_is_no_socket_is_left),
+        TEST(only_the_last_directory_is_made),
+        TEST(both_are_bound_and_removed),
+        TEST(an_admin_socket_in_use_leaves_nothing_behind),
+        PASSED(systemd_must_pass_this_very_socket),
+        PASSED(one_socket_without_a_name_is_the_kms_socket),
+        PASSED(names_say_which_is_which),
+        PASSED(sockets_that_nobody_knows_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
