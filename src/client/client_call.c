@@ -150,12 +150,25 @@ static struct err outcome(struct exchange *x, struct client_response *ret,
     return ERR_OK;
 }
 
-struct err client_call(struct kms_client *client, const char *package, const char *method,
+struct err client_open(const char *socket_path, const char *authority, int receive_max,
+                       struct kms_client **ret)
+{
+    CLEANUP(kms_client_close_p)
+    struct kms_client *client = (struct kms_client *)calloc(1, sizeof *client);
+    if (!client)
+        return err_make(ERR_EXHAUSTED, "client_open");
+    TRY(client_channel_open(socket_path, authority, receive_max, &client->channel));
+    client->queue = grpc_completion_queue_create_for_pluck(NULL);
+    *ret = TAKE_PTR(client);
+    return ERR_OK;
+}
+
+struct err client_call(struct kms_client *client, const char *service, const char *method,
                        struct bytes request, int timeout_ms, struct client_response *ret,
                        struct kms_failure *ret_failure)
 {
     char path[128];
-    (void)snprintf(path, sizeof path, "/%s.KeyManagementService/%s", package, method);
+    (void)snprintf(path, sizeof path, "/%s/%s", service, method);
     struct exchange x = {.details = grpc_empty_slice()};
     x.request = request_buffer(request);
     if (!x.request)

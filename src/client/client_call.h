@@ -20,11 +20,15 @@ struct client_response {
 void client_response_release(struct client_response *response);
 #define AUTO_RESPONSE CLEANUP(client_response_release)
 
-/* Calls "/package.KeyManagementService/method". Errors as kms_client.h says; *ret_failure is
- * written on any. */
-MUST_CHECK struct err client_call(struct kms_client *client, const char *package,
+/* Calls "/service/method", the service with its package. Errors as kms_client.h says; *ret_failure
+ * is written on any. */
+MUST_CHECK struct err client_call(struct kms_client *client, const char *service,
                                   const char *method, struct bytes request, int timeout_ms,
                                   struct client_response *ret, struct kms_failure *ret_failure);
+
+/* Connects, as kms_client_open does. receive_max: bytes of a response. */
+MUST_CHECK struct err client_open(const char *socket_path, const char *authority, int receive_max,
+                                  struct kms_client **ret);
 
 /* A failure that no gRPC status describes. Returns the error of the code. */
 MUST_CHECK struct err client_fail(struct kms_failure *ret_failure, enum err_code code,

@@ -73,7 +73,8 @@ static char *constant(const char *text)
     return both.plain;
 }
 
-struct err client_channel_open(const char *path, const char *authority, grpc_channel **ret)
+struct err client_channel_open(const char *path, const char *authority, int receive_max,
+                               grpc_channel **ret)
 {
     int fd = -1;
     (void)pthread_once(&started, start_grpc);
@@ -82,6 +83,9 @@ struct err client_channel_open(const char *path, const char *authority, grpc_cha
         {.type = GRPC_ARG_STRING,
          .key = constant(GRPC_ARG_DEFAULT_AUTHORITY),
          .value.string = constant(authority)},
+        {.type = GRPC_ARG_INTEGER,
+         .key = constant(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH),
+         .value.integer = receive_max},
         {.type = GRPC_ARG_INTEGER, .key = constant(GRPC_ARG_ENABLE_RETRIES), .value.integer = 0},
     };
     grpc_channel_args channel_args = {sizeof args / sizeof args[0], args};

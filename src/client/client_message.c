@@ -49,7 +49,7 @@ struct err client_exchange(const struct client_target *target, const char *metho
     if (!packed)
         return client_fail(ret_failure, ERR_EXHAUSTED, "out of memory");
     (void)protobuf_c_message_pack(request, packed);
-    struct err e = client_call(target->client, target->package, method, bytes_of(packed, len),
+    struct err e = client_call(target->client, target->service, method, bytes_of(packed, len),
                                target->timeout_ms, &raw, ret_failure);
     wipe(packed, len);
     free(packed);

@@ -8,7 +8,7 @@
 /* One call's constant part. */
 struct client_target {
     struct kms_client *client;
-    const char *package;
+    const char *service;
     int timeout_ms;
 };
 

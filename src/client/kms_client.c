@@ -7,16 +7,22 @@
 
 static const struct version_row {
     const char *name;
+    const char *service;
     const struct client_version *version;
 } versions[KMS_API_VERSIONS] = {
-    [KMS_API_V1BETA1] = {"v1beta1", &client_v1beta1},
-    [KMS_API_V2ALPHA1] = {"v2alpha1", &client_v2},
-    [KMS_API_V2] = {"v2", &client_v2},
+    [KMS_API_V1BETA1] = {"v1beta1", "v1beta1.KeyManagementService", &client_v1beta1},
+    [KMS_API_V2ALPHA1] = {"v2alpha1", "v2alpha1.KeyManagementService", &client_v2},
+    [KMS_API_V2] = {"v2", "v2.KeyManagementService", &client_v2},
 };
 
 const char *kms_api_version_name(enum kms_api_version version)
 {
     return (unsigned)version < KMS_API_VERSIONS ? versions[version].name : "unknown";
+}
+
+const char *kms_api_service_name(enum kms_api_version version)
+{
+    return versions[version].service;
 }
 
 struct err kms_api_version_parse(const char *name, enum kms_api_version *ret)
@@ -33,14 +39,7 @@ struct err kms_api_version_parse(const char *name, enum kms_api_version *ret)
 struct err kms_client_open(const struct kms_client_options *options, struct kms_client **ret)
 {
     const char *authority = options->authority ? options->authority : "localhost";
-    CLEANUP(kms_client_close_p)
-    struct kms_client *client = (struct kms_client *)calloc(1, sizeof *client);
-    if (!client)
-        return err_make(ERR_EXHAUSTED, "kms_client_open");
-    TRY(client_channel_open(options->socket_path, authority, &client->channel));
-    client->queue = grpc_completion_queue_create_for_pluck(NULL);
-    *ret = TAKE_PTR(client);
-    return ERR_OK;
+    return client_open(options->socket_path, authority, CLIENT_RECEIVE_MAX, ret);
 }
 
 void kms_client_close(struct kms_client *client)
@@ -76,7 +75,7 @@ void kms_sealed_release(struct kms_sealed *sealed)
 static struct client_target target_of(struct kms_client *client, enum kms_api_version version,
                                       int timeout_ms)
 {
-    return (struct client_target){client, versions[version].name, timeout_ms};
+    return (struct client_target){client, versions[version].service, timeout_ms};
 }
 
 struct err kms_client_status(struct kms_client *client, enum kms_api_version version,

@@ -13,6 +13,9 @@ enum kms_api_version { KMS_API_V1BETA1, KMS_API_V2ALPHA1, KMS_API_V2, KMS_API_VE
 /* "v1beta1", "v2alpha1" or "v2". Never NULL. */
 const char *kms_api_version_name(enum kms_api_version version);
 
+/* Its gRPC service, such as "v2.KeyManagementService". version is one of the above. */
+const char *kms_api_service_name(enum kms_api_version version);
+
 /* ERR_USAGE when the word names none. */
 MUST_CHECK struct err kms_api_version_parse(const char *name, enum kms_api_version *ret);
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The gRPC server, which knows nothing of KMS, and the KMS APIs on top of it.
+# The gRPC server, which knows nothing of KMS, and the KMS and admin APIs on top of it.
 noinst_LIBRARIES += src/rpc/librpc.a src/rpc/libkmsapi.a
 I_RPC = $(I_BASE) -I$(srcdir)/src/rpc
 src_rpc_librpc_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_RPC)
@@ -16,6 +16,7 @@ LIBRPC = src/rpc/librpc.a $(LIBBASE) $(GRPC_LIBS) -lpthread
 
 src_rpc_libkmsapi_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) -I$(srcdir)/src/rpc $(I_PROTO)
 src_rpc_libkmsapi_a_SOURCES = \
+	src/rpc/admin_api.c src/rpc/admin_api.h \
 	src/rpc/api_message.c src/rpc/api_message.h \
 	src/rpc/api_rows.h \
 	src/rpc/api_v1beta1.c \

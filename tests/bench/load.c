@@ -132,7 +132,8 @@ static struct err run(struct loop *loop)
 static struct err connect_all(struct loop *loop)
 {
     for (unsigned i = 0; i < loop->plan->connections; i++) {
-        TRY(client_channel_open(loop->plan->socket_path, "localhost", &loop->channels[i]));
+        TRY(client_channel_open(loop->plan->socket_path, "localhost", CLIENT_RECEIVE_MAX,
+                                &loop->channels[i]));
         loop->methods[i] =
             grpc_channel_register_call(loop->channels[i], loop->plan->requests->path, NULL, NULL);
     }

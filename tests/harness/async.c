@@ -200,7 +200,8 @@ struct async *async_open(const char *socket_path, unsigned connections)
     if (!a)
         return NULL;
     while (a->connections < connections && a->connections < CONNECTIONS_MAX &&
-           !err_is(client_channel_open(socket_path, "localhost", &a->channels[a->connections])))
+           !err_is(client_channel_open(socket_path, "localhost", CLIENT_RECEIVE_MAX,
+                                       &a->channels[a->connections])))
         a->connections++;
     a->queue = grpc_completion_queue_create_for_next(NULL);
     pthread_mutex_init(&a->lock, NULL);

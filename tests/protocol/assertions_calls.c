@@ -233,7 +233,7 @@ static struct client_response call(struct kms_client *client, const struct api *
     struct client_response response = {.len = 0};
     struct kms_failure failure;
     assert_false(request->full);
-    if (err_is(client_call(client, kms_api_version_name(api->version), method,
+    if (err_is(client_call(client, kms_api_service_name(api->version), method,
                            writer_bytes(request), PEER_CALL_MS, &response, &failure)))
         fail_msg("%s: %s: %s", method, failure.name, failure.message);
     return response;

@@ -10,7 +10,8 @@ enum { WAIT_S = 20 };
 
 void async_open(const struct stand *stand, struct async_client *client)
 {
-    assert_false(err_is(client_channel_open(stand->path, "localhost", &client->channel)));
+    assert_false(err_is(
+        client_channel_open(stand->path, "localhost", CLIENT_RECEIVE_MAX, &client->channel)));
     client->queue = grpc_completion_queue_create_for_pluck(NULL);
 }
 

@@ -132,7 +132,9 @@ static void refused(struct kms_client *client, const char *package, const char *
 {
     AUTO_RESPONSE struct client_response response = {NULL, 0};
     struct kms_failure failure = {.name = "OK"};
-    struct err e = client_call(client, package, method, request, WAIT_MS, &response, &failure);
+    char service[64];
+    (void)snprintf(service, sizeof service, "%s.KeyManagementService", package);
+    struct err e = client_call(client, service, method, request, WAIT_MS, &response, &failure);
     assert_true(err_is(e));
     assert_string_equal(failure.name, name);
     assert_memory_equal(failure.message, begins, strlen(begins));
