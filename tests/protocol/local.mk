@@ -11,6 +11,19 @@ tests_protocol_libstand_a_SOURCES = \
 	tests/protocol/fake_kms.c tests/protocol/fake_kms.h \
 	tests/protocol/stand.c tests/protocol/stand.h
 
+# The admin API, over a ring in memory and a fake rotation.
+check_LIBRARIES += tests/protocol/libadminstand.a
+ADMIN_STAND_LIBS = tests/protocol/libadminstand.a tests/protocol/libstand.a
+tests_protocol_libadminstand_a_CPPFLAGS = $(PROTOCOL_CPPFLAGS)
+tests_protocol_libadminstand_a_SOURCES = tests/protocol/admin_stand.c tests/protocol/admin_stand.h
+
+check_PROGRAMS += tests/protocol/test_admin
+TESTS += tests/protocol/test_admin
+tests_protocol_test_admin_CPPFLAGS = $(PROTOCOL_CPPFLAGS)
+tests_protocol_test_admin_SOURCES = tests/protocol/test_admin.c
+tests_protocol_test_admin_LDADD = $(ADMIN_STAND_LIBS) src/client/libclient.a $(LIBKMSAPI) \
+	$(LIBKEYRING) $(CMOCKA_LIBS)
+
 # The fifteen assertions about a KMS plugin, on the real daemon.
 check_LIBRARIES += tests/protocol/libpeer.a
 ASSERTIONS_LDADD = tests/protocol/libpeer.a $(HARNESS_LDADD)

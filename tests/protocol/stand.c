@@ -53,7 +53,7 @@ static void listen_on(struct stand *stand)
     assert_int_equal(listen(stand->listen_fd, 512), 0);
 }
 
-int stand_up(void **state)
+void stand_start_runtime(void)
 {
     static bool started;
     bool locked = false;
@@ -62,20 +62,31 @@ int stand_up(void **state)
         assert_false(err_is(secret_init(1 << 19, &locked)));
     }
     started = true;
-    struct stand *stand = (struct stand *)calloc(1, sizeof *stand);
-    assert_non_null(stand);
-    struct rpc_access access = {.uids = {(uint32_t)getuid()}, .n_uids = 1};
-    size_t n = 0;
+}
+
+void stand_serve(struct stand *stand, const struct rpc_method *methods, size_t n,
+                 const struct rpc_access *access)
+{
     listen_on(stand);
-    fake_start(&stand->fake);
-    assert_false(err_is(kms_api_new(&stand->fake, "v2beta1", &stand->api)));
-    const struct rpc_method *methods = kms_api_methods(stand->api, &n);
     assert_false(err_is(rpc_server_start(methods, n, &stand->server)));
-    assert_false(err_is(rpc_listener_new(stand->listen_fd, stand->server, &access, count_refused,
+    assert_false(err_is(rpc_listener_new(stand->listen_fd, stand->server, access, count_refused,
                                          stand, &stand->listener)));
     (void)pthread_mutex_init(&stand->lock, NULL);
     stand->stop_fd = eventfd(0, EFD_CLOEXEC);
     assert_int_equal(pthread_create(&stand->accepter, NULL, accept_loop, stand), 0);
+}
+
+int stand_up(void **state)
+{
+    stand_start_runtime();
+    struct stand *stand = (struct stand *)calloc(1, sizeof *stand);
+    assert_non_null(stand);
+    const struct rpc_access access = {.uids = {(uint32_t)getuid()}, .n_uids = 1};
+    size_t n = 0;
+    fake_start(&stand->fake);
+    assert_false(err_is(kms_api_new(&stand->fake, "v2beta1", &stand->api)));
+    const struct rpc_method *methods = kms_api_methods(stand->api, &n);
+    stand_serve(stand, methods, n, &access);
     *state = stand;
     return 0;
 }
@@ -91,18 +102,23 @@ struct err stand_stop(struct stand *stand, int grace_ms)
     return rpc_server_stop(TAKE_PTR(stand->server), grace_ms);
 }
 
-int stand_down(void **state)
+void stand_close(struct stand *stand)
 {
-    struct stand *stand = (struct stand *)*state;
-    fake_release(&stand->fake);
     assert_false(err_is(stand_stop(stand, 100)));
-    fake_end(&stand->fake);
-    kms_api_free(stand->api);
     (void)pthread_mutex_destroy(&stand->lock);
     (void)close(stand->stop_fd);
     (void)close(stand->listen_fd);
     (void)unlink(stand->path);
     (void)rmdir(stand->directory);
+}
+
+int stand_down(void **state)
+{
+    struct stand *stand = (struct stand *)*state;
+    fake_release(&stand->fake);
+    stand_close(stand);
+    fake_end(&stand->fake);
+    kms_api_free(stand->api);
     free(stand);
     return 0;
 }

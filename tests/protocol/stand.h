@@ -33,6 +33,13 @@ struct stand {
 int stand_up(void **state);
 int stand_down(void **state);
 
+/* The parts of these, for servers of other methods: gRPC once a process, a socket with the methods
+ * behind it, and its end. */
+void stand_start_runtime(void);
+void stand_serve(struct stand *stand, const struct rpc_method *methods, size_t n,
+                 const struct rpc_access *access);
+void stand_close(struct stand *stand);
+
 /* Stops accepting, then the server. For tests that look at the stop itself. */
 struct err stand_stop(struct stand *stand, int grace_ms);
 
