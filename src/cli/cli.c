@@ -110,7 +110,7 @@ static struct err parse(struct cli *cli, int argc, char **argv)
     for (int i = 0; i < argc; i++) {
         if (strncmp(argv[i], "--", 2) == 0) {
             TRY(parse_option(cli, argc, argv, &i));
-        } else if (!cli->word && argv[i][0] != '-') {
+        } else if (cli->command->argument && !cli->word && argv[i][0] != '-') {
             cli->word = argv[i];
         } else {
             return cli_error(cli, err_make(ERR_USAGE, "arguments"), "unexpected: %s (see --help)",

@@ -19,7 +19,8 @@ struct cli;
 
 /* One command: a row of the table in commands.c, usually alone in its file. */
 struct cli_command {
-    const char *name; /* one or two words */
+    const char *name;     /* one or two words */
+    const char *argument; /* what its one argument is, such as KEY_ID; NULL: it takes none */
     const char *summary;
     const char *description;                    /* for --help and the man page */
     struct cli_option options[CLI_OPTIONS_MAX]; /* ended by one without a name */

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { DEFAULT_TIMEOUT_MS = 3000, TIMEOUT_MAX_MS = 3600000 };
+enum { TIMEOUT_MAX_MS = 3600000 };
 
 static const char *config_path(const struct cli *cli)
 {
@@ -36,20 +36,24 @@ const char *cli_socket_path(const char *text)
     return one && strlen(path) <= SOCKET_PATH_MAX ? path : NULL;
 }
 
-struct err cli_socket(struct cli *cli, char ret[static SOCKET_PATH_MAX + 1])
+struct err cli_given_socket(struct cli *cli, const char *option,
+                            char ret[static SOCKET_PATH_MAX + 1])
 {
-    const char *given = cli_value(cli, "socket");
-    if (!given) {
-        struct config config;
-        TRY(cli_config(cli, &config));
-        (void)snprintf(ret, SOCKET_PATH_MAX + 1, "%s", config.socket_path);
-        return ERR_OK;
-    }
-    const char *path = cli_socket_path(given);
+    const char *path = cli_socket_path(cli_value(cli, option));
     if (!path)
         return cli_error(cli, err_make(ERR_USAGE, "socket"),
-                         "--socket: want unix:///path, at most %d bytes", SOCKET_PATH_MAX);
+                         "--%s: want unix:///path, at most %d bytes", option, SOCKET_PATH_MAX);
     (void)snprintf(ret, SOCKET_PATH_MAX + 1, "%s", path);
+    return ERR_OK;
+}
+
+struct err cli_socket(struct cli *cli, char ret[static SOCKET_PATH_MAX + 1])
+{
+    struct config config;
+    if (cli_value(cli, "socket"))
+        return cli_given_socket(cli, "socket", ret);
+    TRY(cli_config(cli, &config));
+    (void)snprintf(ret, SOCKET_PATH_MAX + 1, "%s", config.socket_path);
     return ERR_OK;
 }
 
@@ -80,7 +84,7 @@ void cli_disconnect(struct cli_connection *connection)
     kms_client_close(connection->client);
 }
 
-static struct err nobody_there(struct cli *cli, struct err e, const char *path)
+struct err cli_nobody_there(struct cli *cli, struct err e, const char *path)
 {
     char text[128];
     bool unused = e.code == ERR_UNAVAILABLE || e.code == ERR_NOT_FOUND;
@@ -94,16 +98,25 @@ static struct err nobody_there(struct cli *cli, struct err e, const char *path)
     return cli_error(cli, e, "%s: %s", path, err_format(e, text, sizeof text));
 }
 
+struct err cli_timeout(struct cli *cli, int fallback_ms, int *ret)
+{
+    const char *text = cli_value(cli, "timeout");
+    int ms = fallback_ms;
+    if (text && err_is(cli_parse_duration(text, &ms)))
+        return cli_error(cli, err_make(ERR_USAGE, "timeout"),
+                         "--timeout: want a time such as 500ms or 3s");
+    *ret = ms;
+    return ERR_OK;
+}
+
 struct err cli_target(struct cli *cli, struct cli_connection *ret)
 {
-    struct cli_connection to = {.version = KMS_API_V2, .timeout_ms = DEFAULT_TIMEOUT_MS};
+    struct cli_connection to = {.version = KMS_API_V2, .timeout_ms = 0};
     const char *api = cli_value(cli, "api");
-    const char *timeout = cli_value(cli, "timeout");
     struct err usage = err_make(ERR_USAGE, "options");
     if (api && err_is(kms_api_version_parse(api, &to.version)))
         return cli_error(cli, usage, "--api: want v2, v2alpha1 or v1beta1");
-    if (timeout && err_is(cli_parse_duration(timeout, &to.timeout_ms)))
-        return cli_error(cli, usage, "--timeout: want a time such as 500ms or 3s");
+    TRY(cli_timeout(cli, CLI_TIMEOUT_MS, &to.timeout_ms));
     TRY(cli_socket(cli, to.socket_path));
     *ret = to;
     return ERR_OK;
@@ -116,7 +129,7 @@ struct err cli_connect(struct cli *cli, struct cli_connection *ret)
     struct kms_client_options to = {.socket_path = connection.socket_path};
     struct err e = kms_client_open(&to, &connection.client);
     if (err_is(e))
-        return nobody_there(cli, e, connection.socket_path);
+        return cli_nobody_there(cli, e, connection.socket_path);
     *ret = connection;
     return ERR_OK;
 }

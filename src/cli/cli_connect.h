@@ -31,11 +31,23 @@ MUST_CHECK struct err cli_config(struct cli *cli, struct config *ret);
 /* The path in "unix://PATH" or a plain path; NULL when it is neither. Borrowed from text. */
 const char *cli_socket_path(const char *text);
 
+/* The path in an option that was given. Prints what is wrong with it. */
+MUST_CHECK struct err cli_given_socket(struct cli *cli, const char *option,
+                                       char ret[static SOCKET_PATH_MAX + 1]);
+
 /* --socket, else the configuration's. */
 MUST_CHECK struct err cli_socket(struct cli *cli, char ret[static SOCKET_PATH_MAX + 1]);
 
 /* Milliseconds of "500ms", "3s" or "2m", 1 ms to 1 h. ERR_USAGE otherwise. */
 MUST_CHECK struct err cli_parse_duration(const char *text, int *ret_ms);
+
+enum { CLI_TIMEOUT_MS = 3000 };
+
+/* --timeout, else fallback_ms. */
+MUST_CHECK struct err cli_timeout(struct cli *cli, int fallback_ms, int *ret);
+
+/* Prints why a socket could not be connected to, and what to do; returns the error. */
+MUST_CHECK struct err cli_nobody_there(struct cli *cli, struct err e, const char *path);
 
 struct cli_connection {
     struct kms_client *client;

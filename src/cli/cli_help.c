@@ -31,13 +31,14 @@ static void print_options(FILE *to, const struct cli_option *options)
         char left[64];
         (void)snprintf(left, sizeof left, "--%s%s%s", options->name, options->argument ? " " : "",
                        options->argument ? options->argument : "");
-        (void)fprintf(to, "  %-24s %s\n", left, options->help);
+        (void)fprintf(to, "  %-28s %s\n", left, options->help);
     }
 }
 
 void cli_print_help(FILE *to, const struct cli_command *command)
 {
-    (void)fprintf(to, "p11-kms %s: %s\n\n%s\n\n", command->name, command->summary,
+    (void)fprintf(to, "p11-kms %s%s%s: %s\n\n%s\n\n", command->name, command->argument ? " " : "",
+                  command->argument ? command->argument : "", command->summary,
                   command->description);
     print_options(to, command->options);
     print_options(to, cli_common_options);

@@ -67,6 +67,7 @@ static struct err run(struct cli *cli)
 
 const struct cli_command cmd_completion = {
     .name = "completion",
+    .argument = "bash",
     .summary = "print shell completion: completion bash",
     .description = "Prints a script for bash; packages install it.",
     .run = run,

@@ -36,6 +36,10 @@ static void put_command(FILE *to, const struct cli_command *command)
 {
     (void)fputs(".SS \"", to);
     put(to, command->name);
+    if (command->argument) {
+        (void)fputs(" ", to);
+        put(to, command->argument);
+    }
     (void)fputs("\"\n", to);
     put(to, command->description);
     (void)fputc('\n', to);

@@ -4,7 +4,20 @@
 #include <stddef.h>
 
 const struct cli_command *const cli_commands[] = {
-    &cmd_init,         &cmd_status,       &cmd_call_status,
-    &cmd_call_encrypt, &cmd_call_decrypt, &cmd_encryption_config,
-    &cmd_completion,   &cmd_man,          NULL,
+    &cmd_init,
+    &cmd_status,
+    &cmd_keys_list,
+    &cmd_keys_show,
+    &cmd_keys_rotate,
+    &cmd_keys_activate,
+    &cmd_keys_deactivate,
+    &cmd_keys_compromise,
+    &cmd_keys_adopt,
+    &cmd_call_status,
+    &cmd_call_encrypt,
+    &cmd_call_decrypt,
+    &cmd_encryption_config,
+    &cmd_completion,
+    &cmd_man,
+    NULL,
 };

@@ -11,6 +11,13 @@ extern const struct cli_command cmd_call_status;
 extern const struct cli_command cmd_completion;
 extern const struct cli_command cmd_encryption_config;
 extern const struct cli_command cmd_init;
+extern const struct cli_command cmd_keys_activate;
+extern const struct cli_command cmd_keys_adopt;
+extern const struct cli_command cmd_keys_compromise;
+extern const struct cli_command cmd_keys_deactivate;
+extern const struct cli_command cmd_keys_list;
+extern const struct cli_command cmd_keys_rotate;
+extern const struct cli_command cmd_keys_show;
 extern const struct cli_command cmd_man;
 extern const struct cli_command cmd_status;
 

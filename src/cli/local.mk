@@ -5,19 +5,30 @@ I_CLI = $(I_KEYRING) -I$(srcdir)/src/config -I$(srcdir)/src/client -I$(srcdir)/s
 src_cli_libcli_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_CLI)
 src_cli_libcli_a_SOURCES = \
 	src/cli/cli.c src/cli/cli.h \
+	src/cli/cli_admin.c src/cli/cli_admin.h \
 	src/cli/cli_connect.c src/cli/cli_connect.h \
 	src/cli/cli_data.c src/cli/cli_data.h \
 	src/cli/cli_help.c src/cli/cli_help.h \
+	src/cli/cli_order.c src/cli/cli_order.h \
+	src/cli/cli_show.c src/cli/cli_show.h \
 	src/cli/cmd_call_decrypt.c \
 	src/cli/cmd_call_encrypt.c \
 	src/cli/cmd_call_status.c \
 	src/cli/cmd_completion.c \
 	src/cli/cmd_encryption_config.c \
 	src/cli/cmd_init.c \
+	src/cli/cmd_keys_activate.c \
+	src/cli/cmd_keys_adopt.c \
+	src/cli/cmd_keys_compromise.c \
+	src/cli/cmd_keys_deactivate.c \
+	src/cli/cmd_keys_list.c \
+	src/cli/cmd_keys_rotate.c \
+	src/cli/cmd_keys_show.c \
 	src/cli/cmd_man.c \
 	src/cli/cmd_status.c \
 	src/cli/commands.c src/cli/commands.h \
-	src/cli/ring_init.c src/cli/ring_init.h
+	src/cli/ring_init.c src/cli/ring_init.h \
+	src/cli/status_show.c src/cli/status_show.h
 LIBCLI = src/cli/libcli.a src/client/libclient.a $(LIBPROTO) $(LIBCONFIG) $(LIBKEYRING) $(GRPC_LIBS)
 
 bin_PROGRAMS += build/p11-kms
