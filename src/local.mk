@@ -3,7 +3,10 @@
 noinst_LIBRARIES += src/rpc/libfrontend.a
 src_rpc_libfrontend_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) -I$(srcdir)/src/rpc -I$(srcdir)/src/config \
 	-I$(srcdir)/src/obs
-src_rpc_libfrontend_a_SOURCES = src/rpc/front_end.c src/rpc/front_end.h
+src_rpc_libfrontend_a_SOURCES = \
+	src/rpc/front_admin.c src/rpc/front_admin.h \
+	src/rpc/front_end.c src/rpc/front_end.h \
+	src/rpc/refusals.c src/rpc/refusals.h
 LIBFRONTEND = src/rpc/libfrontend.a $(LIBKMSAPI) $(LIBKMS)
 
 sbin_PROGRAMS += build/p11-kmsd

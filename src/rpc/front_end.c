@@ -4,6 +4,7 @@
 #include "cleanup.h"
 #include "config.h"
 #include "control.h"
+#include "front_admin.h"
 #include "heap.h"
 #include "io.h"
 #include "keeper.h"
@@ -11,7 +12,6 @@
 #include "kms_service.h"
 #include "log.h"
 #include "rotation.h"
-#include "rpc_accept.h"
 #include "rpc_runtime.h"
 
 #include <errno.h>
@@ -23,7 +23,6 @@
 enum {
     SECRET_HEAP = 4 << 20, /* one lane packet for each request that may wait, twice over */
     GRACE_MS = 5000,       /* for calls in flight at the end; kube-apiserver's own limit is 3 s */
-    REFUSED_LOG_MS = 1000,
     HEAP_LOOK_MS = 1000,
     SAME_LOG_MS = 60000
 };
@@ -38,11 +37,11 @@ struct front_end {
     struct kms_api *api;
     struct rpc_server *server;
     struct rpc_listener *listener;
+    struct refusals refusals;
+    struct front_admin admin;
     struct heap heap;
     char condemned[128]; /* why the keeper last had an agent replaced, and when: its thread's */
     int64_t condemned_log_ns; /* a missing KEK is looked for by a fresh agent every few seconds */
-    int64_t refused_log_ns;   /* when a refused peer was last logged */
-    uint64_t refused_quiet;   /* refused since, and not logged */
 };
 
 /* --- to the monitor ---------------------------------------------------------------------- */
@@ -144,27 +143,6 @@ static void on_ring_note(void *context, bool bad, const char *what, const char *
     (void)context;
     log_event(bad ? LOG_PRI_WARNING : LOG_PRI_INFO, what, LOG_S("key_id", key_id),
               LOG_S("reason", why));
-}
-
-static void on_refused(void *context, enum rpc_refusal why, const struct rpc_peer *peer)
-{
-    static const char *const reasons[] = {
-        [RPC_REFUSED_ACCESS] = "neither allowUids nor allowGids names it",
-        [RPC_REFUSED_PER_UID] = "its uid has too many connections",
-        [RPC_REFUSED_TOTAL] = "too many connections",
-        [RPC_REFUSED_DESCRIPTORS] = "out of file descriptors",
-    };
-    struct front_end *fe = context;
-    int64_t now = clock_monotonic_ns();
-    if (fe->refused_log_ns != 0 && now - fe->refused_log_ns < REFUSED_LOG_MS * INT64_C(1000000)) {
-        fe->refused_quiet++;
-        return;
-    }
-    log_event(LOG_PRI_WARNING, "a connection was refused", LOG_S("reason", reasons[why]),
-              LOG_N("uid", peer->uid), LOG_N("gid", peer->gid), LOG_N("pid", peer->pid),
-              LOG_N("not_logged_before", fe->refused_quiet));
-    fe->refused_log_ns = now;
-    fe->refused_quiet = 0;
 }
 
 static void on_grpc_error(const char *file, int line, unsigned skipped)
@@ -292,8 +270,13 @@ static struct err build(struct front_end *fe)
     TRY(kms_api_new(fe->service, c->status_version, &fe->api));
     const struct rpc_method *methods = kms_api_methods(fe->api, &n);
     TRY(rpc_server_start(methods, n, &fe->server));
-    return rpc_listener_new(FRONT_END_LISTEN_FD, fe->server, &access, on_refused, fe,
-                            &fe->listener);
+    fe->refusals = (struct refusals){.socket = "socket",
+                                     .stranger = "neither allowUids nor allowGids names it"};
+    TRY(rpc_listener_new(FRONT_END_LISTEN_FD, fe->server, &access, refusals_log, &fe->refusals,
+                         &fe->listener));
+    const struct admin_options admin = {
+        .keyring = fe->keyring, .rotation = fe->rotation, .mode = "managed", .token = c->token.uri};
+    return front_admin_start(&fe->admin, FRONT_END_ADMIN_FD, &admin);
 }
 
 /* What hangs in a token call is ended by the exit of the process, which follows. */
@@ -301,7 +284,8 @@ static void stop(struct front_end *fe)
 {
     rpc_listener_free(fe->listener);
     struct err e = rpc_server_stop(fe->server, GRACE_MS);
-    if (err_is(e))
+    struct err admin = front_admin_stop(&fe->admin);
+    if (err_is(e) || err_is(admin))
         log_event(LOG_PRI_WARNING, "calls were still in flight at the end");
     else
         rotation_free(fe->rotation);
@@ -362,15 +346,18 @@ static void serve(struct front_end *fe)
     bool on = true;
     tell_monitor(&(struct control_message){.op = CONTROL_READY});
     while (on) {
-        struct pollfd fds[2] = {{.fd = FRONT_END_CONTROL_FD, .events = POLLIN},
-                                {.fd = rpc_listener_fd(fe->listener), .events = POLLIN}};
-        int ready = poll(fds, 2, HEAP_LOOK_MS);
+        struct pollfd fds[] = {{.fd = FRONT_END_CONTROL_FD, .events = POLLIN},
+                               {.fd = rpc_listener_fd(fe->listener), .events = POLLIN},
+                               {.fd = rpc_listener_fd(fe->admin.listener), .events = POLLIN}};
+        int ready = poll(fds, sizeof fds / sizeof fds[0], HEAP_LOOK_MS);
         if (ready < 0 && errno != EINTR)
             break;
         if (ready == 0)
             give_back_memory(fe);
         if (fds[1].revents != 0)
             rpc_listener_ready(fe->listener);
+        if (fds[2].revents != 0)
+            rpc_listener_ready(fe->admin.listener);
         if (fds[0].revents != 0)
             on = on_control(fe);
     }
