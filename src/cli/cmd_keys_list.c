@@ -23,12 +23,10 @@ static void print_row(FILE *to, const struct admin_key *key, int width, int64_t 
         (void)show_span(now_ms - key->made_ms, age);
     (void)fprintf(to, "%-*s  %6u  ", width, key->key_id, key->generation);
     show_coloured(to, show_state_colour(key->state), key->state, 11);
-    (void)fprintf(to, "  %-8s  %-20s  %-11s", key->scheme, show_time(key->made_ms, time), age);
     (void)show_key_note(key, note);
-    if (note[0]) {
-        (void)fputs("  ", to);
-        show_coloured(to, unusable ? SHOW_BAD : SHOW_PLAIN, note, 0);
-    }
+    (void)fprintf(to, "  %-8s  %-20s  %-*s", key->scheme, show_time(key->made_ms, time),
+                  note[0] ? 13 : 0, age);
+    show_coloured(to, unusable ? SHOW_BAD : SHOW_PLAIN, note, 0);
     (void)fputs("\n", to);
 }
 

@@ -164,7 +164,7 @@ static bool parse_key_id(struct rpc_call *call, const struct admin_options *opti
 {
     char ring[RING_NAME_MAX + 1], text[64 + RING_NAME_MAX];
     if (err_is(key_id_parse(api_bytes(field), ring, ret))) {
-        api_refuse(call, ERR_INVALID, "key_id: not one of this provider's; keys list shows them");
+        api_refuse(call, ERR_INVALID, "key_id: not one of this provider's");
         return false;
     }
     if (strcmp(ring, keyring_name(options->keyring)) == 0)

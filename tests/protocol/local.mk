@@ -96,7 +96,17 @@ tests_protocol_test_connections_LDADD = $(PROTOCOL_LIBS)
 check_PROGRAMS += tests/protocol/test_cli
 TESTS += tests/protocol/test_cli
 tests_protocol_test_cli_CPPFLAGS = $(PROTOCOL_CPPFLAGS) -I$(srcdir)/src/cli
-tests_protocol_test_cli_SOURCES = tests/protocol/test_cli.c
+tests_protocol_test_cli_SOURCES = tests/protocol/test_cli.c \
+	tests/protocol/cli_words.c tests/protocol/cli_words.h
 tests_protocol_test_cli_LDADD = tests/protocol/libstand.a $(LIBCLI) $(LIBKMSAPI) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/protocol/test_cli_keys
+TESTS += tests/protocol/test_cli_keys
+tests_protocol_test_cli_keys_CPPFLAGS = $(PROTOCOL_CPPFLAGS) -I$(srcdir)/src/cli
+tests_protocol_test_cli_keys_SOURCES = tests/protocol/test_cli_keys.c \
+	tests/protocol/cli_words.c tests/protocol/cli_words.h
+tests_protocol_test_cli_keys_LDADD = $(ADMIN_STAND_LIBS) $(LIBCLI) $(LIBKMSAPI) $(LIBKEYRING) \
+	$(CMOCKA_LIBS)
+
 dist_check_SCRIPTS += tests/protocol/activation.sh
 TESTS += tests/protocol/activation.sh

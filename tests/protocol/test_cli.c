@@ -1,43 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* p11-kms call and status against the real server, as an operator would run them. */
-#include "cli.h"
+#include "cli_words.h"
 #include "stand.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-enum { ARGUMENTS_MAX = 16 };
-
-static char output[8192], errors[8192];
-
-static void slurp(FILE *from, char *to, size_t size)
-{
-    rewind(from);
-    to[fread(to, 1, size - 1, from)] = '\0';
-    (void)fclose(from);
-}
 
 /* Runs a command with --socket and input on standard input. Words end with NULL. */
 static int run(const struct stand *stand, const char *input, const char *const *words)
 {
     char socket[128];
-    char *argv[ARGUMENTS_MAX] = {NULL};
-    int argc = 0;
-    FILE *in = tmpfile(), *out = tmpfile(), *err = tmpfile();
-    assert_true(in && out && err);
-    (void)fputs(input, in);
-    rewind(in);
     (void)snprintf(socket, sizeof socket, "--socket=unix://%s", stand->path);
-    for (; words[argc]; argc++)
-        assert_non_null(argv[argc] = strdup(words[argc]));
-    argv[argc++] = socket;
-    int code = cli_main(argc, argv, in, out, err);
-    while (argc-- > 1)
-        free(argv[argc - 1]);
-    slurp(out, output, sizeof output);
-    slurp(err, errors, sizeof errors);
-    (void)fclose(in);
-    return code;
+    return cli_words(cli_input(input), words, socket);
 }
 
 #define RUN(stand, input, ...) run((stand), (input), (const char *const[]){__VA_ARGS__, NULL})
@@ -51,10 +24,10 @@ static void test_status_well(void **state)
 {
     const struct stand *stand = (const struct stand *)*state;
     assert_int_equal(RUN(stand, "", "status"), 0);
-    assert_begins(output, "status:  ok\nkey_id:  k8s.fake\nversion: v2beta1\n");
+    assert_begins(cli_output, "status:  ok\nkey_id:  k8s.fake\nversion: v2beta1\n");
     assert_int_equal(RUN(stand, "", "status", "--json"), 0);
-    assert_begins(output, "{\"ok\": true, \"healthz\": \"ok\", \"key_id\": \"k8s.fake\", "
-                          "\"version\": \"v2beta1\"");
+    assert_begins(cli_output, "{\"ok\": true, \"healthz\": \"ok\", \"key_id\": \"k8s.fake\", "
+                              "\"version\": \"v2beta1\"");
 }
 
 static void test_status_unwell(void **state)
@@ -62,23 +35,23 @@ static void test_status_unwell(void **state)
     struct stand *stand = (struct stand *)*state;
     fake_set_status(&stand->fake, (struct kms_status){.healthz = "the token \"t\" is away"});
     assert_int_equal(RUN(stand, "", "status", "--json"), 5);
-    assert_begins(output, "{\"ok\": false, \"healthz\": \"the token \\\"t\\\" is away\"");
+    assert_begins(cli_output, "{\"ok\": false, \"healthz\": \"the token \\\"t\\\" is away\"");
     assert_int_equal(RUN(stand, "", "status"), 5);
-    assert_non_null(strstr(output, "(none yet)"));
+    assert_non_null(strstr(cli_output, "(none yet)"));
     fake_set_status(&stand->fake, (struct kms_status){.failed = true, .healthz = "the token"});
     assert_int_equal(RUN(stand, "", "status"), 5);
-    assert_non_null(strstr(errors, "FAILED_PRECONDITION (9): the token"));
+    assert_non_null(strstr(cli_errors, "FAILED_PRECONDITION (9): the token"));
 }
 
 static void test_call_status_of_each_version(void **state)
 {
     const struct stand *stand = (const struct stand *)*state;
     assert_int_equal(RUN(stand, "", "call", "status", "--api", "v1beta1"), 0);
-    assert_string_equal(output,
+    assert_string_equal(cli_output,
                         "api: v1beta1\nversion: v1beta1\nruntime: p11-kms " P11KMS_VERSION "\n");
     assert_int_equal(RUN(stand, "", "call", "status", "--api", "v2alpha1", "--json"), 0);
-    assert_string_equal(output, "{\"api\": \"v2alpha1\", \"version\": \"v2alpha1\", "
-                                "\"healthz\": \"ok\", \"key_id\": \"k8s.fake\"}\n");
+    assert_string_equal(cli_output, "{\"api\": \"v2alpha1\", \"version\": \"v2alpha1\", "
+                                    "\"healthz\": \"ok\", \"key_id\": \"k8s.fake\"}\n");
 }
 
 static void test_round_trip_in_base64(void **state)
@@ -87,12 +60,12 @@ static void test_round_trip_in_base64(void **state)
     const struct stand *stand = (const struct stand *)*state;
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(RUN(stand, "cGluZw==\n", "call", "encrypt", "--api", versions[i]), 0);
-        assert_string_equal(output, "7nBpbmc=\n");
-        assert_string_equal(errors, i == 2 ? "" : "key_id: k8s.fake\n");
+        assert_string_equal(cli_output, "7nBpbmc=\n");
+        assert_string_equal(cli_errors, i == 2 ? "" : "key_id: k8s.fake\n");
         assert_int_equal(RUN(stand, "7nBpbmc=\n", "call", "decrypt", "--api", versions[i],
                              "--key-id", "k8s.fake"),
                          0);
-        assert_string_equal(output, "cGluZw==\n");
+        assert_string_equal(cli_output, "cGluZw==\n");
     }
 }
 
@@ -100,20 +73,20 @@ static void test_round_trip_raw(void **state)
 {
     const struct stand *stand = (const struct stand *)*state;
     assert_int_equal(RUN(stand, "ping", "call", "encrypt", "--raw"), 0);
-    assert_string_equal(output, "\xeeping");
+    assert_string_equal(cli_output, "\xeeping");
     assert_int_equal(RUN(stand, "\xeeping", "call", "decrypt", "--raw", "--key-id=k8s.fake"), 0);
-    assert_string_equal(output, "ping");
+    assert_string_equal(cli_output, "ping");
 }
 
 static void test_json(void **state)
 {
     const struct stand *stand = (const struct stand *)*state;
     assert_int_equal(RUN(stand, "cGluZw==", "call", "encrypt", "--json"), 0);
-    assert_string_equal(output, "{\"api\": \"v2\", \"key_id\": \"k8s.fake\", "
-                                "\"ciphertext\": \"7nBpbmc=\", \"annotations\": {}}\n");
+    assert_string_equal(cli_output, "{\"api\": \"v2\", \"key_id\": \"k8s.fake\", "
+                                    "\"ciphertext\": \"7nBpbmc=\", \"annotations\": {}}\n");
     assert_int_equal(RUN(stand, "7nBpbmc=", "call", "decrypt", "--json", "--key-id", "k8s.fake"),
                      0);
-    assert_string_equal(output, "{\"plaintext\": \"cGluZw==\"}\n");
+    assert_string_equal(cli_output, "{\"plaintext\": \"cGluZw==\"}\n");
 }
 
 static void test_errors_name_code_and_remedy(void **state)
@@ -121,8 +94,8 @@ static void test_errors_name_code_and_remedy(void **state)
     struct stand *stand = (struct stand *)*state;
     fake_set_failure(&stand->fake, ERR_UNAVAILABLE, "the token is away");
     assert_int_equal(RUN(stand, "cGluZw==", "call", "encrypt"), 5);
-    assert_begins(errors, "p11-kms call encrypt: UNAVAILABLE (14): the token is away\n");
-    assert_non_null(strstr(errors, "p11-kms status"));
+    assert_begins(cli_errors, "p11-kms call encrypt: UNAVAILABLE (14): the token is away\n");
+    assert_non_null(strstr(cli_errors, "p11-kms status"));
 }
 
 static void test_wrong_input(void **state)
@@ -143,7 +116,7 @@ static void test_annotations_are_sent(void **state)
     assert_int_equal(RUN(stand, "7nBpbmc=", "call", "decrypt", "--key-id", "k8s.fake",
                          "--annotation", "a.example=dg=="),
                      1);
-    assert_non_null(strstr(errors, "INVALID_ARGUMENT (3): annotations:"));
+    assert_non_null(strstr(cli_errors, "INVALID_ARGUMENT (3): annotations:"));
 }
 
 #define STAND_TEST(test) cmocka_unit_test_setup_teardown(test, stand_up, stand_down)

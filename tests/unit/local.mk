@@ -159,6 +159,11 @@ TESTS += tests/unit/test_cli
 tests_unit_test_cli_CPPFLAGS = $(AM_CPPFLAGS) $(I_CLI)
 tests_unit_test_cli_LDADD = $(LIBCLI) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_cli_show
+TESTS += tests/unit/test_cli_show
+tests_unit_test_cli_show_CPPFLAGS = $(AM_CPPFLAGS) $(I_CLI)
+tests_unit_test_cli_show_LDADD = $(LIBCLI) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_lane_pool
 TESTS += tests/unit/test_lane_pool
 tests_unit_test_lane_pool_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE) $(CMOCKA_CFLAGS)

@@ -67,6 +67,7 @@ static void test_man_page_and_completion_have_every_command(void **state)
     assert_memory_equal(output, ".TH ", 4);
     assert_non_null(strstr(output, ".SS \"encryption\\-config\""));
     assert_non_null(strstr(output, ".SS \"call decrypt\""));
+    assert_non_null(strstr(output, ".SS \"keys show KEY_ID\""));
     assert_int_equal(run("completion bash"), 0);
     for (size_t i = 0; cli_commands[i]; i++)
         assert_non_null(strstr(output, cli_commands[i]->name));
@@ -92,6 +93,16 @@ static void test_wrong_command_lines(void **state)
         "status -v",
         "status one two",
         "status --socket relative/path",
+        "status --admin-socket relative/path",
+        "status word",
+        "keys",
+        "keys list --admin-socket tcp://x",
+        "keys list word",
+        "keys show",
+        "keys rotate --wait soon",
+        "keys activate",
+        "keys deactivate --yes",
+        "keys compromise k8s.x",
         "status --socket unix://relative",
         "status --socket unix:///x --timeout 3",
         "status --socket unix:///x --timeout 0s",
@@ -122,6 +133,14 @@ static void test_nobody_listens_is_exit_5(void **state)
     assert_int_equal(run("status --socket unix:///nonexistent/kms.sock"), 5);
     assert_non_null(strstr(errors, "nobody listens"));
     assert_non_null(strstr(errors, "systemctl start p11-kms"));
+}
+
+static void test_nobody_answers_for_the_daemon(void **state)
+{
+    (void)state;
+    assert_int_equal(run("keys list --admin-socket unix:///nonexistent/admin.sock"), 5);
+    assert_non_null(strstr(errors, "nobody listens on /nonexistent/admin.sock"));
+    assert_int_equal(run("status --admin-socket unix:///nonexistent/admin.sock"), 5);
 }
 
 static void test_socket_paths(void **state)
@@ -203,6 +222,7 @@ int main(void)
         cmocka_unit_test(test_wrong_command_lines),
         cmocka_unit_test(test_missing_config_is_exit_3),
         cmocka_unit_test(test_nobody_listens_is_exit_5),
+        cmocka_unit_test(test_nobody_answers_for_the_daemon),
         cmocka_unit_test(test_socket_paths),
         cmocka_unit_test(test_durations),
         cmocka_unit_test(test_encryption_config_v2),
