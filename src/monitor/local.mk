@@ -18,12 +18,14 @@ LIBMONITOR = src/monitor/libmonitor.a src/lane/liblane.a src/obs/libobs.a $(LIBC
 	$(SYSTEMD_LIBS)
 
 # What makes it a service. The unit names where make install puts the daemon.
-systemdsystemunit_DATA = systemd/p11-kms.service systemd/p11-kms.socket
+systemdsystemunit_DATA = systemd/p11-kms.service systemd/p11-kms.socket \
+	systemd/p11-kms-admin.socket
 sysusersdir = $(prefix)/lib/sysusers.d
 sysusers_DATA = systemd/sysusers.d/p11-kms.conf
 tmpfilesdir = $(prefix)/lib/tmpfiles.d
 tmpfiles_DATA = systemd/tmpfiles.d/p11-kms.conf
-EXTRA_DIST += systemd/p11-kms.service.in systemd/p11-kms.socket $(sysusers_DATA) $(tmpfiles_DATA)
+EXTRA_DIST += systemd/p11-kms.service.in systemd/p11-kms.socket systemd/p11-kms-admin.socket \
+	$(sysusers_DATA) $(tmpfiles_DATA)
 CLEANFILES += systemd/p11-kms.service
 systemd/p11-kms.service: systemd/p11-kms.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) systemd && $(SED) 's|@sbindir[@]|$(sbindir)|g' \

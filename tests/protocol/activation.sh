@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Socket activation with systemd's own tool: the inherited socket is served and left in place.
+# Socket activation with systemd's own tool: inherited sockets are served and left in place, and told
+# apart by their names.
 set -euo pipefail
 top=$(cd "${srcdir:?set by make check}" && pwd)
 bin=$PWD/build
@@ -29,7 +30,8 @@ for path in "$dir/kms.sock" "$dir/other.sock"; do
         "$bin/p11-kmsd" --config "$dir/config.yaml" >"$dir/log" 2>&1 &
     activator=$! # which becomes p11-kmsd at the first connection
     if [ "$path" = "$dir/kms.sock" ]; then
-        "$bin/p11-kms" --config "$dir/config.yaml" status --wait 20s
+        "$bin/p11-kms" status --socket "unix://$path" --wait 20s
+        "$bin/p11-kms" --config "$dir/config.yaml" status # on a socket that the daemon bound
         kill -TERM "$activator"
         wait "$activator"
         [ -S "$path" ] || { echo "the inherited socket was removed"; exit 1; }
@@ -42,4 +44,18 @@ for path in "$dir/kms.sock" "$dir/other.sock"; do
         grep -q "$dir/kms.sock" "$dir/log"
     fi
     activator=
+done
+
+# Both, in the other order; the first connection, which starts the daemon, may be to either.
+systemd-socket-activate -l "$dir/admin.sock" -l "$dir/kms.sock" --fdname=admin:kms \
+    -E SOFTHSM2_CONF="$SOFTHSM2_CONF" "$bin/p11-kmsd" --config "$dir/config.yaml" >"$dir/log" 2>&1 &
+activator=$!
+"$bin/p11-kms" --config "$dir/config.yaml" status --wait 20s
+"$bin/p11-kms" --config "$dir/config.yaml" keys list
+"$bin/p11-kms" --config "$dir/config.yaml" call status
+kill -TERM "$activator"
+wait "$activator"
+activator=
+for path in "$dir/kms.sock" "$dir/admin.sock"; do
+    [ -S "$path" ] || { echo "the inherited socket $path was removed"; exit 1; }
 done

@@ -59,6 +59,14 @@ tests_protocol_assertions_limits_CFLAGS = $(HARNESS_CFLAGS)
 tests_protocol_assertions_limits_SOURCES = tests/protocol/assertions_limits.c
 tests_protocol_assertions_limits_LDADD = $(ASSERTIONS_LDADD)
 
+# The real daemon on SoftHSM, looked after over its admin socket.
+check_PROGRAMS += tests/protocol/admin
+TESTS += tests/protocol/admin
+tests_protocol_admin_CPPFLAGS = $(HARNESS_CPPFLAGS)
+tests_protocol_admin_CFLAGS = $(HARNESS_CFLAGS)
+tests_protocol_admin_SOURCES = tests/protocol/admin.c
+tests_protocol_admin_LDADD = $(HARNESS_LDADD)
+
 # The real daemon on SoftHSM: what was altered is refused.
 check_PROGRAMS += tests/protocol/tamper
 TESTS += tests/protocol/tamper

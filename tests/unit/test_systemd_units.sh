@@ -10,7 +10,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT INT TERM
 # verify wants the daemon to exist where the unit says, and the manual pages to be installed.
 sed 's|^ExecStart=[^ ]*|ExecStart=/bin/true|' systemd/p11-kms.service >"$dir/p11-kms.service"
-cp "${srcdir:?set by make check}/systemd/p11-kms.socket" "$dir/"
-SYSTEMD_UNIT_PATH="$dir:" systemd-analyze --man=no verify "$dir/p11-kms.service" "$dir/p11-kms.socket"
+cp "${srcdir:?set by make check}/systemd/"*.socket "$dir/"
+SYSTEMD_UNIT_PATH="$dir:" systemd-analyze --man=no verify "$dir/p11-kms.service" "$dir"/*.socket
 systemd-analyze security --offline=true --threshold=15 --no-pager "$dir/p11-kms.service" | tail -1
 grep -q '^ExecStart=/.*/p11-kmsd --config /etc/p11-kms/config.yaml$' systemd/p11-kms.service
