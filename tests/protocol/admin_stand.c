@@ -73,6 +73,14 @@ struct ring_order admin_last_order(struct admin_stand *stand)
     return order;
 }
 
+unsigned admin_orders(struct admin_stand *stand)
+{
+    (void)pthread_mutex_lock(&stand->rotation.lock);
+    unsigned orders = stand->rotation.orders;
+    (void)pthread_mutex_unlock(&stand->rotation.lock);
+    return orders;
+}
+
 /* --- the ring ---------------------------------------------------------------------------- */
 
 struct kek admin_kek(uint32_t number, enum key_state state)

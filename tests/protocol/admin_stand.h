@@ -50,5 +50,6 @@ void admin_let_go(struct admin_stand *stand);
 void admin_set_report(struct admin_stand *stand, const struct ring_report *report);
 void admin_set_life(struct admin_stand *stand, const struct rotation_status *status);
 struct ring_order admin_last_order(struct admin_stand *stand);
+unsigned admin_orders(struct admin_stand *stand);
 
 #endif

@@ -145,7 +145,7 @@ static void unknown_and_malformed_key_ids_are_refused(void **state)
     assert_int_equal(admin_client_key(client, foreign.text, WAIT_MS, &key, &failure).code,
                      ERR_NOT_FOUND);
     assert_non_null(strstr(failure.message, "this daemon serves k8s"));
-    assert_int_equal(stand->rotation.orders, 0); /* nothing malformed reached it */
+    assert_int_equal(admin_orders(stand), 0); /* nothing malformed reached it */
 }
 
 static int by_generation(const void *a, const void *b)

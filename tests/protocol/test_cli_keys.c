@@ -314,7 +314,7 @@ static void orders_name_their_key(void **state)
         assert_says(cli_output, "\ndone\n");
         assert_int_equal(RUN(stand, "keys", rows[i].word), 2);
     }
-    assert_int_equal(stand->rotation.orders, 4);
+    assert_int_equal(admin_orders(stand), 4);
 }
 
 static void what_cannot_be_undone_needs_a_yes(void **state)
@@ -324,7 +324,7 @@ static void what_cannot_be_undone_needs_a_yes(void **state)
     assert_int_equal(RUN(stand, "keys", "deactivate", key.key_id.text), 2);
     assert_says(cli_errors, "--yes where nobody can be asked");
     assert_int_equal(RUN(stand, "keys", "compromise", key.key_id.text), 2);
-    assert_int_equal(stand->rotation.orders, 0);
+    assert_int_equal(admin_orders(stand), 0);
 }
 
 /* The command with a terminal as its input, where somebody types. */
@@ -351,10 +351,10 @@ static void on_a_terminal_it_asks(void **state)
     assert_int_equal(run_typing(stand, "no\n", key.key_id.text), 1);
     assert_says(cli_errors, "nothing was changed");
     assert_int_equal(run_typing(stand, "yes please\n", key.key_id.text), 1);
-    assert_int_equal(stand->rotation.orders, 0);
+    assert_int_equal(admin_orders(stand), 0);
     assert_int_equal(run_typing(stand, "yes\n", key.key_id.text), 0);
     assert_says(cli_errors, "This cannot be undone.\nType yes to go on: ");
-    assert_int_equal(stand->rotation.orders, 1);
+    assert_int_equal(admin_orders(stand), 1);
 }
 
 static void the_wrong_socket_is_said(void **state)
