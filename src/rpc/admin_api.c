@@ -110,15 +110,21 @@ static void translate(const struct ring_view *view, const struct kek *kek,
     m->quarantined = kek->quarantined;
 }
 
-/* A response of any length. */
+/* Memory for a response of any length. NULL, and the call answered, when there is none. */
+static uint8_t *response_memory(struct rpc_call *call, size_t len)
+{
+    uint8_t *memory = (uint8_t *)malloc(len + 1);
+    if (!memory)
+        api_refuse(call, ERR_EXHAUSTED, "out of memory");
+    return memory;
+}
+
 static void reply(struct rpc_call *call, const ProtobufCMessage *message)
 {
     size_t len = protobuf_c_message_get_packed_size(message);
-    AUTO_FREE uint8_t *packed = (uint8_t *)malloc(len + 1);
-    if (!packed) {
-        api_refuse(call, ERR_EXHAUSTED, "out of memory");
+    AUTO_FREE uint8_t *packed = response_memory(call, len);
+    if (!packed)
         return;
-    }
     (void)protobuf_c_message_pack(message, packed);
     rpc_call_reply(call, ERR_NONE, "", bytes_of(packed, len));
 }
@@ -149,11 +155,9 @@ static void list_keys(struct rpc_call *call, struct bytes request, const void *c
         return;
     CLEANUP(release_view) struct ring_view *view = keyring_view(options_of(context)->keyring);
     size_t len = pack_list(view, NULL);
-    AUTO_FREE uint8_t *packed = (uint8_t *)malloc(len + 1);
-    if (!packed) {
-        api_refuse(call, ERR_EXHAUSTED, "out of memory");
+    AUTO_FREE uint8_t *packed = response_memory(call, len);
+    if (!packed)
         return;
-    }
     (void)pack_list(view, packed);
     rpc_call_reply(call, ERR_NONE, "", bytes_of(packed, len));
 }
