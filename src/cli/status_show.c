@@ -89,6 +89,9 @@ void status_show_text(FILE *to, const struct admin_status *s, const char *socket
         line(to, "missing:", SHOW_BAD, s->missing.id[i].text);
     for (size_t i = 0; i < s->quarantined.n; i++)
         line(to, "quarantined:", SHOW_BAD, s->quarantined.id[i].text);
+    if (s->keys.compromised > 0)
+        line(to, "compromised:", SHOW_BAD,
+             "rewrite what such KEKs have sealed (docs/rotation.md), then destroy them");
     show_counts(to, s);
     (void)fprintf(to, "%-13s%s (%s)\n%-13s%s\n%-13s%s\n%-13sunix://%s\n", "ring:", s->ring, s->mode,
                   "token:", s->token, "version:", s->version, "socket:", socket);

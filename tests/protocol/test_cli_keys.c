@@ -51,14 +51,15 @@ static void status_of_a_daemon_that_is_well(void **state)
 static void status_names_what_is_wrong(void **state)
 {
     struct admin_stand *stand = (struct admin_stand *)*state;
-    struct kek keys[] = {admin_kek(1, KEY_ACTIVE), admin_kek(2, KEY_PRE_ACTIVE)};
+    struct kek keys[] = {admin_kek(1, KEY_ACTIVE), admin_kek(2, KEY_PRE_ACTIVE),
+                         admin_kek(3, KEY_COMPROMISED)};
     const struct kek gone = admin_kek(9, KEY_ACTIVE);
     const struct health health = {.text = "the token \"t\" is away"};
     const struct rotation_status life = {
         .pending = keys[1].key_id, .blocked = "a KEK is missing", .failed = "no room"};
     char expected[512];
     keys[0].quarantined = true;
-    admin_publish(stand, keys, 2, SIZE_MAX, &gone.key_id, &health);
+    admin_publish(stand, keys, 3, SIZE_MAX, &gone.key_id, &health);
     admin_set_life(stand, &life);
     assert_int_equal(RUN(stand, "status"), 5);
     assert_says(cli_output, "status:      the token \"t\" is away\nkey_id:      (none yet)\n");
@@ -68,7 +69,9 @@ static void status_names_what_is_wrong(void **state)
     (void)snprintf(expected, sizeof expected, "\nmissing:     %s\nquarantined: %s\n",
                    gone.key_id.text, keys[0].key_id.text);
     assert_says(cli_output, expected);
-    assert_says(cli_output, "\nkeys:        1 pre-active, 1 active, 1 of them unusable\n");
+    assert_says(cli_output, "\ncompromised: rewrite what such KEKs have sealed");
+    assert_says(cli_output, "\nkeys:        1 pre-active, 1 active, 1 compromised, "
+                            "1 of them unusable\n");
 }
 
 static void status_in_json(void **state)
