@@ -171,6 +171,19 @@ struct err p11_key_read(const struct p11_session *s, unsigned long handle, struc
     return ERR_OK;
 }
 
+struct err p11_key_check_id(const struct p11_session *s, unsigned long handle,
+                            const struct object_id *id)
+{
+    uint8_t data[OBJECT_ID_MAX];
+    CK_ATTRIBUTE attribute = {CKA_ID, data, sizeof data};
+    struct err e = P11_CALL(s->module, C_GetAttributeValue, s->handle, handle, &attribute, 1);
+    if (err_is(e) && !only_missing(e.native))
+        return e;
+    if (err_is(e) || !bytes_equal(bytes_of(data, attribute.ulValueLen), object_id_bytes(id)))
+        return p11_result(CKR_OBJECT_HANDLE_INVALID, "CKA_ID");
+    return ERR_OK;
+}
+
 struct err p11_key_generate_aes(const struct p11_session *s, const struct object_id *id,
                                 const char *label, unsigned long *ret_handle)
 {

@@ -32,6 +32,11 @@ MUST_CHECK struct err p11_key_find_all(const struct p11_session *session,
 MUST_CHECK struct err p11_key_read(const struct p11_session *session, unsigned long handle,
                                    struct p11_key *ret);
 
+/* Whether the handle is still that of the secret key with this CKA_ID: a token may give a destroyed
+ * object's handle to another one. If it is not, the error is that of a stale handle. */
+MUST_CHECK struct err p11_key_check_id(const struct p11_session *session, unsigned long handle,
+                                       const struct object_id *id);
+
 /* Makes an AES key of 32 bytes on the token: sensitive, not extractable, for encrypting and
  * decrypting only. */
 MUST_CHECK struct err p11_key_generate_aes(const struct p11_session *session,

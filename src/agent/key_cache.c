@@ -66,21 +66,25 @@ unsigned long key_cache_epoch(struct key_cache *cache)
     return epoch;
 }
 
+/* NULL without memory. */
+static struct entry *new_entry(const struct object_id *id)
+{
+    struct entry *entry = malloc(sizeof *entry);
+    if (entry)
+        *entry = (struct entry){.id = *id};
+    return entry;
+}
+
 void key_cache_add(struct key_cache *cache, unsigned long epoch, const struct object_id *id,
                    struct cached_key key)
 {
-    struct entry *fresh = malloc(sizeof *fresh);
-    if (!fresh)
-        return;
     (void)pthread_rwlock_wrlock(&cache->lock);
-    struct entry **at = find_locked(cache, id);
-    if (!*at && cache->epoch == epoch) {
-        *fresh = (struct entry){.id = *id, .key = key};
-        *at = fresh;
-        fresh = NULL;
-    }
+    struct entry **at = cache->epoch == epoch ? find_locked(cache, id) : NULL;
+    if (at && !*at)
+        *at = new_entry(id);
+    if (at && *at)
+        (*at)->key = key;
     (void)pthread_rwlock_unlock(&cache->lock);
-    free(fresh);
 }
 
 bool key_cache_drop(struct key_cache *cache, const struct object_id *id)

@@ -23,8 +23,8 @@ bool key_cache_find(struct key_cache *cache, const struct object_id *id, struct 
 /* Counts key_cache_clear: take it before looking a key up. */
 unsigned long key_cache_epoch(struct key_cache *cache);
 
-/* Not added when the cache was cleared since epoch was taken, or without memory: the next use
- * looks it up again. */
+/* Adds the key, or replaces what was known of it. Not done when the cache was cleared since epoch
+ * was taken, or without memory: the next use looks it up again. */
 void key_cache_add(struct key_cache *cache, unsigned long epoch, const struct object_id *id,
                    struct cached_key key);
 

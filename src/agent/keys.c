@@ -44,6 +44,16 @@ static struct err check_key(const struct agent *agent, const struct scheme_ops *
     return ERR_OK;
 }
 
+enum scheme key_fitness(const struct agent *agent, const struct p11_key *key)
+{
+    struct advice unused = {.text = ""};
+    struct key_label label;
+    if (err_is(key_label_parse(bytes_of_string(key->label), &label)))
+        return SCHEME_NONE;
+    const struct scheme_ops *scheme = scheme_find(label.scheme);
+    return scheme && !err_is(check_key(agent, scheme, key, &unused)) ? label.scheme : SCHEME_NONE;
+}
+
 static struct err look_up(struct lane *lane, const struct scheme_ops *scheme,
                           const struct object_id *id, unsigned long *ret, struct advice *advice)
 {
@@ -97,18 +107,17 @@ struct err key_use(struct lane *lane, enum scheme scheme, struct bytes key_id, k
 {
     const struct scheme_ops *ops = scheme_find(scheme);
     char ring[RING_NAME_MAX + 1];
-    struct object_id id;
-    unsigned long key;
+    struct found_key key;
     if (!ops)
         return err_make(ERR_INVALID, "scheme");
-    TRY(key_id_parse(key_id, ring, &id));
+    TRY(key_id_parse(key_id, ring, &key.id));
     if (strcmp(ring, lane->agent->config.ring) != 0)
         return advise(advice, err_make(ERR_INVALID, "ring"), REMEDY_CALLER,
                       "sealed by ring %s; this one is %s", ring, lane->agent->config.ring);
-    TRY(find_key(lane, ops, &id, &key, advice));
-    struct err e = task(lane, ops, key, context, advice);
+    TRY(find_key(lane, ops, &key.id, &key.handle, advice));
+    struct err e = task(lane, ops, &key, context, advice);
     if (e.kind != ERR_KIND_CKR || !p11_ckr_stale_handle(e.native))
         return e;
-    TRY(find_again(lane, ops, &id, &key, advice));
-    return task(lane, ops, key, context, advice);
+    TRY(find_again(lane, ops, &key.id, &key.handle, advice));
+    return task(lane, ops, &key, context, advice);
 }

@@ -6,9 +6,16 @@
 #include "agent.h"
 #include "scheme.h"
 
-/* What is done with the key once it is found. */
-typedef struct err key_task(struct lane *lane, const struct scheme_ops *scheme, unsigned long key,
-                            void *context, struct advice *advice);
+/* A key that was found. */
+struct found_key {
+    unsigned long handle;
+    struct object_id id;
+};
+
+/* What is done with the key once it is found. The error of a stale handle says that the handle may
+ * be another key's by now: nothing that was done with it may be used. */
+typedef struct err key_task(struct lane *lane, const struct scheme_ops *scheme,
+                            const struct found_key *key, void *context, struct advice *advice);
 
 /* Finds the key and runs task with it; a handle that went stale is looked up again, once.
  * ERR_INVALID: the key_id is malformed or of another ring. ERR_NOT_FOUND: no such key.
@@ -16,5 +23,8 @@ typedef struct err key_task(struct lane *lane, const struct scheme_ops *scheme, 
  * not as a KEK of this scheme must have them (advice names them), or two objects share its id. */
 MUST_CHECK struct err key_use(struct lane *lane, enum scheme scheme, struct bytes key_id,
                               key_task *task, void *context, struct advice *advice);
+
+/* The scheme of a key that may be used, or SCHEME_NONE. */
+enum scheme key_fitness(const struct agent *agent, const struct p11_key *key);
 
 #endif

@@ -74,8 +74,9 @@ static struct err open_again(struct lane *lane, const struct scheme_ops *scheme,
  * canary made on the spot: if that works, the token is well, and the ciphertext gets a second and
  * last try. */
 static struct err judge_failure(struct lane *lane, const struct scheme_ops *scheme,
-                                unsigned long key, const struct envelope *envelope, struct err e,
-                                uint8_t *memory, size_t *ret_len, struct advice *advice)
+                                const struct found_key *key, const struct envelope *envelope,
+                                struct err e, uint8_t *memory, size_t *ret_len,
+                                struct advice *advice)
 {
     struct key_id key_id;
     if (e.kind != ERR_KIND_CKR || clearly_not_the_ciphertext(e))
@@ -84,9 +85,10 @@ static struct err judge_failure(struct lane *lane, const struct scheme_ops *sche
         return err_make(ERR_INVALID, "key_id");
     /* tpm2-pkcs11 leaves the failed operation open; there is no other portable way to end it */
     TRY(p11_session_reopen(&lane->session));
-    struct err proof = prove_key(lane, scheme, key, &key_id);
+    TRY(p11_key_check_id(&lane->session, key->handle, &key->id));
+    struct err proof = prove_key(lane, scheme, key->handle, &key_id);
     if (!err_is(proof))
-        return open_again(lane, scheme, key, envelope, memory, ret_len, advice);
+        return open_again(lane, scheme, key->handle, envelope, memory, ret_len, advice);
     if (proof.kind == ERR_KIND_CKR && clearly_not_the_ciphertext(proof))
         return proof;
     const struct p11_ckr *row = p11_ckr_find(e.native);
@@ -97,10 +99,10 @@ static struct err judge_failure(struct lane *lane, const struct scheme_ops *sche
 }
 
 static struct err open_envelope(struct lane *lane, const struct scheme_ops *scheme,
-                                unsigned long key, const struct envelope *envelope, uint8_t *memory,
-                                size_t *ret_len, struct advice *advice)
+                                const struct found_key *key, const struct envelope *envelope,
+                                uint8_t *memory, size_t *ret_len, struct advice *advice)
 {
-    struct err e = scheme_open(scheme, &lane->session, key, envelope, memory, ret_len);
+    struct err e = scheme_open(scheme, &lane->session, key->handle, envelope, memory, ret_len);
     return err_is(e) ? judge_failure(lane, scheme, key, envelope, e, memory, ret_len, advice)
                      : ERR_OK;
 }
@@ -123,20 +125,25 @@ static struct err verify_seal(struct lane *lane, const struct scheme_ops *scheme
                   "answered; check the token");
 }
 
-static struct err seal_task(struct lane *lane, const struct scheme_ops *scheme, unsigned long key,
-                            void *context, struct advice *advice)
+/* The handle may be as old as this agent, and the token may have destroyed its key and given it to
+ * another, with which seal and verification work as well. Read after sealing, the CKA_ID proves
+ * that it was still ours: a destroyed key does not come back to its handle. Opening needs no such
+ * check before it succeeds: another key opens nothing. */
+static struct err seal_task(struct lane *lane, const struct scheme_ops *scheme,
+                            const struct found_key *key, void *context, struct advice *advice)
 {
     struct crypt *c = context;
     struct bytes sealed;
-    TRY(seal_envelope(lane, scheme, key, c, lane->room->work, &sealed));
+    TRY(seal_envelope(lane, scheme, key->handle, c, lane->room->work, &sealed));
     if (c->verify)
-        TRY(verify_seal(lane, scheme, key, c, sealed, advice));
+        TRY(verify_seal(lane, scheme, key->handle, c, sealed, advice));
+    TRY(p11_key_check_id(&lane->session, key->handle, &key->id));
     c->result = sealed;
     return ERR_OK;
 }
 
-static struct err open_task(struct lane *lane, const struct scheme_ops *scheme, unsigned long key,
-                            void *context, struct advice *advice)
+static struct err open_task(struct lane *lane, const struct scheme_ops *scheme,
+                            const struct found_key *key, void *context, struct advice *advice)
 {
     struct crypt *c = context;
     size_t len;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* An agent is not trusted with our memory or our time. */
-enum { LOOK_KEYS_MAX = 65536 };
+enum { LOOK_KEYS_MAX = 65536, LOOK_MS_MAX = 600000 };
 
 void ring_look_clear(struct ring_look *look)
 {
@@ -29,13 +29,27 @@ static bool kek_from(const struct listed_key *listed, const char *ring, struct k
     return true;
 }
 
-static struct err add_page(struct ring_look *look, const struct lane_reply *page, const char *ring)
+/* Doubles: thousands of keys come a page at a time. */
+static struct err make_room(struct ring_look *look, size_t *room, size_t n)
 {
-    struct bytes records = page->u.list.records;
-    struct kek *grown = realloc(look->keys, (look->n + page->u.list.count + 1) * sizeof *grown);
+    size_t wanted = *room ? *room : LANE_LIST_PAGE;
+    while (wanted < n)
+        wanted *= 2;
+    if (wanted == *room)
+        return ERR_OK;
+    struct kek *grown = reallocarray(look->keys, wanted, sizeof *grown);
     if (!grown)
         return err_make(ERR_EXHAUSTED, "ring_look_take");
     look->keys = grown;
+    *room = wanted;
+    return ERR_OK;
+}
+
+static struct err add_page(struct ring_look *look, size_t *room, const struct lane_reply *page,
+                           const char *ring)
+{
+    struct bytes records = page->u.list.records;
+    TRY(make_room(look, room, look->n + page->u.list.count));
     for (uint32_t i = 0; i < page->u.list.count; i++) {
         struct listed_key listed;
         TRY(lane_next_key(&records, &listed));
@@ -61,6 +75,8 @@ struct err ring_look_take(int lane, int timeout_ms, const char *ring, struct rin
     CLEANUP(ring_look_clear) struct ring_look look = {NULL, 0, 0};
     struct lane_request request = {.op = LANE_LIST, .number = 1};
     AUTO_FREE uint8_t *memory = malloc(LANE_LIST_PACKET_MAX);
+    int64_t end = clock_monotonic_ns() + (int64_t)LOOK_MS_MAX * 1000000;
+    size_t room = 0;
     if (!memory ||
         !bytes_to_string(bytes_of_string(ring), request.u.list.ring, sizeof request.u.list.ring))
         return err_make(ERR_EXHAUSTED, "ring_look_take");
@@ -71,10 +87,12 @@ struct err ring_look_take(int lane, int timeout_ms, const char *ring, struct rin
             *ret_status = reply.status;
             return lane_status_err(&reply);
         }
-        TRY(add_page(&look, &reply, ring));
+        TRY(add_page(&look, &room, &reply, ring));
         if (reply.u.list.next != 0 && (reply.u.list.next <= request.u.list.cursor ||
                                        look.n + look.foreign > LOOK_KEYS_MAX)) /* it never ends */
             return err_make(ERR_INTERNAL, "ring_look_take");
+        if (reply.u.list.next != 0 && clock_monotonic_ns() >= end)
+            return err_make(ERR_DEADLINE, "ring_look_take");
         request.u.list.cursor = reply.u.list.next;
         request.number++;
     } while (request.u.list.cursor != 0);

@@ -16,7 +16,9 @@ struct ring_look {
 
 void ring_look_clear(struct ring_look *look);
 
-/* Lists the whole ring. On an error of the token ret_status tells; it is otherwise untouched. */
+/* Lists the whole ring, in as many requests as the agent needs: timeout_ms is for each of them, and
+ * all together may take ten minutes. On an error of the token ret_status tells; it is otherwise
+ * untouched. */
 MUST_CHECK struct err ring_look_take(int lane, int timeout_ms, const char *ring,
                                      struct ring_look *ret, struct lane_status *ret_status);
 

@@ -98,8 +98,8 @@ struct lane_reply {
     union {
         struct token_identity hello;
         struct {
-            uint32_t next; /* the next page's cursor; 0 when this was the last */
-            uint32_t count;
+            uint32_t next;        /* the next page's cursor, higher; 0 when this was the last */
+            uint32_t count;       /* may be 0 on any page: the token is still being read */
             struct bytes records; /* borrowed: read with lane_next_key */
         } list;
         struct bytes envelope;  /* LANE_SEAL, and the canary of LANE_PROBE; borrowed */

@@ -19,3 +19,9 @@ noinst_PROGRAMS += tests/bench/bench-raw
 tests_bench_bench_raw_CPPFLAGS = $(AM_CPPFLAGS) $(I_PKCS11)
 tests_bench_bench_raw_SOURCES = tests/bench/bench_raw.c
 tests_bench_bench_raw_LDADD = $(LIBPKCS11) -lpthread
+
+# bench-keys: how long the token alone takes to list its keys.
+noinst_PROGRAMS += tests/bench/bench-keys
+tests_bench_bench_keys_CPPFLAGS = $(AM_CPPFLAGS) $(I_PKCS11)
+tests_bench_bench_keys_SOURCES = tests/bench/bench_keys.c
+tests_bench_bench_keys_LDADD = $(LIBPKCS11)

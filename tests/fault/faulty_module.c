@@ -6,7 +6,8 @@
  *   always  "FUNCTION ACTION": every such call breaks while the file is there
  *   calls   a line is appended for each C_Initialize and C_Login, and for each fault
  *
- * ACTION is a CKR in hex, or hang, slow (a second), crash or flip (a bit of what comes out). */
+ * ACTION is a CKR in hex, or hang, slow (a second), crash or flip (a bit of what comes out). Of
+ * C_GetAttributeValue only the calls for a single attribute break. */
 #include <p11-kit/pkcs11.h>
 
 #include <dlfcn.h>
@@ -139,6 +140,20 @@ static CK_RV decrypt(CK_SESSION_HANDLE session, CK_BYTE *in, CK_ULONG in_len, CK
     return rv;
 }
 
+static CK_RV get_attribute(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *of,
+                           CK_ULONG n)
+{
+    if (n != 1)
+        return real->C_GetAttributeValue(session, object, of, n);
+    long wanted = fault("C_GetAttributeValue");
+    CK_RV rv = real->C_GetAttributeValue(session, object, of, n);
+    if (wanted > 0)
+        return (CK_RV)wanted;
+    if (wanted == FLIP && rv == CKR_OK && of->pValue && of->ulValueLen > 0)
+        ((CK_BYTE *)of->pValue)[0] ^= 1;
+    return rv;
+}
+
 static CK_RV load(void)
 {
     const char *path = getenv("P11KMS_TEST_MODULE");
@@ -159,6 +174,7 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST 
     ours = *real;
     ours.C_Initialize = initialize;
     ours.C_Login = login;
+    ours.C_GetAttributeValue = get_attribute;
     ours.C_EncryptInit = encrypt_init;
     ours.C_Encrypt = encrypt;
     ours.C_DecryptInit = decrypt_init;

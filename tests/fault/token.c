@@ -322,6 +322,31 @@ static void test_wrong_plaintext_is_an_outage(void **state)
     h->passed = true;
 }
 
+/* A token that gave a KEK's handle to another key: that one seals and opens as well, and what it
+ * seals is lost. */
+static void test_handle_of_another_key(void **state)
+{
+    struct harness *h = *state;
+    struct unwell unwell = {.h = h};
+    faults_use(h);
+    h->config.token = "  probeEvery: 1s\n";
+    harness_write_config(h);
+    harness_start(h);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+    faults_always(h, "C_GetAttributeValue", "flip");
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(encrypt_code(h, i % 2 ? KMS_API_V2 : KMS_API_V1BETA1),
+                         GRPC_STATUS_UNAVAILABLE);
+    assert_true(await(is_unwell, &unwell, BACK_MS, NULL));
+    printf("  %s\n", unwell.status.healthz);
+    faults_end(h);
+    (void)harness_await_health(h, "ok", BACK_MS);
+    /* told once, it is looked up anew, and the call succeeds */
+    faults_once(h, "C_GetAttributeValue", "flip");
+    harness_round_trips(h);
+    h->passed = true;
+}
+
 int main(void)
 {
 #define TOKEN(test) cmocka_unit_test_setup_teardown(test, harness_setup, harness_teardown)
@@ -337,6 +362,7 @@ int main(void)
         TOKEN(test_wrong_ciphertext),
         TOKEN(test_wrong_plaintext),
         TOKEN(test_wrong_plaintext_is_an_outage),
+        TOKEN(test_handle_of_another_key),
     };
     return HARNESS_RUN("a token that breaks", tests, TEST_SECONDS);
 }

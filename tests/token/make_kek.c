@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Makes a KEK for tests, as init and rotation do, and prints its key_id:
  *
- *   make-kek AGENT MODULE URI PIN-FILE STATE-DIR RING GENERATION STATE
- */
+ *   make-kek AGENT MODULE URI PIN-FILE STATE-DIR RING GENERATION STATE [COUNT]
+ *
+ * With COUNT it makes so many, of this generation and those after it, each in its state from the
+ * start: relabelling thousands would take SoftHSM hours. */
 #include "agent_process.h"
 #include "lane.h"
 
@@ -57,15 +59,49 @@ static struct err make(int lane, struct key_label label, struct key_id *ret)
     return key_id_make(label.ring, &id, ret);
 }
 
+/* One of many: no relabelling. */
+static struct err generate(int lane, struct key_label label, uint64_t number, struct key_id *ret)
+{
+    uint8_t packet[LANE_PACKET_MAX];
+    struct lane_reply reply;
+    struct lane_request request = {.op = LANE_GENERATE, .number = number};
+    request.u.generate.label = label;
+    TRY(check(lane_call(lane, &request, CALL_MS, packet, sizeof packet, &reply), &reply));
+    return key_id_make(label.ring, &reply.u.made, ret);
+}
+
+static struct err make_many(int lane, struct key_label label, uint64_t count)
+{
+    uint8_t packet[LANE_PACKET_MAX];
+    struct lane_reply reply = {.op = LANE_HELLO};
+    struct key_id key_id;
+    TRY(check(lane_hello(lane, CALL_MS, packet, sizeof packet, &reply), &reply));
+    for (uint64_t i = 1; i <= count; i++, label.generation++) {
+        TRY(generate(lane, label, i, &key_id));
+        (void)puts(key_id.text);
+    }
+    return ERR_OK;
+}
+
+static struct err make_one(int lane, struct key_label label)
+{
+    struct key_id key_id;
+    TRY(make(lane, label, &key_id));
+    (void)puts(key_id.text);
+    return ERR_OK;
+}
+
 int main(int argc, char **argv)
 {
     struct agent_config config;
     struct agent_process agent;
     struct key_label label;
-    struct key_id key_id;
+    uint64_t count = 0;
     char text[128];
-    if (argc != 9) {
-        (void)fputs("usage: make-kek AGENT MODULE URI PIN-FILE STATE-DIR RING GENERATION STATE\n",
+    if ((argc != 9 && argc != 10) ||
+        (argc == 10 && err_is(parse_u64(argv[9], 1, GENERATION_MAX, &count)))) {
+        (void)fputs("usage: make-kek AGENT MODULE URI PIN-FILE STATE-DIR RING GENERATION STATE "
+                    "[COUNT]\n",
                     stderr);
         return 2;
     }
@@ -73,12 +109,10 @@ int main(int argc, char **argv)
     if (!err_is(e))
         e = agent_process_start(argv[1], &config, &agent);
     if (!err_is(e)) {
-        e = make(agent.lane[0], label, &key_id);
+        e = count ? make_many(agent.lane[0], label, count) : make_one(agent.lane[0], label);
         agent_process_kill(&agent);
     }
     if (err_is(e))
         (void)fprintf(stderr, "make-kek: %s\n", err_format(e, text, sizeof text));
-    else
-        (void)puts(key_id.text);
     return err_exit_code(e);
 }

@@ -135,6 +135,13 @@ tests_unit_test_agent_key_cache_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_agent_key_cache_SOURCES = tests/unit/test_agent_key_cache.c
 tests_unit_test_agent_key_cache_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_agent_list
+TESTS += tests/unit/test_agent_list
+tests_unit_test_agent_list_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
+tests_unit_test_agent_list_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_agent_list_SOURCES = tests/unit/test_agent_list.c
+tests_unit_test_agent_list_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_agent_pin_record
 TESTS += tests/unit/test_agent_pin_record
 tests_unit_test_agent_pin_record_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT)

@@ -47,6 +47,19 @@ static void finds_what_was_added(void **state)
     assert_false(has(*state, 255));
 }
 
+static void newest_handle_replaces_the_one_before(void **state)
+{
+    struct key_cache *cache = *state;
+    struct object_id id = id_of(1);
+    struct cached_key key = {.handle = 0};
+    add(cache, 1);
+    key_cache_add(cache, key_cache_epoch(cache), &id, (struct cached_key){77, SCHEME_AES_GCM});
+    assert_true(key_cache_find(cache, &id, &key));
+    assert_int_equal(key.handle, 77);
+    assert_true(key_cache_drop(cache, &id));
+    assert_false(key_cache_drop(cache, &id));
+}
+
 static void drops_one(void **state)
 {
     struct object_id id = id_of(1);
@@ -87,6 +100,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_CACHE(finds_what_was_added),
+        WITH_CACHE(newest_handle_replaces_the_one_before),
         WITH_CACHE(drops_one),
         WITH_CACHE(clearing_forgets_all),
         WITH_CACHE(handle_from_before_a_clear_is_not_added),

@@ -265,6 +265,34 @@ static enum err_code page_code(uint32_t next, uint32_t count, struct bytes recor
     return code;
 }
 
+/* A slow token: nothing to tell yet. */
+static void empty_pages_are_waited_for(void **state)
+{
+    (void)state;
+    int pair[2];
+    uint8_t packet[LANE_LIST_PACKET_MAX], records[256];
+    struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
+    struct writer one = writer_over(records, sizeof records);
+    struct ring_look look;
+    struct lane_status status;
+    lane_put_key(&one, &key);
+    assert_false(err_is(packet_pair(pair)));
+    for (uint32_t i = 1; i <= 3; i++) {
+        struct lane_reply reply = {.op = LANE_LIST, .number = i};
+        struct writer w = writer_over(packet, sizeof packet);
+        reply.u.list.next = i < 3 ? i : 0;
+        reply.u.list.count = i == 3;
+        reply.u.list.records = i == 3 ? writer_bytes(&one) : bytes_of(NULL, 0);
+        lane_put_reply(&w, &reply);
+        assert_false(err_is(packet_send(pair[1], writer_bytes(&w), NULL, 0)));
+    }
+    assert_false(err_is(ring_look_take(pair[0], TIMEOUT_MS, "k8s", &look, &status)));
+    assert_int_equal(look.n, 1);
+    ring_look_clear(&look);
+    (void)close(pair[0]);
+    (void)close(pair[1]);
+}
+
 static void pages_that_lie_are_refused(void **state)
 {
     (void)state;
@@ -297,6 +325,7 @@ int main(void)
         cmocka_unit_test(an_ambiguous_kek_is_unfit),
         cmocka_unit_test(labels_that_only_look_like_ours_are_foreign),
         cmocka_unit_test(many_pages_make_one_look),
+        cmocka_unit_test(empty_pages_are_waited_for),
         cmocka_unit_test(an_error_of_the_token_is_told),
         cmocka_unit_test(a_hung_or_broken_lane_is_an_error),
         cmocka_unit_test(pages_that_lie_are_refused),
