@@ -25,3 +25,9 @@ noinst_PROGRAMS += tests/bench/bench-keys
 tests_bench_bench_keys_CPPFLAGS = $(AM_CPPFLAGS) $(I_PKCS11)
 tests_bench_bench_keys_SOURCES = tests/bench/bench_keys.c
 tests_bench_bench_keys_LDADD = $(LIBPKCS11)
+
+# bench-ring: a ring of many KEKs, seen by an agent's lane and by the daemon's clients.
+noinst_PROGRAMS += tests/bench/bench-ring
+tests_bench_bench_ring_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) -I$(srcdir)/src/client
+tests_bench_bench_ring_SOURCES = tests/bench/bench_ring.c
+tests_bench_bench_ring_LDADD = src/client/libclient.a $(LIBPROTO) $(LIBKEYRING) $(GRPC_LIBS)
