@@ -44,6 +44,11 @@ struct lane {
  * config.lanes. On failure advice may say more. */
 MUST_CHECK struct err agent_start(struct agent *agent, struct lane *lanes, struct advice *advice);
 
+/* Destroys the one key that the configuration of an AGENT_DESTROY names, and makes sure that it is
+ * gone. ERR_NOT_FOUND: it was not there. ERR_REFUSED: it is no key of the ring that is deactivated
+ * or compromised; nothing was done. */
+MUST_CHECK struct err agent_destroy(struct lane *lane, struct advice *advice);
+
 /* Answers requests until the peer closes (returns), or breaks the protocol (ends the process). */
 void lane_serve(struct lane *lane);
 

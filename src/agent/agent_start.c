@@ -6,7 +6,7 @@
 static struct err open_sessions(struct agent *agent, struct lane *lanes)
 {
     for (uint32_t i = 0; i < agent->config.lanes; i++)
-        TRY(p11_session_open(agent->module, agent->token.slot, agent->config.role == AGENT_MAKE,
+        TRY(p11_session_open(agent->module, agent->token.slot, agent->config.role != AGENT_SERVE,
                              &lanes[i].session));
     return ERR_OK;
 }

@@ -54,20 +54,26 @@ enum scheme key_fitness(const struct agent *agent, const struct p11_key *key)
     return scheme && !err_is(check_key(agent, scheme, key, &unused)) ? label.scheme : SCHEME_NONE;
 }
 
-static struct err look_up(struct lane *lane, const struct scheme_ops *scheme,
-                          const struct object_id *id, unsigned long *ret, struct advice *advice)
+struct err key_find(struct lane *lane, const struct object_id *id, unsigned long *ret,
+                    struct advice *advice)
 {
-    struct key_cache *cache = lane->agent->keys;
-    unsigned long epoch = key_cache_epoch(cache), handle;
-    struct p11_key key;
-    struct err e = p11_key_find(&lane->session, id, &handle);
+    struct err e = p11_key_find(&lane->session, id, ret);
     if (e.code == ERR_TOKEN && e.kind == ERR_KIND_NONE)
         return advise(advice, e, REMEDY_HUMAN,
                       "two secret keys on the token have this KEK's CKA_ID: remove the one that is "
                       "not ours");
     if (e.code == ERR_NOT_FOUND)
         return advise(advice, e, REMEDY_CALLER, "the token has no such KEK");
-    TRY(e);
+    return e;
+}
+
+static struct err look_up(struct lane *lane, const struct scheme_ops *scheme,
+                          const struct object_id *id, unsigned long *ret, struct advice *advice)
+{
+    struct key_cache *cache = lane->agent->keys;
+    unsigned long epoch = key_cache_epoch(cache), handle;
+    struct p11_key key;
+    TRY(key_find(lane, id, &handle, advice));
     TRY(p11_key_read(&lane->session, handle, &key));
     TRY(check_key(lane->agent, scheme, &key, advice));
     key_cache_add(cache, epoch, id, (struct cached_key){handle, scheme->scheme});

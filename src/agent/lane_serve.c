@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+/* An agent of AGENT_DESTROY is asked nothing. */
 enum { SERVE = 1 << AGENT_SERVE, MAKE = 1 << AGENT_MAKE };
 
 /* The closed set of what may be asked. */

@@ -5,6 +5,7 @@ noinst_LIBRARIES += src/agent/libagent.a
 src_agent_libagent_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(CRYPTO_CFLAGS)
 src_agent_libagent_a_SOURCES = \
 	src/agent/agent.h \
+	src/agent/agent_destroy.c \
 	src/agent/agent_start.c \
 	src/agent/key_cache.c src/agent/key_cache.h \
 	src/agent/keys.c src/agent/keys.h \

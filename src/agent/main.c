@@ -120,10 +120,12 @@ static _Noreturn void serve(struct agent *agent, struct lane *lanes)
 {
     struct advice advice = {.text = ""};
     struct err e = agent_start(agent, lanes, &advice);
+    bool destroys = agent->config.role == AGENT_DESTROY;
     if (!err_is(e))
-        e = start_threads(lanes, agent->config.lanes);
+        e = destroys ? agent_destroy(&lanes[0], &advice)
+                     : start_threads(lanes, agent->config.lanes);
     lane_send_hello(&lanes[0], e, &advice);
-    if (!err_is(e))
+    if (!err_is(e) && !destroys)
         lane_serve(&lanes[0]);
     _exit(err_exit_code(e));
 }

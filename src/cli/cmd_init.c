@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent_process.h"
 #include "cli_connect.h"
 #include "cli_data.h"
 #include "commands.h"
+#include "own_agent.h"
 #include "ring_init.h"
-
-#include <pwd.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static const char *result_word(enum ring_init_result result)
 {
@@ -77,33 +72,15 @@ static void print_json(FILE *to, const struct ring_init_report *report)
     (void)fputs("}}\n", to);
 }
 
-/* What init leaves in stateDir must be readable for the daemon, and so must what the module leaves
- * in its store: a file of root's there keeps a daemon that runs as another user from starting. */
-static struct err check_owner(struct cli *cli, const char *state_dir)
-{
-    struct stat st;
-    if (stat(state_dir, &st) != 0 || st.st_uid == geteuid())
-        return ERR_OK; /* where there is none, init makes it or says why it cannot */
-    const struct passwd *owner = getpwuid(st.st_uid);
-    char number[24];
-    (void)snprintf(number, sizeof number, "uid %u", (unsigned)st.st_uid);
-    return cli_error(cli, err_make(ERR_REFUSED, "init"),
-                     "stateDir %s belongs to %s: run init as that user, with systemd-run or "
-                     "runuser (docs/install.md says how)",
-                     state_dir, owner ? owner->pw_name : number);
-}
-
 static struct err run(struct cli *cli)
 {
     struct config config;
     struct ring_init_report report;
     char message[512], agent[PATH_MAX];
-    const char *path = cli_value(cli, "agent");
     TRY(cli_config(cli, &config));
-    TRY(check_owner(cli, config.state_dir));
-    if (!path)
-        agent_process_find(agent);
-    struct err e = ring_init(&config, path ? path : agent, show_progress, cli, &report, message);
+    TRY(own_agent_check_owner(cli, config.state_dir));
+    own_agent_path(cli, agent);
+    struct err e = ring_init(&config, agent, show_progress, cli, &report, message);
     if (err_is(e))
         return cli_error(cli, e, "%s", message);
     if (cli_value(cli, "json"))
@@ -123,8 +100,6 @@ const struct cli_command cmd_init = {
         "it is. Refuses (exit 6) where this host knows a KEK that the token does not show, and "
         "where "
         "stateDir belongs to another user: run it as the daemon's.",
-    .options = {{"agent", "PATH",
-                 "the p11-kms-agent to run (default: beside p11-kms, else as installed)"},
-                CLI_JSON_OPTION},
+    .options = {CLI_AGENT_OPTION, CLI_JSON_OPTION},
     .run = run,
 };

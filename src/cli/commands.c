@@ -13,6 +13,7 @@ const struct cli_command *const cli_commands[] = {
     &cmd_keys_deactivate,
     &cmd_keys_compromise,
     &cmd_keys_adopt,
+    &cmd_keys_destroy,
     &cmd_call_status,
     &cmd_call_encrypt,
     &cmd_call_decrypt,

@@ -15,6 +15,7 @@ extern const struct cli_command cmd_keys_activate;
 extern const struct cli_command cmd_keys_adopt;
 extern const struct cli_command cmd_keys_compromise;
 extern const struct cli_command cmd_keys_deactivate;
+extern const struct cli_command cmd_keys_destroy;
 extern const struct cli_command cmd_keys_list;
 extern const struct cli_command cmd_keys_rotate;
 extern const struct cli_command cmd_keys_show;

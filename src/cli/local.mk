@@ -21,12 +21,15 @@ src_cli_libcli_a_SOURCES = \
 	src/cli/cmd_keys_adopt.c \
 	src/cli/cmd_keys_compromise.c \
 	src/cli/cmd_keys_deactivate.c \
+	src/cli/cmd_keys_destroy.c \
 	src/cli/cmd_keys_list.c \
 	src/cli/cmd_keys_rotate.c \
 	src/cli/cmd_keys_show.c \
 	src/cli/cmd_man.c \
 	src/cli/cmd_status.c \
 	src/cli/commands.c src/cli/commands.h \
+	src/cli/own_agent.c src/cli/own_agent.h \
+	src/cli/ring_destroy.c src/cli/ring_destroy.h \
 	src/cli/ring_init.c src/cli/ring_init.h \
 	src/cli/status_show.c src/cli/status_show.h
 LIBCLI = src/cli/libcli.a src/client/libclient.a $(LIBPROTO) $(LIBCONFIG) $(LIBKEYRING) $(GRPC_LIBS)

@@ -1,25 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ring_init.h"
 
-#include "agent_process.h"
 #include "cleanup.h"
-#include "io.h"
 #include "maker.h"
+#include "own_agent.h"
 #include "ring_state.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/file.h>
 
 struct session {
     const struct config *config;
-    const char *agent_path;
     ring_init_progress *progress;
     void *context;
     int lock; /* held until the end; -1: not yet */
-    struct agent_process agent;
+    struct own_agent agent;
     struct maker maker;
     struct object_id made; /* the KEK that is to become active */
 };
@@ -31,33 +26,6 @@ __attribute__((format(printf, 3, 4))) static struct err say(struct session *s, s
     va_start(arguments, format);
     (void)vsnprintf(s->maker.text, sizeof s->maker.text, format, arguments);
     va_end(arguments);
-    return e;
-}
-
-/* --- agents ------------------------------------------------------------------------------ */
-
-static void end_agent(void *context)
-{
-    struct session *s = context;
-    agent_process_kill(&s->agent);
-}
-
-static struct err start_agent(void *context, int *ret_lane, char text[static MAKER_TEXT_MAX + 1])
-{
-    struct session *s = context;
-    struct agent_config c = {.role = AGENT_MAKE, .lanes = 1};
-    agent_process_kill(&s->agent);
-    (void)snprintf(c.module, sizeof c.module, "%s", s->config->token.module);
-    (void)snprintf(c.uri, sizeof c.uri, "%s", s->config->token.uri);
-    (void)snprintf(c.pin_source, sizeof c.pin_source, "%s", s->config->token.pin_source);
-    (void)snprintf(c.state_dir, sizeof c.state_dir, "%s", s->config->state_dir);
-    (void)snprintf(c.ring, sizeof c.ring, "%s", s->config->ring.name);
-    struct err e = agent_process_start(s->agent_path, &c, &s->agent);
-    if (err_is(e))
-        (void)snprintf(text, MAKER_TEXT_MAX + 1, "the token agent %s could not be started",
-                       s->agent_path);
-    else
-        *ret_lane = s->agent.lane[0];
     return e;
 }
 
@@ -156,24 +124,12 @@ static struct err conclude(struct session *s, enum ring_init_result result,
     return strcmp(known.key_id.text, ret->kek.key_id.text) == 0 ? ERR_OK : remember(s, &ret->kek);
 }
 
-/* Two inits on one host would make twins: harmless, and needless. */
-static struct err take_turn(struct session *s)
-{
-    char path[PATH_MAX];
-    TRY(path_join(s->config->state_dir, "init.lock", path, sizeof path));
-    s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (s->lock < 0 || flock(s->lock, LOCK_EX) != 0)
-        return err_errno(errno, "init.lock");
-    return ERR_OK;
-}
-
 static struct err run(struct session *s, struct ring_init_report *ret)
 {
     enum scheme scheme =
         s->config->ring.scheme == SCHEME_NONE ? SCHEME_AES_GCM : s->config->ring.scheme;
-    struct err e = directory_make(s->config->state_dir, 0700);
-    if (!err_is(e))
-        e = take_turn(s);
+    /* two inits on one host would make twins: harmless, and needless */
+    struct err e = own_agent_take_turn(s->config->state_dir, &s->lock);
     if (err_is(e))
         return say(s, e, "stateDir %s cannot be made or written", s->config->state_dir);
     s->progress(s->context, "looking at the token");
@@ -198,12 +154,11 @@ struct err ring_init(const struct config *config, const char *agent_path,
 {
     CLEANUP(session_end)
     struct session s = {.config = config,
-                        .agent_path = agent_path,
                         .progress = progress,
                         .context = context,
                         .lock = -1,
-                        .agent = {.pid = -1}};
-    s.maker = (struct maker){.source = {start_agent, end_agent, &s},
+                        .agent = {config, agent_path, {.pid = -1}}};
+    s.maker = (struct maker){.source = own_agent_source(&s.agent),
                              .state_dir = config->state_dir,
                              .ring = config->ring.name,
                              .timeout_ms = (int)config->token.generate_timeout_ms};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "keeper_private.h"
+#include "ring_retired.h"
 #include "ring_state.h"
 
 #include <string.h>
@@ -160,6 +161,17 @@ static void remember(struct keeper *k, const struct kek *active)
 
 /* --- missing KEKs ------------------------------------------------------------------------ */
 
+/* What `keys destroy` has destroyed, or is destroying now, is not missed. */
+static void forgive_destroyed(const struct keeper *k, struct known_keks *missing)
+{
+    for (size_t i = missing->n; i-- > 0;) {
+        bool begun = false;
+        const struct key_id key_id = missing->ids[i];
+        if (!err_is(ring_retired_begun(k->state_dir, &key_id, &begun)) && begun)
+            known_keks_remove(missing, &key_id);
+    }
+}
+
 /* Adds what must be on the token and is not in the look. */
 static struct err find_missing(struct keeper *k, const struct ring_look *look,
                                struct known_keks *ret)
@@ -176,6 +188,7 @@ static struct err find_missing(struct keeper *k, const struct ring_look *look,
     pthread_mutex_lock(&k->memory_lock);
     e = known_keks_missing(&k->canaries, look, ret);
     pthread_mutex_unlock(&k->memory_lock);
+    forgive_destroyed(k, ret);
     return e;
 }
 
@@ -223,6 +236,7 @@ static struct err all_missing(struct keeper *k, const struct ring_look *look,
     pthread_mutex_lock(&k->lock);
     e = known_keks_missing(&k->named, look, ret);
     pthread_mutex_unlock(&k->lock);
+    forgive_destroyed(k, ret);
     return e;
 }
 
@@ -311,6 +325,15 @@ static void judge(struct keeper *k, struct ring_look *look)
     }
 }
 
+/* `keys destroy` asks for how long a KEK has been out of use, and the token keeps no dates. */
+static void note_retired(struct keeper *k, const struct ring_look *look)
+{
+    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(k->keyring);
+    if (err_is(ring_retired_note_all(k->state_dir, look, view, clock_wall_ms())))
+        k->hooks.warn(k->hooks.context,
+                      "since when a KEK is out of use could not be written to stateDir", "");
+}
+
 void keeper_look_at_ring(struct keeper *k)
 {
     CLEANUP(ring_look_clear) struct ring_look look = {NULL, 0, 0};
@@ -324,6 +347,7 @@ void keeper_look_at_ring(struct keeper *k)
         keeper_broken_lane(k, e);
     if (err_is(e))
         return;
+    note_retired(k, &look);
     if (keeper_carry_over(k, &look))
         judge(k, &look);
     k->fresh = false;

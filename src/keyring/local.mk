@@ -12,6 +12,7 @@ src_keyring_libkeyring_a_SOURCES = \
 	src/keyring/maker.c src/keyring/maker.h \
 	src/keyring/ring_look.c src/keyring/ring_look.h \
 	src/keyring/ring_plan.c src/keyring/ring_plan.h \
+	src/keyring/ring_retired.c src/keyring/ring_retired.h \
 	src/keyring/ring_state.c src/keyring/ring_state.h \
 	src/keyring/rotation.c src/keyring/rotation.h \
 	src/keyring/rotation_orders.c \

@@ -20,6 +20,14 @@ void agent_config_put(struct writer *w, const struct agent_config *config)
     put_sized(w, bytes_of_string(config->pin_source));
     put_sized(w, bytes_of_string(config->state_dir));
     put_sized(w, bytes_of_string(config->ring));
+    put_sized(w, object_id_bytes(&config->doomed));
+}
+
+/* Only an agent that destroys may know of a key to destroy. */
+static bool get_doomed(struct reader *r, enum agent_role role, struct object_id *ret)
+{
+    struct bytes id = get_sized(r);
+    return role == AGENT_DESTROY ? !err_is(object_id_from(id, ret)) : id.len == 0;
 }
 
 static bool get_string(struct reader *r, char *ret, size_t size)
@@ -37,8 +45,9 @@ struct err agent_config_get(struct bytes raw, struct agent_config *ret)
         get_string(&r, c.module, sizeof c.module) && get_string(&r, c.uri, sizeof c.uri) &&
         get_string(&r, c.pin_source, sizeof c.pin_source) &&
         get_string(&r, c.state_dir, sizeof c.state_dir) && get_string(&r, c.ring, sizeof c.ring);
-    if (!strings || !reader_done(&r) || c.lanes < 1 || c.lanes > AGENT_LANES_MAX ||
-        (c.role != AGENT_SERVE && c.role != AGENT_MAKE) || !ring_name_valid(c.ring))
+    bool doomed = strings && get_doomed(&r, c.role, &c.doomed);
+    if (!doomed || !reader_done(&r) || c.lanes < 1 || c.lanes > AGENT_LANES_MAX ||
+        c.role < AGENT_SERVE || c.role > AGENT_DESTROY || !ring_name_valid(c.ring))
         return err_make(ERR_INTERNAL, "agent_config_get");
     *ret = c;
     return ERR_OK;

@@ -19,7 +19,8 @@ enum {
 /* What an agent may be asked to do. */
 enum agent_role {
     AGENT_SERVE = 1, /* list, seal, open, probe */
-    AGENT_MAKE       /* list, probe, self-test, generate, relabel */
+    AGENT_MAKE,      /* list, probe, self-test, generate, relabel */
+    AGENT_DESTROY    /* nothing: it destroys one key, says so in its hello, and ends */
 };
 
 /* The validated token section and what else an agent must know. */
@@ -31,6 +32,7 @@ struct agent_config {
     char pin_source[PATH_MAX];   /* credential:NAME | file:PATH | protected */
     char state_dir[PATH_MAX];    /* where the PIN record lives */
     char ring[RING_NAME_MAX + 1];
+    struct object_id doomed; /* AGENT_DESTROY: its one key; others: len 0 */
 };
 
 /* The bytes of the memfd. ERR_INTERNAL when they do not decode. */

@@ -7,7 +7,8 @@
  *   calls   a line is appended for each C_Initialize and C_Login, and for each fault
  *
  * ACTION is a CKR in hex, or hang, slow (a second), crash or flip (a bit of what comes out). Of
- * C_GetAttributeValue only the calls for a single attribute break. */
+ * C_GetAttributeValue only the calls for a single attribute break; C_DestroyObject crashes and
+ * hangs after it has destroyed. */
 #include <p11-kit/pkcs11.h>
 
 #include <dlfcn.h>
@@ -15,6 +16,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +156,16 @@ static CK_RV get_attribute(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, C
     return rv;
 }
 
+static CK_RV destroy_object(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
+{
+    char action[LINE_SIZE];
+    read_action("once", "C_DestroyObject", action);
+    bool before = action[0] >= '0' && action[0] <= '9'; /* a CKR: nothing is destroyed */
+    CK_RV rv = before ? CKR_OK : real->C_DestroyObject(session, object);
+    long wanted = fault("C_DestroyObject");
+    return wanted > 0 ? (CK_RV)wanted : rv;
+}
+
 static CK_RV load(void)
 {
     const char *path = getenv("P11KMS_TEST_MODULE");
@@ -174,6 +186,7 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST 
     ours = *real;
     ours.C_Initialize = initialize;
     ours.C_Login = login;
+    ours.C_DestroyObject = destroy_object;
     ours.C_GetAttributeValue = get_attribute;
     ours.C_EncryptInit = encrypt_init;
     ours.C_Encrypt = encrypt;

@@ -45,3 +45,10 @@ tests_fault_token_CPPFLAGS = $(FAULT_CPPFLAGS)
 tests_fault_token_CFLAGS = $(HARNESS_CFLAGS)
 tests_fault_token_SOURCES = tests/fault/token.c
 tests_fault_token_LDADD = $(FAULT_LDADD)
+
+check_PROGRAMS += tests/fault/destroy
+TESTS += tests/fault/destroy
+tests_fault_destroy_CPPFLAGS = $(FAULT_CPPFLAGS) $(I_LANE) -I$(srcdir)/tests/token
+tests_fault_destroy_CFLAGS = $(HARNESS_CFLAGS)
+tests_fault_destroy_SOURCES = tests/fault/destroy.c
+tests_fault_destroy_LDADD = tests/token/libfixture.a $(LIBLANE) $(P11KIT_LIBS) $(FAULT_LDADD)

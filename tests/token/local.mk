@@ -37,6 +37,13 @@ tests_token_test_keys_CFLAGS = $(TOKEN_CFLAGS)
 tests_token_test_keys_SOURCES = tests/token/test_keys.c
 tests_token_test_keys_LDADD = $(TOKEN_LDADD)
 
+check_PROGRAMS += tests/token/test_destroy
+TESTS += tests/token/test_destroy
+tests_token_test_destroy_CPPFLAGS = $(TOKEN_CPPFLAGS)
+tests_token_test_destroy_CFLAGS = $(TOKEN_CFLAGS)
+tests_token_test_destroy_SOURCES = tests/token/test_destroy.c
+tests_token_test_destroy_LDADD = $(TOKEN_LDADD)
+
 # Makes a second KEK for tests of rotation.
 check_PROGRAMS += tests/token/make-kek
 tests_token_make_kek_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)

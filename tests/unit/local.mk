@@ -215,6 +215,13 @@ tests_unit_test_ring_look_SOURCES = tests/unit/test_ring_look.c \
 	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_ring_look_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_ring_retired
+TESTS += tests/unit/test_ring_retired
+tests_unit_test_ring_retired_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) -I$(srcdir)/tests/unit
+tests_unit_test_ring_retired_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_ring_retired_SOURCES = tests/unit/test_ring_retired.c
+tests_unit_test_ring_retired_LDADD = $(LIBKEYRING) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_ring_state
 TESTS += tests/unit/test_ring_state
 tests_unit_test_ring_state_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)

@@ -47,6 +47,22 @@ static struct bytes encode(const struct agent_config *config, uint8_t *raw)
     return writer_bytes(&w);
 }
 
+static void only_an_agent_that_destroys_knows_a_doomed_key(void **state)
+{
+    (void)state;
+    uint8_t raw[AGENT_CONFIG_MAX];
+    struct agent_config put = good(1), got;
+    put.doomed = (struct object_id){.len = 3, .data = {7, 8, 9}};
+    assert_int_equal(agent_config_get(encode(&put, raw), &got).code, ERR_INTERNAL);
+    put.role = AGENT_MAKE;
+    assert_int_equal(agent_config_get(encode(&put, raw), &got).code, ERR_INTERNAL);
+    put.role = AGENT_DESTROY;
+    assert_false(err_is(agent_config_get(encode(&put, raw), &got)));
+    assert_true(object_id_equal(&got.doomed, &put.doomed));
+    put.doomed.len = 0;
+    assert_int_equal(agent_config_get(encode(&put, raw), &got).code, ERR_INTERNAL);
+}
+
 static void a_configuration_comes_back_as_it_was(void **state)
 {
     (void)state;
@@ -107,7 +123,7 @@ static void values_out_of_range_are_refused(void **state)
     c = good(2);
     c.role = (enum agent_role)0;
     expect_refused(&c);
-    c.role = (enum agent_role)3;
+    c.role = (enum agent_role)4;
     expect_refused(&c);
     c = good(2);
     memcpy(c.ring, "Upper", 6);
@@ -220,6 +236,7 @@ int main(void)
     (void)alarm(120);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_configuration_comes_back_as_it_was),
+        cmocka_unit_test(only_an_agent_that_destroys_knows_a_doomed_key),
         cmocka_unit_test(the_longest_configuration_fits),
         cmocka_unit_test(truncated_and_longer_bytes_are_refused),
         cmocka_unit_test(values_out_of_range_are_refused),

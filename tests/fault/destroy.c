@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* p11-kms keys destroy beside the real daemon: what it refuses, what it leaves alone, and what a
+ * crash in the middle leaves behind. */
+#include "faults.h"
+
+#include "fixture.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+enum { TEST_SECONDS = 120, RUN_MS = 60000, OK_MS = 20000 };
+
+/* Made in 2023: generation 2 is superseded, 3 is active, and generation 1 is init's, of today. */
+static const char old_raw[] = "\x01\x89\x01\x01\x01\x01\x71\x01\x81\x01\x01\x01\x01\x01\x01\x01";
+static const char new_raw[] = "\x01\x89\x01\x01\x01\x01\x71\x01\x81\x01\x01\x01\x01\x01\x01\x02";
+static const char old_kek[] = "k8s.01890101-0101-7101-8101-010101010101";
+static const char new_kek[] = "k8s.01890101-0101-7101-8101-010101010102";
+
+static char output[8192];
+
+static void make_kek(const struct harness *h, const char *raw, const char *label)
+{
+    struct fixture f = {.agent = {.pid = -1}};
+    const struct odd_key key = {.id = raw, .label = label};
+    (void)snprintf(f.dir, sizeof f.dir, "%s", h->dir);
+    (void)snprintf(f.config.module, sizeof f.config.module, "%s", h->config.module);
+    fixture_make_odd_key(&f, &key);
+}
+
+static int set_up(void **state)
+{
+    int failed = harness_setup(state);
+    struct harness *h = *state;
+    if (failed)
+        return failed;
+    make_kek(h, old_raw, "p11-kms/k8s/2/aes-gcm/deactivated");
+    make_kek(h, new_raw, "p11-kms/k8s/3/aes-gcm/active");
+    h->config.ring = "  rotateEvery: never\n";
+    harness_write_config(h);
+    return 0;
+}
+
+/* Runs `p11-kms keys destroy` with these words; the exit code. output holds what it said. */
+static int destroy(const struct harness *h, const char *const *words)
+{
+    char path[HARNESS_PATH_MAX];
+    char *argv[16] = {(char[]){"build/p11-kms"}, (char[]){"keys"}, (char[]){"destroy"},
+                      (char[]){"--config"}, (char *)(uintptr_t)h->config_path};
+    for (size_t i = 0; words[i]; i++)
+        argv[5 + i] = (char *)(uintptr_t)words[i];
+    harness_path(h, "output", path);
+    (void)unlink(path);
+    int code = process_run(argv, path, RUN_MS);
+    (void)harness_read(path, output, sizeof output);
+    return code;
+}
+
+#define DESTROY(h, ...) destroy(h, (const char *const[]){__VA_ARGS__, NULL})
+
+/* As an operator runs it who has thought of everything. */
+static int destroy_kek(const struct harness *h, const char *key_id)
+{
+    return DESTROY(h, key_id, "--unreferenced-checked-by-me", "--confirm", key_id, "--json");
+}
+
+static void assert_said(const char *part)
+{
+    if (!strstr(output, part))
+        fail_msg("\"%s\" is not in: %s", part, output);
+}
+
+static void state_path(const struct harness *h, const char *folder, const char *key_id,
+                       char ret[static HARNESS_PATH_MAX])
+{
+    char name[128];
+    (void)snprintf(name, sizeof name, "state/%s/%s", folder, key_id);
+    harness_path(h, name, ret);
+}
+
+static bool exists(const struct harness *h, const char *folder, const char *key_id)
+{
+    char path[HARNESS_PATH_MAX];
+    state_path(h, folder, key_id, path);
+    return access(path, F_OK) == 0;
+}
+
+/* As if the daemon had seen it out of use for so many days. */
+static void backdate(const struct harness *h, const char *folder, const char *key_id, int days)
+{
+    char name[128], text[32], path[HARNESS_PATH_MAX];
+    (void)snprintf(name, sizeof name, "state/%s", folder);
+    harness_path(h, name, path);
+    assert_true(mkdir(path, 0700) == 0 || access(path, W_OK) == 0);
+    (void)snprintf(name, sizeof name, "state/%s/%s", folder, key_id);
+    (void)snprintf(text, sizeof text, "%" PRId64 "\n",
+                   ((int64_t)time(NULL) - (int64_t)days * 86400) * 1000);
+    harness_write(h, name, text, 0600);
+}
+
+static void start_well(struct harness *h)
+{
+    harness_start(h);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+}
+
+static bool is_noted(void *context)
+{
+    return exists(context, "deactivated", old_kek);
+}
+
+static void test_a_kek_is_destroyed_beside_the_daemon(void **state)
+{
+    struct harness *h = *state;
+    start_well(h);
+    assert_true(await(is_noted, h, OK_MS, NULL)); /* the daemon wrote down since when */
+    pid_t agent = harness_agent(h);
+    assert_int_equal(destroy_kek(h, old_kek), 6);
+    assert_said("less than seven days");
+    backdate(h, "deactivated", old_kek, 8);
+    assert_int_equal(destroy_kek(h, old_kek), 0);
+    assert_said("{\"result\": \"destroyed\", \"key_id\": \"k8s.01890101-0101-7101-8101-0101010101");
+    assert_said("\"active\": \"k8s.01890101-0101-7101-8101-010101010102\"");
+    assert_said("\"daemon_restart_needed\": false");
+    assert_false(exists(h, "deactivated", old_kek));
+    assert_true(exists(h, "destroyed", old_kek));
+    harness_round_trips(h);
+    assert_int_equal(harness_agent(h), agent);
+    harness_stop(h); /* the next look misses nothing */
+    start_well(h);
+    harness_round_trips(h);
+    assert_int_equal(destroy_kek(h, old_kek), 0);
+    assert_said("already gone");
+    h->passed = true;
+}
+
+static void test_what_is_refused(void **state)
+{
+    struct harness *h = *state;
+    char empty[] = "";
+    backdate(h, "deactivated", old_kek, 8);
+    backdate(h, "deactivated", new_kek, 8);
+    assert_int_equal(DESTROY(h, old_kek, "--confirm", old_kek), 6);
+    assert_said("--unreferenced-checked-by-me");
+    assert_int_equal(DESTROY(h, old_kek, "--unreferenced-checked-by-me", "--confirm", new_kek), 6);
+    assert_int_equal(DESTROY(h, old_kek, "--unreferenced-checked-by-me"), 2); /* no terminal */
+    assert_int_equal(destroy(h, (const char *const[]){NULL}), 2);
+    assert_int_equal(destroy_kek(h, empty), 2);
+    assert_int_equal(destroy_kek(h, "other.01890101-0101-7101-8101-010101010101"), 2);
+    assert_int_equal(destroy_kek(h, new_kek), 6);
+    assert_said("is active");
+    assert_int_equal(destroy_kek(h, "k8s.01890101-0101-7101-8101-0101010101ff"), 1);
+    assert_said("did not destroy it");
+    backdate(h, "deactivated", old_kek, -1);
+    assert_int_equal(destroy_kek(h, old_kek), 6);
+    assert_said("set the clock");
+    start_well(h); /* nothing of all that has hurt */
+    harness_round_trips(h);
+    backdate(h, "deactivated", old_kek, 8);
+    assert_int_equal(destroy_kek(h, old_kek), 0);
+    h->passed = true;
+}
+
+/* A KEK that vanished by itself is a loss, and nothing this command says makes it less of one. */
+static void test_a_loss_is_not_hidden(void **state)
+{
+    struct harness *h = *state;
+    backdate(h, "deactivated", old_kek, 8);
+    backdate(h, "canaries", old_kek, 8);
+    char tokens[HARNESS_PATH_MAX], away[HARNESS_PATH_MAX];
+    harness_path(h, "tokens", tokens);
+    harness_path(h, "away", away);
+    assert_int_equal(rename(tokens, away), 0);
+    assert_int_equal(mkdir(tokens, 0700), 0);
+    assert_int_not_equal(destroy_kek(h, old_kek), 0);
+    backdate(h, "destroying", old_kek, 0); /* begun, but an empty token proves nothing */
+    assert_int_not_equal(destroy_kek(h, old_kek), 0);
+    assert_true(exists(h, "canaries", old_kek));
+    assert_int_equal(rmdir(tokens), 0);
+    assert_int_equal(rename(away, tokens), 0);
+    assert_int_equal(destroy_kek(h, old_kek), 0);
+    assert_said("destroyed");
+    assert_false(exists(h, "canaries", old_kek));
+    assert_true(exists(h, "lost", old_kek));
+    h->passed = true;
+}
+
+/* The agent dies right after the token has destroyed the key: the fresh one's word counts. */
+static void test_the_agent_dies_of_it(void **state)
+{
+    struct harness *h = *state;
+    faults_use(h);
+    harness_write_config(h);
+    backdate(h, "deactivated", old_kek, 8);
+    faults_once(h, "C_DestroyObject", "crash");
+    assert_int_equal(destroy_kek(h, old_kek), 0);
+    assert_said("\"destroyed\"");
+    assert_int_equal(faults_count(h, "fault"), 1);
+    h->passed = true;
+}
+
+static void test_the_token_refuses(void **state)
+{
+    struct harness *h = *state;
+    faults_use(h);
+    harness_write_config(h);
+    backdate(h, "deactivated", old_kek, 8);
+    faults_once(h, "C_DestroyObject", "0x30");
+    assert_int_equal(destroy_kek(h, old_kek), 5);
+    assert_said("was not destroyed: C_DestroyObject: CKR_DEVICE_ERROR");
+    assert_false(exists(h, "destroying", old_kek));
+    assert_int_equal(destroy_kek(h, old_kek), 0);
+    h->passed = true;
+}
+
+/* The command is killed once the token has done it, and so is its agent. */
+static void test_the_command_dies_of_it(void **state)
+{
+    struct harness *h = *state;
+    char path[HARNESS_PATH_MAX];
+    faults_use(h);
+    harness_write_config(h);
+    backdate(h, "deactivated", old_kek, 8);
+    backdate(h, "canaries", old_kek, 8);
+    faults_once(h, "C_DestroyObject", "hang");
+    harness_path(h, "output", path);
+    char *argv[] = {(char[]){"build/p11-kms"},
+                    (char[]){"keys"},
+                    (char[]){"destroy"},
+                    (char *)(uintptr_t)old_kek,
+                    (char[]){"--config"},
+                    h->config_path,
+                    (char[]){"--unreferenced-checked-by-me"},
+                    (char[]){"--confirm"},
+                    (char *)(uintptr_t)old_kek,
+                    NULL};
+    pid_t command = process_start(argv, path);
+    faults_await(h, "fault", 1, OK_MS);
+    assert_int_equal(kill(command, SIGKILL), 0);
+    assert_int_equal(process_wait(command, RUN_MS), 128 + SIGKILL);
+    assert_true(exists(h, "destroying", old_kek));
+    assert_true(exists(h, "canaries", old_kek));
+    assert_int_equal(destroy_kek(h, old_kek), 0);
+    assert_said("already gone");
+    assert_false(exists(h, "canaries", old_kek));
+    assert_false(exists(h, "destroying", old_kek));
+    assert_true(exists(h, "destroyed", old_kek));
+    h->passed = true;
+}
+
+int main(void)
+{
+#define DESTRUCTION(test) cmocka_unit_test_setup_teardown(test, set_up, harness_teardown)
+    const struct CMUnitTest tests[] = {
+        DESTRUCTION(test_a_kek_is_destroyed_beside_the_daemon),
+        DESTRUCTION(test_what_is_refused),
+        DESTRUCTION(test_a_loss_is_not_hidden),
+        DESTRUCTION(test_the_agent_dies_of_it),
+        DESTRUCTION(test_the_token_refuses),
+        DESTRUCTION(test_the_command_dies_of_it),
+    };
+    return HARNESS_RUN("destroying a KEK", tests, TEST_SECONDS);
+}
