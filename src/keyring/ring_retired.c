@@ -201,8 +201,8 @@ struct err ring_retired_begin(const char *state_dir, const struct key_id *key_id
     return file_replace(path, record_of(now_ms, memory), 0600);
 }
 
-static struct err has_record(const char *state_dir, const char *folder,
-                             const struct key_id *key_id, bool *ret)
+static struct err has_record(const char *state_dir, const char *folder, const struct key_id *key_id,
+                             bool *ret)
 {
     char path[PATH_MAX];
     int64_t since;

@@ -6,6 +6,7 @@
 #include "fixture.h"
 
 #include <inttypes.h>
+#include <pty.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -163,6 +164,37 @@ static void test_what_is_refused(void **state)
     h->passed = true;
 }
 
+/* On a terminal, where the key_id is typed. */
+static int destroy_typing(const struct harness *h, const char *typed)
+{
+    int terminal;
+    pid_t pid = forkpty(&terminal, NULL, NULL, NULL);
+    if (pid == 0) {
+        (void)execl("build/p11-kms", "build/p11-kms", "keys", "destroy", old_kek, "--config",
+                    h->config_path, "--unreferenced-checked-by-me", (char *)NULL);
+        _exit(127);
+    }
+    assert_true(pid > 0);
+    assert_int_equal(write(terminal, typed, strlen(typed)), strlen(typed));
+    int code = process_wait(pid, RUN_MS);
+    (void)close(terminal);
+    return code;
+}
+
+static void test_the_key_id_is_typed(void **state)
+{
+    struct harness *h = *state;
+    char typed[128];
+    backdate(h, "deactivated", old_kek, 8);
+    assert_int_equal(destroy_typing(h, "yes\n"), 6);
+    assert_int_equal(destroy_typing(h, "\004"), 6); /* the end of what is typed */
+    assert_false(exists(h, "destroying", old_kek));
+    (void)snprintf(typed, sizeof typed, "%s\n", old_kek);
+    assert_int_equal(destroy_typing(h, typed), 0);
+    assert_true(exists(h, "destroyed", old_kek));
+    h->passed = true;
+}
+
 /* A KEK that vanished by itself is a loss, and nothing this command says makes it less of one. */
 static void test_a_loss_is_not_hidden(void **state)
 {
@@ -256,6 +288,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         DESTRUCTION(test_a_kek_is_destroyed_beside_the_daemon),
         DESTRUCTION(test_what_is_refused),
+        DESTRUCTION(test_the_key_id_is_typed),
         DESTRUCTION(test_a_loss_is_not_hidden),
         DESTRUCTION(test_the_agent_dies_of_it),
         DESTRUCTION(test_the_token_refuses),
