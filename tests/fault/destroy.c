@@ -3,8 +3,10 @@
  * crash in the middle leaves behind. */
 #include "faults.h"
 
+#include "envelope.h"
 #include "fixture.h"
 
+#include <grpc/status.h>
 #include <inttypes.h>
 #include <pty.h>
 #include <signal.h>
@@ -107,16 +109,64 @@ static void start_well(struct harness *h)
     (void)harness_await_health(h, "ok", HARNESS_START_MS);
 }
 
+struct noted {
+    const struct harness *h;
+    const char *key_id;
+};
+
 static bool is_noted(void *context)
 {
-    return exists(context, "deactivated", old_kek);
+    const struct noted *noted = context;
+    return exists(noted->h, "deactivated", noted->key_id);
+}
+
+/* Decrypts something that names the old KEK; gRPC's code. */
+static int decrypt_code(const struct harness *h)
+{
+    CLEANUP(kms_client_close_p) struct kms_client *client = harness_client(h);
+    AUTO_SECRET struct secret *plaintext = NULL;
+    uint8_t raw[ENVELOPE_MAX] = {0};
+    struct kms_sealed sealed = {.n_annotations = 0};
+    struct kms_failure failure = {.code = 0};
+    struct key_id key_id;
+    struct writer w = writer_over(raw, sizeof raw);
+    (void)snprintf(key_id.text, sizeof key_id.text, "%s", old_kek);
+    (void)snprintf(sealed.key_id, sizeof sealed.key_id, "%s", old_kek);
+    envelope_put_header(&w, SCHEME_AES_GCM, FAMILY_V2, &key_id);
+    sealed.ciphertext = bytes_of(raw, w.len + 60);
+    assert_false(err_is(secret_new(PLAINTEXT_MAX, &plaintext)));
+    assert_true(err_is(
+        kms_client_decrypt(client, KMS_API_V2, &sealed, HARNESS_CALL_MS, plaintext, &failure)));
+    return failure.code;
+}
+
+/* A KEK out of use, once the daemon has written that down: it has looked at the ring since. */
+static void make_and_await(const struct harness *h, const char *raw, const char *key_id)
+{
+    struct noted noted = {h, key_id};
+    make_kek(h, raw, "p11-kms/k8s/1/aes-gcm/deactivated");
+    assert_true(await(is_noted, &noted, OK_MS, NULL));
+}
+
+/* The second look begins when the first has ended. */
+static void await_a_whole_look(const struct harness *h)
+{
+    static const char first[] = "\x01\x89\x01\x01\x01\x01\x71\x01\x81\x01\x01\x01\x01\x01\x01\x11";
+    static const char second[] = "\x01\x89\x01\x01\x01\x01\x71\x01\x81\x01\x01\x01\x01\x01\x01\x12";
+    make_and_await(h, first, "k8s.01890101-0101-7101-8101-010101010111");
+    make_and_await(h, second, "k8s.01890101-0101-7101-8101-010101010112");
 }
 
 static void test_a_kek_is_destroyed_beside_the_daemon(void **state)
 {
     struct harness *h = *state;
+    char log[32768];
+    h->config.ring = "  rotateEvery: never\n  rescanEvery: 1s\n  activationDelay: 1s\n";
+    harness_write_config(h);
+    backdate(h, "canaries", old_kek, 0); /* torn, but the daemon knows the KEK */
     start_well(h);
-    assert_true(await(is_noted, h, OK_MS, NULL)); /* the daemon wrote down since when */
+    struct noted noted = {h, old_kek};
+    assert_true(await(is_noted, &noted, OK_MS, NULL)); /* the daemon wrote down since when */
     pid_t agent = harness_agent(h);
     assert_int_equal(destroy_kek(h, old_kek), 6);
     assert_said("less than seven days");
@@ -127,8 +177,12 @@ static void test_a_kek_is_destroyed_beside_the_daemon(void **state)
     assert_said("\"daemon_restart_needed\": false");
     assert_false(exists(h, "deactivated", old_kek));
     assert_true(exists(h, "destroyed", old_kek));
+    await_a_whole_look(h);
+    assert_int_equal(decrypt_code(h), GRPC_STATUS_NOT_FOUND);
+    (void)harness_await_health(h, "ok", OK_MS);
     harness_round_trips(h);
     assert_int_equal(harness_agent(h), agent);
+    assert_null(strstr(harness_read(h->log, log, sizeof log), "not on the token any more"));
     harness_stop(h); /* the next look misses nothing */
     start_well(h);
     harness_round_trips(h);
