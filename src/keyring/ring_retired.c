@@ -86,6 +86,15 @@ struct err ring_retired_note(const char *state_dir, const struct kek *kek, int64
     return create(path, record_of(now_ms, memory));
 }
 
+/* Thousands are looked at when a daemon starts: whether there is a record is all that is asked. */
+static struct err note_if_new(const char *state_dir, const struct kek *kek, int64_t now_ms)
+{
+    char path[PATH_MAX];
+    TRY(record_path(state_dir, deactivated, &kek->key_id, false, path));
+    bool recorded = access(path, F_OK) == 0, retired = kek->label.state >= KEY_DEACTIVATED;
+    return recorded == retired ? ERR_OK : ring_retired_note(state_dir, kek, now_ms);
+}
+
 struct err ring_retired_note_all(const char *state_dir, const struct ring_look *look,
                                  const struct ring_view *before, int64_t now_ms)
 {
@@ -94,7 +103,7 @@ struct err ring_retired_note_all(const char *state_dir, const struct ring_look *
         const struct kek *was = ring_view_find(before, &look->keys[i].id);
         if (was && was->label.state == look->keys[i].label.state)
             continue;
-        struct err e = ring_retired_note(state_dir, &look->keys[i], now_ms);
+        struct err e = note_if_new(state_dir, &look->keys[i], now_ms);
         if (!err_is(first))
             first = e;
     }

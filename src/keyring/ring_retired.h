@@ -9,13 +9,14 @@
 
 #define RING_RETIRED_MS (INT64_C(7) * 24 * 3600 * 1000)
 
-/* Records now (Unix time, ms) for a KEK that is deactivated or compromised, unless it has a record;
- * removes the record of one that is neither. A file's creation at most, without fsync. */
+/* Records now (Unix time, ms) for a KEK that is deactivated or compromised, unless it has a record
+ * that can be read; removes the record of one that is neither. Without fsync. */
 MUST_CHECK struct err ring_retired_note(const char *state_dir, const struct kek *kek,
                                         int64_t now_ms);
 
 /* The same for every KEK of a look that `before`, the view of the look before, did not show in the
- * same state already. The first error, after all were tried. */
+ * same state already; records that are there are not read. The first error, after all were tried.
+ */
 MUST_CHECK struct err ring_retired_note_all(const char *state_dir, const struct ring_look *look,
                                             const struct ring_view *before, int64_t now_ms);
 
