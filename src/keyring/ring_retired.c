@@ -136,11 +136,12 @@ static bool has_been(int64_t since_ms, int64_t now_ms)
     return since_ms <= now_ms && now_ms - since_ms >= RING_RETIRED_MS;
 }
 
+/* A KEK whose CKA_ID carries no time is of no known age. */
 static bool has_successor(const struct ring_look *look, const struct kek *kek, int64_t now_ms)
 {
     for (size_t i = 0; i < look->n; i++)
         if (kek_newer(&look->keys[i], kek) && kek_usable(&look->keys[i]) &&
-            has_been(kek_made_ms(&look->keys[i]), now_ms))
+            kek_made_ms(&look->keys[i]) > 0 && has_been(kek_made_ms(&look->keys[i]), now_ms))
             return true;
     return false;
 }

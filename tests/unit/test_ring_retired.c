@@ -122,6 +122,8 @@ static void its_successor_must_be_as_old(void **state)
     assert_int_equal(judge(&keys[0], &nothing, NOW - 20 * DAY), ERR_NONE); /* has another one */
     keys[2] = kek_of(3, 3, KEY_ACTIVE, NOW + DAY);
     expect_refused(&keys[1], &nothing, NOW - 20 * DAY, "no newer, usable KEK");
+    keys[2] = kek_of(3, 3, KEY_ACTIVE, 0);
+    expect_refused(&keys[1], &nothing, NOW - 20 * DAY, "no newer, usable KEK");
     keys[2] = kek_of(3, 3, KEY_ACTIVE, NOW - 30 * DAY);
     keys[2].wrong = ATTR_BIT(ATTR_WRAP);
     expect_refused(&keys[1], &nothing, NOW - 20 * DAY, "no newer, usable KEK");
