@@ -33,7 +33,7 @@ static struct err check_key(const struct agent *agent, const struct scheme_ops *
     uint32_t wrong = key_attributes_wrong(scheme->scheme, &key->attributes);
     char names[128];
     TRY(check_label(agent, scheme->scheme, key, advice));
-    if (!key->aes || key->attributes.length != scheme->key_bytes)
+    if (!key->attributes.aes || key->attributes.length != scheme->key_bytes)
         return advise(advice, bad, REMEDY_HUMAN,
                       "the key %s is no AES key of %u bits: it is refused", key->label,
                       scheme->key_bytes * 8);

@@ -143,6 +143,7 @@ void lane_put_key(struct writer *w, const struct listed_key *key)
     put_u32(w, key->attributes.known);
     put_u32(w, key->attributes.value);
     put_u32(w, key->attributes.length);
+    put_u8(w, key->attributes.aes);
 }
 
 struct err lane_next_key(struct bytes *records, struct listed_key *ret)
@@ -155,6 +156,7 @@ struct err lane_next_key(struct bytes *records, struct listed_key *ret)
     key.attributes.known = get_u32(&r);
     key.attributes.value = get_u32(&r);
     key.attributes.length = get_u32(&r);
+    key.attributes.aes = get_u8(&r) != 0;
     if (!fields || r.bad)
         return err_make(ERR_INTERNAL, "lane_next_key");
     *records = r.rest;

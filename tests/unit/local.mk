@@ -114,6 +114,13 @@ tests_unit_test_key_id_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_key_id_SOURCES = tests/unit/test_key_id.c
 tests_unit_test_key_id_LDADD = $(LIBFORMAT) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_key_select
+TESTS += tests/unit/test_key_select
+tests_unit_test_key_select_CPPFLAGS = $(AM_CPPFLAGS) $(I_FORMAT)
+tests_unit_test_key_select_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_key_select_SOURCES = tests/unit/test_key_select.c
+tests_unit_test_key_select_LDADD = $(LIBFORMAT) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_lane
 TESTS += tests/unit/test_lane
 tests_unit_test_lane_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)
