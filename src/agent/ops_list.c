@@ -2,12 +2,14 @@
 /* Listing a ring, a page a request. */
 #include "ops.h"
 #include "p11_key.h"
+#include "ring_keys.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct listing {
     uint32_t count;
+    uint32_t nameless; /* keys of the ring without a CKA_ID that we carry */
     uint8_t page[LANE_LIST_PACKET_MAX];
     struct listed_key keys[];
 };
@@ -40,41 +42,40 @@ static void mark_ambiguous(struct listing *listing, struct object_id *ids, size_
 }
 
 /* Reads every secret key once: those of other labels count for the ambiguity of ids alone. */
-static struct err read_keys(const struct p11_session *session, const char *prefix,
-                            const unsigned long *handles, size_t n, struct listing *listing,
-                            struct object_id *ids)
+static struct err read_keys(const struct lane *lane, const unsigned long *handles, size_t n,
+                            struct listing *listing, struct object_id *ids)
 {
     size_t n_ids = 0;
     for (size_t i = 0; i < n; i++) {
         struct p11_key key;
-        TRY(p11_key_read(session, handles[i], &key));
-        if (key.id.len == 0)
+        TRY(p11_key_read(&lane->session, handles[i], &key));
+        bool selected = ring_selects(lane->agent, &key);
+        if (key.id.len == 0) {
+            listing->nameless += selected;
             continue;
+        }
         ids[n_ids++] = key.id;
-        if (strncmp(key.label, prefix, strlen(prefix)) != 0 || strlen(key.label) > KEY_LABEL_MAX)
+        if (!selected)
             continue;
         struct listed_key *listed = &listing->keys[listing->count++];
         *listed = (struct listed_key){.id = key.id, .attributes = key.attributes};
-        memcpy(listed->label, key.label, strlen(key.label) + 1);
+        ring_show_label(key.label, listed->label);
     }
     mark_ambiguous(listing, ids, n_ids);
     return ERR_OK;
 }
 
-static struct err take_listing(const struct p11_session *session, const char *ring,
-                               struct listing **ret)
+static struct err take_listing(const struct lane *lane, struct listing **ret)
 {
-    char prefix[KEY_LABEL_MAX];
     AUTO_FREE unsigned long *handles = NULL;
     size_t n = 0;
-    TRY(key_label_prefix(ring, prefix, sizeof prefix));
-    TRY(p11_key_find_all(session, &handles, &n));
+    TRY(p11_key_find_all(&lane->session, &handles, &n));
     CLEANUP(listing_free_p)
     struct listing *listing = calloc(1, sizeof *listing + n * sizeof *listing->keys);
     AUTO_FREE struct object_id *ids = calloc(n + 1, sizeof *ids);
     if (!listing || !ids)
         return err_make(ERR_EXHAUSTED, "listing");
-    TRY(read_keys(session, prefix, handles, n, listing, ids));
+    TRY(read_keys(lane, handles, n, listing, ids));
     *ret = TAKE_PTR(listing);
     return ERR_OK;
 }
@@ -90,6 +91,7 @@ static struct err put_page(struct listing *listing, uint32_t first, struct lane_
         return err_make(ERR_INTERNAL, "listing page");
     ret->u.list.next = end < listing->count ? end : 0;
     ret->u.list.count = end - first;
+    ret->u.list.nameless = listing->nameless;
     ret->u.list.records = writer_bytes(&w);
     return ERR_OK;
 }
@@ -103,7 +105,7 @@ struct err op_list(struct lane *lane, const struct lane_request *request, struct
                       "this agent serves ring %s alone", lane->agent->config.ring);
     if (cursor == 0) {
         listing_free(TAKE_PTR(lane->listing));
-        TRY(take_listing(&lane->session, request->u.list.ring, &lane->listing));
+        TRY(take_listing(lane, &lane->listing));
     }
     if (!lane->listing || cursor > lane->listing->count)
         return err_make(ERR_INVALID, "list cursor");

@@ -176,6 +176,7 @@ static void put_reply_body(struct writer *w, const struct lane_reply *reply)
     case LANE_LIST:
         put_u32(w, reply->u.list.next);
         put_u32(w, reply->u.list.count);
+        put_u32(w, reply->u.list.nameless);
         put_sized(w, reply->u.list.records);
         break;
     case LANE_SEAL:
@@ -220,6 +221,7 @@ static bool get_reply_body(struct reader *r, struct lane_reply *p)
     case LANE_LIST:
         p->u.list.next = get_u32(r);
         p->u.list.count = get_u32(r);
+        p->u.list.nameless = get_u32(r);
         p->u.list.records = get_sized(r);
         return p->u.list.count <= LANE_LIST_PAGE;
     case LANE_SEAL:

@@ -161,8 +161,13 @@ static void agent_config_round_trip(void **state)
 {
     (void)state;
     static uint8_t memory[AGENT_CONFIG_MAX];
-    struct agent_config c = {AGENT_SERVE, 5,      "/lib/m.so", "pkcs11:token=t",
-                             "file:/p",   "/var", "k8s"},
+    struct agent_config c = {.role = AGENT_SERVE,
+                             .lanes = 5,
+                             .module = "/lib/m.so",
+                             .uri = "pkcs11:token=t",
+                             .pin_source = "file:/p",
+                             .state_dir = "/var",
+                             .ring = "k8s"},
                         back;
     struct writer w = writer_over(memory, sizeof memory);
     agent_config_put(&w, &c);
