@@ -15,6 +15,7 @@
 
 struct session {
     const struct config *config;
+    struct ring_rules rules;
     const char *agent_path;
     ring_init_progress *progress;
     void *context;
@@ -52,6 +53,9 @@ static struct err start_agent(void *context, int *ret_lane, char text[static MAK
     (void)snprintf(c.pin_source, sizeof c.pin_source, "%s", s->config->token.pin_source);
     (void)snprintf(c.state_dir, sizeof c.state_dir, "%s", s->config->state_dir);
     (void)snprintf(c.ring, sizeof c.ring, "%s", s->config->ring.name);
+    c.external = s->rules.external;
+    (void)snprintf(c.select, sizeof c.select, "%s", s->config->ring.select);
+    c.waive = s->rules.waive;
     struct err e = agent_process_start(s->agent_path, &c, &s->agent);
     if (err_is(e))
         (void)snprintf(text, MAKER_TEXT_MAX + 1, "the token agent %s could not be started",
@@ -203,9 +207,12 @@ struct err ring_init(const struct config *config, const char *agent_path,
                         .context = context,
                         .lock = -1,
                         .agent = {.pid = -1}};
+    s.rules = (struct ring_rules){.external = config->ring.mode == RING_EXTERNAL,
+                                  .waive = config_waivers(config)};
+    memcpy(s.rules.name, config->ring.name, sizeof s.rules.name);
     s.maker = (struct maker){.source = {start_agent, end_agent, &s},
                              .state_dir = config->state_dir,
-                             .ring = config->ring.name,
+                             .rules = &s.rules,
                              .timeout_ms = (int)config->token.generate_timeout_ms};
     struct err e = run(&s, ret);
     (void)snprintf(message, 512, "%s", s.maker.text);

@@ -393,7 +393,7 @@ struct err rotation_new(const struct rotation_options *options, struct rotation 
     r->due_ms = INT64_MAX;
     r->maker = (struct maker){.source = {fresh_maker, end_maker, r},
                               .state_dir = r->state_dir,
-                              .ring = ring,
+                              .rules = keyring_rules(options->keyring),
                               .timeout_ms = (int)options->generate_timeout_ms};
     init_waiting(r);
     seal_count_init(&r->count, r->state_dir, ring);

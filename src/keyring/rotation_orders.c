@@ -253,7 +253,8 @@ void rotation_carry_out(struct rotation *r, const struct ring_order *order)
 {
     struct errand errand = {.r = r, .order = order};
     r->maker.text[0] = '\0';
-    if (order->id.len > 0 && err_is(key_id_make(r->maker.ring, &order->id, &errand.report.key_id)))
+    if (order->id.len > 0 &&
+        err_is(key_id_make(r->maker.rules->name, &order->id, &errand.report.key_id)))
         errand.report.key_id.text[0] = '\0';
     struct err e = carry_out(&errand);
     maker_end(&r->maker);
