@@ -67,13 +67,22 @@ static bool is_external(const struct ring_rules *rules, const struct key_id *key
            strcmp(made.text, key_id->text) == 0;
 }
 
+/* What sealed here last is not in the list and not the key itself, in whatever form it is named. */
+static bool is_stray(const struct adopting *a)
+{
+    char ring[RING_NAME_MAX + 1];
+    struct object_id known;
+    return !err_is(key_id_parse(bytes_of_string(a->known.key_id.text), ring, &known)) &&
+           ring_adopted_place(&a->adopted, &known) == 0 &&
+           !object_id_equal(&known, &a->adoption->id);
+}
+
 /* The active key of a daemon never goes back. */
 static struct err check_order(struct adopting *a)
 {
     const struct ring_adopted *adopted = &a->adopted;
     const char *known = a->known.key_id.text;
-    size_t known_place = ring_adopted_place_of(adopted, &a->known.key_id);
-    bool stray = known[0] && known_place == 0; /* it sealed here, and is not in the list */
+    bool stray = is_stray(a);
     a->place = ring_adopted_place(adopted, &a->adoption->id);
     if (a->place != 0 && a->place < adopted->n)
         return maker_say(a->maker, err_make(ERR_REFUSED, "adopt"),
@@ -85,8 +94,7 @@ static struct err check_order(struct adopting *a)
                          "KEK %s was adopted here before KEK %s sealed and is superseded: adopt a "
                          "newer one",
                          a->key_id.text, known);
-    if (stray && is_external(a->maker->rules, &a->known.key_id) &&
-        strcmp(known, a->key_id.text) != 0)
+    if (stray && is_external(a->maker->rules, &a->known.key_id))
         return maker_say(a->maker, err_make(ERR_REFUSED, "adopt"),
                          "KEK %s sealed on this host last, and its adoption is lost: adopt it "
                          "first, then this one",
@@ -157,8 +165,7 @@ static struct err record(struct adopting *a)
     size_t n = 0;
     if (a->place != 0)
         return ERR_OK;
-    if (a->known.key_id.text[0] && ring_adopted_place_of(&a->adopted, &a->known.key_id) == 0 &&
-        strcmp(a->known.key_id.text, a->key_id.text) != 0)
+    if (is_stray(a))
         keys[n++] = a->known.key_id;
     keys[n++] = a->key_id;
     struct err e =

@@ -215,6 +215,25 @@ tests_unit_test_ring_look_SOURCES = tests/unit/test_ring_look.c \
 	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_ring_look_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_ring_adopted
+TESTS += tests/unit/test_ring_adopted
+tests_unit_test_ring_adopted_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_ring_adopted_SOURCES = tests/unit/test_ring_adopted.c
+tests_unit_test_ring_adopted_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_ring_external
+TESTS += tests/unit/test_ring_external
+tests_unit_test_ring_external_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_ring_external_SOURCES = tests/unit/test_ring_external.c
+tests_unit_test_ring_external_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_ring_adopt
+TESTS += tests/unit/test_ring_adopt
+tests_unit_test_ring_adopt_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_ring_adopt_SOURCES = tests/unit/test_ring_adopt.c \
+	tests/unit/fake_agent.c tests/unit/fake_agent.h
+tests_unit_test_ring_adopt_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_ring_state
 TESTS += tests/unit/test_ring_state
 tests_unit_test_ring_state_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
