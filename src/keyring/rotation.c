@@ -145,7 +145,7 @@ static struct ring_plan plan_view(struct rotation *r, const struct ring_view *vi
         .activation_delay_ms = tuning->activation_delay_ms,
     };
     facts.keys = ring_view_keys(view, &facts.n);
-    if (ring_view_active(view))
+    if (ring_view_active(view) && !r->maker.rules->external) /* else nothing is ours to do */
         facts.active = (size_t)(ring_view_active(view) - facts.keys);
     (void)ring_view_missing(view, &n_missing);
     facts.missing = n_missing > 0;
@@ -200,7 +200,8 @@ static void tell_status(struct rotation *r, const struct ring_view *view,
     };
     if (plan->pending != SIZE_MAX)
         status.pending = keys[plan->pending].key_id;
-    say_blocked(view, health, plan, status.blocked, sizeof status.blocked);
+    if (!r->maker.rules->external)
+        say_blocked(view, health, plan, status.blocked, sizeof status.blocked);
     memcpy(status.failed, r->failed, sizeof status.failed);
     pthread_mutex_lock(&r->lock);
     r->status = status;
