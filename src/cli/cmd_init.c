@@ -3,7 +3,7 @@
 #include "cli_connect.h"
 #include "cli_data.h"
 #include "commands.h"
-#include "ring_init.h"
+#include "init_external.h"
 
 #include <pwd.h>
 #include <string.h>
@@ -103,6 +103,8 @@ static struct err run(struct cli *cli)
     TRY(check_owner(cli, config.state_dir));
     if (!path)
         agent_process_find(agent);
+    if (config.ring.mode == RING_EXTERNAL)
+        return init_external(cli, &config, path ? path : agent, show_progress);
     struct err e = ring_init(&config, path ? path : agent, show_progress, cli, &report, message);
     if (err_is(e))
         return cli_error(cli, e, "%s", message);
@@ -122,7 +124,9 @@ const struct cli_command cmd_init = {
         "initialised token and its PIN source. Safe to run again: a ring that has a KEK is left as "
         "it is. Refuses (exit 6) where this host knows a KEK that the token does not show, and "
         "where "
-        "stateDir belongs to another user: run it as the daemon's.",
+        "stateDir belongs to another user: run it as the daemon's. Where ring.mode is external it "
+        "makes nothing: it shows the keys that ring.select finds, what is wrong with those that "
+        "are refused, and the `p11-kms keys adopt` that comes next; exit 6 where none is usable.",
     .options = {{"agent", "PATH",
                  "the p11-kms-agent to run (default: beside p11-kms, else as installed)"},
                 CLI_JSON_OPTION},

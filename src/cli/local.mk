@@ -27,6 +27,7 @@ src_cli_libcli_a_SOURCES = \
 	src/cli/cmd_man.c \
 	src/cli/cmd_status.c \
 	src/cli/commands.c src/cli/commands.h \
+	src/cli/init_external.c src/cli/init_external.h \
 	src/cli/ring_init.c src/cli/ring_init.h \
 	src/cli/status_show.c src/cli/status_show.h
 LIBCLI = src/cli/libcli.a src/client/libclient.a $(LIBPROTO) $(LIBCONFIG) $(LIBKEYRING) $(GRPC_LIBS)

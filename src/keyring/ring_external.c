@@ -9,24 +9,31 @@ enum { LINE_MAX_BYTES = 400 };
 /* --- what is wrong with a key ------------------------------------------------------------ */
 
 /* What would help, for a key whose attributes are wrong. */
-static const char *attribute_advice(const struct kek *kek)
+static const char *attribute_advice(const struct kek *kek, char *text, size_t size)
 {
     enum scheme scheme = kek->label.scheme;
-    if ((kek->wrong & ~key_attributes_waivable(scheme, WAIVE_USAGE)) == 0)
-        return "it may be used for more than sealing: name usage in ring.waive to accept that";
-    if ((kek->wrong & ~key_attributes_waivable(scheme, WAIVE_LOCAL)) == 0)
-        return "it was not made on this token: name local in ring.waive to accept that";
-    if ((kek->wrong & ~key_attributes_waivable(scheme, WAIVE_USAGE | WAIVE_LOCAL)) == 0)
-        return "it was not made on this token and may be used for more than sealing: name local "
-               "and usage in ring.waive to accept that";
-    if ((kek->wrong & (ATTR_BIT(ATTR_KEY_TYPE) | ATTR_BIT(ATTR_VALUE_LEN))) != 0)
-        return "it must be an AES key of 32 bytes: make another one";
-    return "that cannot be waived: make another one";
+    char names[160];
+    uint32_t firm = kek->wrong & ~key_attributes_waivable(scheme, WAIVE_USAGE | WAIVE_LOCAL);
+    bool local = (kek->wrong & key_attributes_waivable(scheme, WAIVE_LOCAL)) != 0;
+    bool usage = (kek->wrong & key_attributes_waivable(scheme, WAIVE_USAGE)) != 0;
+    if ((firm & (ATTR_BIT(ATTR_KEY_TYPE) | ATTR_BIT(ATTR_VALUE_LEN))) != 0)
+        (void)snprintf(text, size, "it must be an AES key of 32 bytes: make another one");
+    else if (firm != 0)
+        (void)snprintf(text, size, "%s cannot be waived: make another one",
+                       key_attributes_list(firm, names, sizeof names));
+    else
+        (void)snprintf(text, size, "it %s%s%s: name %s in ring.waive to accept that",
+                       local ? "was not made on this token" : "", local && usage ? " and " : "",
+                       usage ? "may be used for more than sealing" : "",
+                       !usage   ? "local"
+                       : !local ? "usage"
+                                : "local and usage");
+    return text;
 }
 
 const char *ring_external_refusal(const struct kek *kek, char *text, size_t size)
 {
-    char names[160];
+    char names[160], advice[240];
     if (kek->ambiguous)
         (void)snprintf(text, size,
                        "KEK %s (label \"%s\") is refused: another secret key on the token has the "
@@ -37,7 +44,8 @@ const char *ring_external_refusal(const struct kek *kek, char *text, size_t size
                        "KEK %s (label \"%s\") is refused: the token reports %s otherwise than a "
                        "non-exportable KEK must have it; %s",
                        kek->key_id.text, kek->name,
-                       key_attributes_list(kek->wrong, names, sizeof names), attribute_advice(kek));
+                       key_attributes_list(kek->wrong, names, sizeof names),
+                       attribute_advice(kek, advice, sizeof advice));
     else
         (void)snprintf(text, size,
                        "KEK %s (label \"%s\") is quarantined: other key material stands behind its "

@@ -182,7 +182,8 @@ static void a_faulty_key_seals_nothing(void **state)
     s.keys[1].wrong = ATTR_BIT(ATTR_LOCAL) | ATTR_BIT(ATTR_SIGN);
     expect_not(&s, VERDICT_UNFIT, "name local and usage in ring.waive");
     s.keys[1].wrong = ATTR_BIT(ATTR_SENSITIVE) | ATTR_BIT(ATTR_SIGN);
-    expect_not(&s, VERDICT_UNFIT, "cannot be waived");
+    expect_not(&s, VERDICT_UNFIT,
+               "SENSITIVE,SIGN otherwise than a non-exportable KEK must have it; SENSITIVE cannot");
     s.keys[1].wrong = ATTR_BIT(ATTR_VALUE_LEN);
     expect_not(&s, VERDICT_UNFIT, "an AES key of 32 bytes");
     s.keys[1].wrong = 0;
