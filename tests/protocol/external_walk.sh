@@ -26,7 +26,7 @@ MODULE=$(cat "$dir/module") PIN=$(cat "$dir/pin")
 
 # The page's commands, for this test's daemon.
 configure() { # the page's ring section on standard input
-    cat - >"$dir/config.yaml" <<EOF
+    cat >"$dir/config.yaml" <<EOF
 apiVersion: p11-kms/v1
 socket: unix://$dir/kms.sock
 adminSocket: unix://$dir/admin.sock
