@@ -217,6 +217,30 @@ static void await_look(struct rotation *r)
     r->hooks.changed(r->hooks.context);
 }
 
+static bool is_active(struct rotation *r, const struct object_id *id)
+{
+    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(r->keyring);
+    const struct kek *active = ring_view_active(view);
+    return active && object_id_equal(&active->id, id);
+}
+
+bool rotation_await_active(struct rotation *r, const struct object_id *id)
+{
+    const struct timespec until = after_ms(LOOK_WAIT_MS);
+    int waited = 0;
+    r->hooks.changed(r->hooks.context);
+    while (waited == 0 && !is_active(r, id)) {
+        pthread_mutex_lock(&r->lock);
+        while (!r->stop && !r->looked && waited == 0)
+            waited = pthread_cond_timedwait(&r->changed, &r->lock, &until);
+        r->looked = false;
+        if (r->stop)
+            waited = ETIMEDOUT;
+        pthread_mutex_unlock(&r->lock);
+    }
+    return is_active(r, id);
+}
+
 /* A step that fails may have changed the token all the same. */
 static void take_step(struct rotation *r, enum ring_step step)
 {

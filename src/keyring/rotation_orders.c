@@ -238,9 +238,18 @@ static struct err adopt(struct errand *errand)
     struct rotation *r = errand->r;
     const struct adoption adoption = {.id = errand->order->id,
                                       .wanted = keyring_wanted(r->keyring)};
+    struct health health;
+    struct key_id current;
     TRY(ring_adopt(&r->maker, &adoption));
     rotation_note(r, false, "adopted a key", &errand->report.key_id, "by order");
-    return done(errand, "%s", r->maker.text);
+    maker_end(&r->maker);
+    bool waits =
+        adoption.wanted.text[0] && strcmp(adoption.wanted.text, errand->report.key_id.text) != 0;
+    if (waits || rotation_await_active(r, &adoption.id))
+        return done(errand, "%s", r->maker.text);
+    keyring_status(r->keyring, &health, &current);
+    return done(errand, "KEK %s is adopted and does not seal yet: %s", errand->report.key_id.text,
+                health.ok ? "look at Status again" : health.text);
 }
 
 static struct err carry_out_external(struct errand *errand)
