@@ -264,6 +264,13 @@ tests_unit_test_keeper_known_SOURCES = tests/unit/test_keeper_known.c tests/unit
 	tests/unit/ring_rig.h $(FAKE_AGENT) \
 	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_keeper_known_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_keeper_external
+TESTS += tests/unit/test_keeper_external
+tests_unit_test_keeper_external_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_keeper_external_SOURCES = tests/unit/test_keeper_external.c tests/unit/ring_rig.c \
+	tests/unit/ring_rig.h tests/unit/fake_agent.c tests/unit/fake_agent.h \
+	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_keeper_external_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_kms_service
 TESTS += tests/unit/test_kms_service
