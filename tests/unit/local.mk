@@ -231,7 +231,7 @@ check_PROGRAMS += tests/unit/test_ring_adopt
 TESTS += tests/unit/test_ring_adopt
 tests_unit_test_ring_adopt_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
 tests_unit_test_ring_adopt_SOURCES = tests/unit/test_ring_adopt.c \
-	tests/unit/fake_agent.c tests/unit/fake_agent.h
+	$(FAKE_AGENT)
 tests_unit_test_ring_adopt_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_ring_state
@@ -268,7 +268,7 @@ check_PROGRAMS += tests/unit/test_keeper_external
 TESTS += tests/unit/test_keeper_external
 tests_unit_test_keeper_external_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
 tests_unit_test_keeper_external_SOURCES = tests/unit/test_keeper_external.c tests/unit/ring_rig.c \
-	tests/unit/ring_rig.h tests/unit/fake_agent.c tests/unit/fake_agent.h \
+	tests/unit/ring_rig.h $(FAKE_AGENT) \
 	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_keeper_external_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 

@@ -72,6 +72,14 @@ static void expect_state(size_t key, enum key_state state)
     assert_int_equal(kek->waived, ATTR_BIT(ATTR_WRAP));
 }
 
+/* Until the first look has ended, and found all well. */
+static void serve_until_ok(size_t n)
+{
+    (void)rig_serve(&rig, keys, n);
+    (void)rig_wait_ok(&rig);
+    rig_wait_looks(&rig, 1);
+}
+
 /* Waits for the health to hold the words while it is not ok. */
 static void expect_sick(const char *words, bool failed)
 {
@@ -107,8 +115,7 @@ static void ring_active_takes_effect_at_the_next_look(void **state)
     assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &known)));
     keyring_set_wanted(rig.keyring, &wanted);
     start();
-    (void)rig_serve(&rig, keys, 2);
-    (void)rig_wait_ok(&rig);
+    serve_until_ok(2);
     expect_current(0);
     unsigned looks = rig_looks(&rig);
     wanted.text[0] = '\0';
@@ -138,8 +145,7 @@ static void other_material_is_quarantined(void **state)
     (void)state;
     adopt(0);
     start();
-    (void)rig_serve(&rig, keys, 1);
-    (void)rig_wait_ok(&rig);
+    serve_until_ok(1);
     fake_agent_material(rig.agent, 2);
     keeper_kick(rig.keeper);
     rig_wait_condemned(&rig, 1);
@@ -157,8 +163,7 @@ static void a_refused_key_is_told_once(void **state)
     keys[0].attributes.value &= ~ATTR_BIT(ATTR_WRAP);
     keys[1].attributes.value |= ATTR_BIT(ATTR_EXTRACTABLE);
     start();
-    (void)rig_serve(&rig, keys, 2);
-    (void)rig_wait_ok(&rig); /* a bad key beside it does no harm */
+    serve_until_ok(2); /* a bad key beside it does no harm */
     assert_int_equal(rig_warnings(&rig), 1);
     assert_non_null(strstr(rig.warning, "is refused: the token reports EXTRACTABLE"));
     unsigned looks = rig_looks(&rig);
@@ -172,8 +177,7 @@ static void what_is_waived_is_told(void **state)
     (void)state;
     adopt(0);
     start();
-    (void)rig_serve(&rig, keys, 1);
-    (void)rig_wait_ok(&rig);
+    serve_until_ok(1);
     assert_int_equal(rig_warnings(&rig), 1);
     assert_non_null(strstr(rig.warning, "is accepted by ring.waive (waived: WRAP)"));
 }
@@ -201,8 +205,7 @@ static void a_ring_that_became_external_misses_nothing(void **state)
         err_is(ring_state_set_canary(rig.dir, &managed, bytes_of_string("not looked into"))));
     adopt(0);
     start();
-    (void)rig_serve(&rig, keys, 2);
-    (void)rig_wait_ok(&rig);
+    serve_until_ok(2);
     expect_current(0);
     CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(rig.keyring);
     size_t n = 1;
