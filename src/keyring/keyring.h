@@ -27,6 +27,7 @@ struct kek {
     struct key_attributes attributes;
     uint32_t wrong;   /* attribute bits that forbid its use; 0: none */
     uint32_t waived;  /* attribute bits that would, but for ring.waive */
+    bool external;    /* an operator's: its CKA_ID tells no time */
     bool ambiguous;   /* two objects have its CKA_ID */
     bool quarantined; /* other material stands behind its CKA_ID */
 };

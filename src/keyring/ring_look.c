@@ -27,6 +27,7 @@ static bool read_managed(const struct ring_rules *rules, struct kek *key)
  * (ring_external.h). */
 static bool read_external(const struct ring_rules *rules, struct kek *key)
 {
+    key->external = true;
     key->label = (struct key_label){.scheme = SCHEME_AES_GCM, .state = KEY_PRE_ACTIVE};
     memcpy(key->label.ring, rules->name, sizeof key->label.ring);
     return !err_is(key_id_make_external(rules->name, &key->id, &key->key_id));
