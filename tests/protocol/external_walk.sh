@@ -7,6 +7,7 @@ set -euo pipefail
 top=$(cd "${srcdir:?set by make check}" && pwd)
 bin=$PWD/build
 command -v pkcs11-tool >/dev/null || { echo "pkcs11-tool is missing"; exit 77; }
+"$bin/p11-kms" keys adopt --help >/dev/null || { echo "p11-kms has no keys adopt"; exit 77; }
 dir=$(mktemp -d "${TMPDIR:-/tmp}/p11-kms-test.XXXXXX")
 daemon=
 finish() {
@@ -39,7 +40,8 @@ EOF
 p11-kms() {
     "$bin/p11-kms" --config "$dir/config.yaml" "$@"
 }
-systemctl() { # restart p11-kms
+systemctl() { # restart p11-kms | reload p11-kms
+    [ "$1" = restart ] || { kill -HUP "$daemon" && return; }
     [ -z "$daemon" ] || { kill "$daemon" && wait "$daemon"; }
     "$bin/p11-kmsd" --config "$dir/config.yaml" >>"$dir/log" 2>&1 &
     daemon=$!
@@ -96,6 +98,35 @@ run 'p11-kms keys list'
 said 'k8s\.0a01 +1 +deactivated'
 said 'k8s\.0a02 +2 +active'
 said 'k8s\.0bad01 +0 +pre-active'
+
+# A key that is adopted and waits for ring.active, until that is changed; and there is no way back.
+pin() { # KEY_ID
+    configure <<<"ring: {mode: external, select: \"label:k8s-kek-*\", waive: [usage], active: $1}"
+}
+await() { # PATTERN COMMAND...: until p11-kms COMMAND says so
+    local pattern=$1 tries=0
+    shift
+    until { p11-kms "$@" >"$dir/output" 2>&1 || true; } && grep -qE -- "$pattern" "$dir/output"; do
+        [ $((tries += 1)) -lt 200 ] || fail "p11-kms $* never says: $pattern"
+        sleep 0.1
+    done
+}
+pin k8s.0a02
+run 'systemctl restart p11-kms'
+run 'p11-kms status --wait 20s'
+# shellcheck disable=SC2016 # run evaluates it
+run 'pkcs11-tool --module "$MODULE" --token-label "$TOKEN" --login --pin env:PIN --keygen \
+    --key-type AES:32 --sensitive --private --label k8s-kek-3 --id 0a03'
+run 'p11-kms keys adopt k8s.0a03'
+said 'does not seal yet: ring.active names KEK k8s.0a02'
+await 'k8s\.0a03 +3 +pre-active' keys list
+pin k8s.0a03
+run 'systemctl reload p11-kms'
+await 'k8s\.0a03 +3 +active' keys list
+said 'k8s\.0a02 +2 +deactivated'
+pin k8s.0a01
+run 'systemctl reload p11-kms'
+await 'ring\.active names KEK k8s\.0a01, which KEK k8s\.0a03 superseded' status
 objects=$(pkcs11-tool --module "$MODULE" --token-label "$TOKEN" --login --pin env:PIN \
     --list-objects 2>/dev/null | grep -c '^Secret Key') || true
-[ "$objects" = 4 ] || fail "there are $objects keys on the token, not the 4 that the page makes"
+[ "$objects" = 5 ] || fail "there are $objects keys on the token, not the 5 that were made"
