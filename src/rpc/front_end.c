@@ -278,8 +278,11 @@ static struct err build(struct front_end *fe)
                                      .stranger = "neither allowUids nor allowGids names it"};
     TRY(rpc_listener_new(FRONT_END_LISTEN_FD, fe->server, &access, refusals_log, &fe->refusals,
                          &fe->listener));
-    const struct admin_options admin = {
-        .keyring = fe->keyring, .rotation = fe->rotation, .mode = "managed", .token = c->token.uri};
+    const struct admin_options admin = {.keyring = fe->keyring,
+                                        .rotation = fe->rotation,
+                                        .mode =
+                                            c->ring.mode == RING_EXTERNAL ? "external" : "managed",
+                                        .token = c->token.uri};
     return front_admin_start(&fe->admin, FRONT_END_ADMIN_FD, &admin);
 }
 
