@@ -152,7 +152,7 @@ static void interpret(const struct readout *r, CK_OBJECT_HANDLE handle, struct p
     if (label->ulValueLen <= sizeof r->label &&
         !bytes_to_string(bytes_of(r->label, label->ulValueLen), key->label, sizeof key->label))
         key->label[0] = '\0';
-    key->aes = told(r, AT_TYPE, sizeof r->type) && r->type == CKK_AES;
+    key->attributes.aes = told(r, AT_TYPE, sizeof r->type) && r->type == CKK_AES;
     if (told(r, AT_LENGTH, sizeof r->length) && r->length <= UINT32_MAX)
         key->attributes.length = (uint32_t)r->length;
 }

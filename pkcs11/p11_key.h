@@ -15,7 +15,6 @@ struct p11_key {
     unsigned long handle;
     struct object_id id;
     char label[P11_LABEL_MAX + 1];
-    bool aes; /* CKA_KEY_TYPE is CKK_AES */
     struct key_attributes attributes;
 };
 

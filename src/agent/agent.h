@@ -14,6 +14,7 @@
 /* Written once, before the lane threads start; what changes later has its own lock. */
 struct agent {
     struct agent_config config;
+    struct key_select select; /* config's, parsed */
     struct p11_module *module;
     struct p11_token token;
     struct key_cache *keys;

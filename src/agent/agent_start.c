@@ -3,16 +3,19 @@
 
 #include "login.h"
 
+/* Only what makes, relabels or destroys keys may write to the token. */
 static struct err open_sessions(struct agent *agent, struct lane *lanes)
 {
+    bool writes = agent->config.role != AGENT_SERVE && !agent->config.external;
     for (uint32_t i = 0; i < agent->config.lanes; i++)
-        TRY(p11_session_open(agent->module, agent->token.slot, agent->config.role != AGENT_SERVE,
-                             &lanes[i].session));
+        TRY(p11_session_open(agent->module, agent->token.slot, writes, &lanes[i].session));
     return ERR_OK;
 }
 
 struct err agent_start(struct agent *agent, struct lane *lanes, struct advice *advice)
 {
+    if (agent->config.external && key_select_parse(agent->config.select, &agent->select))
+        return err_make(ERR_INTERNAL, "ring.select"); /* agent_config_get has checked it */
     TRY(key_cache_new(&agent->keys));
     TRY(p11_module_load(agent->config.module, &agent->module, advice));
     TRY(p11_token_find(agent->module, agent->config.uri, &agent->token, advice));

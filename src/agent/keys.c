@@ -2,6 +2,7 @@
 #include "keys.h"
 
 #include "p11_ckr.h"
+#include "ring_keys.h"
 
 #include <string.h>
 
@@ -10,6 +11,11 @@ static struct err check_label(const struct agent *agent, enum scheme scheme,
 {
     struct err bad = err_make(ERR_TOKEN, "key label");
     struct key_label label;
+    if (agent->config.external)
+        return ring_selects(agent, key)
+                   ? ERR_OK
+                   : advise(advice, bad, REMEDY_HUMAN,
+                            "the key is not among those that ring.select finds");
     if (err_is(key_label_parse(bytes_of_string(key->label), &label)))
         return advise(
             advice, bad, REMEDY_HUMAN,
@@ -30,25 +36,22 @@ static struct err check_key(const struct agent *agent, const struct scheme_ops *
                             const struct p11_key *key, struct advice *advice)
 {
     struct err bad = err_make(ERR_TOKEN, "key attributes");
-    uint32_t wrong = key_attributes_wrong(scheme->scheme, &key->attributes);
-    char names[128];
+    uint32_t wrong = key_attributes_wrong(scheme->scheme, &key->attributes) &
+                     ~key_attributes_waivable(scheme->scheme, agent->config.waive);
+    char names[160], label[KEY_LABEL_MAX + 1];
     TRY(check_label(agent, scheme->scheme, key, advice));
-    if (!key->aes || key->attributes.length != scheme->key_bytes)
-        return advise(advice, bad, REMEDY_HUMAN,
-                      "the key %s is no AES key of %u bits: it is refused", key->label,
-                      scheme->key_bytes * 8);
     if (wrong != 0)
-        return advise(advice, bad, REMEDY_HUMAN,
-                      "the key %s is refused: %s is not as a KEK must have it", key->label,
-                      key_attributes_list(wrong, names, sizeof names));
+        return advise(
+            advice, bad, REMEDY_HUMAN, "the key %s is refused: %s is not as a KEK must have it",
+            ring_show_label(key->label, label), key_attributes_list(wrong, names, sizeof names));
     return ERR_OK;
 }
 
 enum scheme key_fitness(const struct agent *agent, const struct p11_key *key)
 {
     struct advice unused = {.text = ""};
-    struct key_label label;
-    if (err_is(key_label_parse(bytes_of_string(key->label), &label)))
+    struct key_label label = {.scheme = SCHEME_AES_GCM}; /* of an external ring */
+    if (!agent->config.external && err_is(key_label_parse(bytes_of_string(key->label), &label)))
         return SCHEME_NONE;
     const struct scheme_ops *scheme = scheme_find(label.scheme);
     return scheme && !err_is(check_key(agent, scheme, key, &unused)) ? label.scheme : SCHEME_NONE;

@@ -14,13 +14,17 @@ enum { SERVE = 1 << AGENT_SERVE, MAKE = 1 << AGENT_MAKE };
 /* The closed set of what may be asked. */
 static const struct op_row {
     unsigned roles;
-    bool retry; /* once more after a lost session or login; never where a key is made */
+    bool retry;  /* once more after a lost session or login; never where a key is made */
+    bool writes; /* makes or changes objects: never in an external ring, whose keys are not ours */
     op_function *run;
 } ops[] = {
-    [LANE_LIST] = {SERVE | MAKE, true, op_list},  [LANE_SEAL] = {SERVE, true, op_seal},
-    [LANE_OPEN] = {SERVE, true, op_open},         [LANE_PROBE] = {SERVE | MAKE, true, op_probe},
-    [LANE_SELFTEST] = {MAKE, false, op_selftest}, [LANE_GENERATE] = {MAKE, false, op_generate},
-    [LANE_RELABEL] = {MAKE, true, op_relabel},
+    [LANE_LIST] = {SERVE | MAKE, true, false, op_list},
+    [LANE_SEAL] = {SERVE, true, false, op_seal},
+    [LANE_OPEN] = {SERVE, true, false, op_open},
+    [LANE_PROBE] = {SERVE | MAKE, true, false, op_probe},
+    [LANE_SELFTEST] = {MAKE, false, true, op_selftest},
+    [LANE_GENERATE] = {MAKE, false, true, op_generate},
+    [LANE_RELABEL] = {MAKE, true, true, op_relabel},
 };
 
 /* A peer that breaks the protocol, or a kernel that fails us: start afresh. No C_Logout here or
@@ -51,6 +55,10 @@ static struct err run(struct lane *lane, const struct lane_request *request,
     if ((row->roles & (1U << lane->agent->config.role)) == 0)
         return advise(advice, err_make(ERR_DENIED, "agent"), REMEDY_CALLER,
                       "this agent was not started for that");
+    if (row->writes && lane->agent->config.external)
+        return advise(advice, err_make(ERR_REFUSED, "agent"), REMEDY_CALLER,
+                      "ring %s is external: p11-kms never makes or changes its keys",
+                      lane->agent->config.ring);
     struct err e = row->run(lane, request, reply, advice);
     if (!err_is(e) || !row->retry || !mend(lane, e, advice))
         return e;

@@ -17,6 +17,7 @@ src_agent_libagent_a_SOURCES = \
 	src/agent/ops_make.c \
 	src/agent/pin_record.c src/agent/pin_record.h \
 	src/agent/pin_source.c src/agent/pin_source.h \
+	src/agent/ring_keys.c src/agent/ring_keys.h \
 	src/agent/scheme.h \
 	src/agent/scheme_aes_gcm.c \
 	src/agent/scheme_table.c \

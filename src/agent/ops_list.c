@@ -11,6 +11,7 @@
 #include "keys.h"
 #include "ops.h"
 #include "p11_ckr.h"
+#include "ring_keys.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,7 @@ struct listing {
     size_t n_seen;
     struct ring_key *keys;
     uint32_t count, told;
+    uint32_t nameless; /* keys of the ring without a CKA_ID that we carry */
     uint8_t page[LANE_LIST_PACKET_MAX];
 };
 
@@ -83,45 +85,41 @@ static struct err collect(struct lane *lane, struct listing *listing, struct adv
     listing->keys = calloc(listing->n + 1, sizeof *listing->keys);
     if (!listing->seen || !listing->keys)
         return err_make(ERR_EXHAUSTED, "listing");
-    listing->next = listing->n_seen = listing->count = listing->told = 0;
+    listing->next = listing->n_seen = 0;
+    listing->count = listing->told = listing->nameless = 0;
     listing->phase = LISTING_READ;
     return ERR_OK;
 }
 
-static bool is_the_rings(const struct p11_key *key, const char *prefix)
-{
-    return strncmp(key->label, prefix, strlen(prefix)) == 0 && strlen(key->label) <= KEY_LABEL_MAX;
-}
-
 /* Keys of other labels count for the ambiguity of ids alone. */
-static void note(const struct agent *agent, struct listing *listing, const struct p11_key *key,
-                 const char *prefix)
+static void note(const struct agent *agent, struct listing *listing, const struct p11_key *key)
 {
-    if (key->id.len == 0)
+    bool selected = ring_selects(agent, key);
+    if (key->id.len == 0) {
+        listing->nameless += selected;
         return;
+    }
     struct sighting *seen = &listing->seen[listing->n_seen++];
     *seen = (struct sighting){.id = key->id, .key = UINT32_MAX};
-    if (!is_the_rings(key, prefix))
+    if (!selected)
         return;
     struct ring_key *found = &listing->keys[listing->count];
     found->listed = (struct listed_key){.id = key->id, .attributes = key->attributes};
-    memcpy(found->listed.label, key->label, strlen(key->label) + 1);
+    ring_show_label(key->label, found->listed.label);
     found->known = (struct cached_key){key->handle, key_fitness(agent, key)};
     seen->key = listing->count++;
 }
 
 static struct err read_next(struct lane *lane, struct listing *listing)
 {
-    char prefix[KEY_LABEL_MAX];
     struct p11_key key;
-    TRY(key_label_prefix(lane->agent->config.ring, prefix, sizeof prefix));
     struct err e = p11_key_read(&lane->session, listing->handles[listing->next], &key);
     if (e.kind == ERR_KIND_CKR && p11_ckr_stale_handle(e.native))
         listing->vanished = true;
     else
         TRY(e);
     if (!err_is(e))
-        note(lane->agent, listing, &key, prefix);
+        note(lane->agent, listing, &key);
     listing->next++;
     return ERR_OK;
 }
@@ -219,6 +217,7 @@ static struct err tell(struct listing *listing, struct lane_reply *ret)
     if (w.full)
         return err_make(ERR_INTERNAL, "listing page");
     ret->u.list.count = listing->told - first;
+    ret->u.list.nameless = listing->nameless;
     ret->u.list.records = writer_bytes(&w);
     if (listing->told < listing->count)
         return ERR_OK;

@@ -2,6 +2,7 @@
 #include "cli_connect.h"
 #include "cli_data.h"
 #include "commands.h"
+#include "init_external.h"
 #include "own_agent.h"
 #include "ring_init.h"
 
@@ -80,6 +81,8 @@ static struct err run(struct cli *cli)
     TRY(cli_config(cli, &config));
     TRY(own_agent_check_owner(cli, config.state_dir));
     own_agent_path(cli, agent);
+    if (config.ring.mode == RING_EXTERNAL)
+        return init_external(cli, &config, agent, show_progress);
     struct err e = ring_init(&config, agent, show_progress, cli, &report, message);
     if (err_is(e))
         return cli_error(cli, e, "%s", message);
@@ -99,7 +102,9 @@ const struct cli_command cmd_init = {
         "initialised token and its PIN source. Safe to run again: a ring that has a KEK is left as "
         "it is. Refuses (exit 6) where this host knows a KEK that the token does not show, and "
         "where "
-        "stateDir belongs to another user: run it as the daemon's.",
+        "stateDir belongs to another user: run it as the daemon's. Where ring.mode is external it "
+        "makes nothing: it shows the keys that ring.select finds, what is wrong with those that "
+        "are refused, and the `p11-kms keys adopt` that comes next; exit 6 where none is usable.",
     .options = {CLI_AGENT_OPTION, CLI_JSON_OPTION},
     .run = run,
 };

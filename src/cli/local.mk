@@ -28,6 +28,7 @@ src_cli_libcli_a_SOURCES = \
 	src/cli/cmd_man.c \
 	src/cli/cmd_status.c \
 	src/cli/commands.c src/cli/commands.h \
+	src/cli/init_external.c src/cli/init_external.h \
 	src/cli/own_agent.c src/cli/own_agent.h \
 	src/cli/ring_destroy.c src/cli/ring_destroy.h \
 	src/cli/ring_init.c src/cli/ring_init.h \

@@ -30,6 +30,9 @@ struct err own_agent_start(struct own_agent *agent, enum agent_role role,
     (void)snprintf(c.pin_source, sizeof c.pin_source, "%s", agent->config->token.pin_source);
     (void)snprintf(c.state_dir, sizeof c.state_dir, "%s", agent->config->state_dir);
     (void)snprintf(c.ring, sizeof c.ring, "%s", agent->config->ring.name);
+    c.external = agent->config->ring.mode == RING_EXTERNAL;
+    (void)snprintf(c.select, sizeof c.select, "%s", agent->config->ring.select);
+    c.waive = config_waivers(agent->config);
     if (doomed)
         c.doomed = *doomed;
     struct err e = agent_process_start(agent->path, &c, &agent->process);

@@ -18,6 +18,7 @@ struct session {
     struct object_id id;
     int lock; /* held until the end; -1: not yet */
     struct own_agent agent;
+    struct ring_rules rules;
     struct maker maker;
     const struct kek *kek, *active; /* in the newest look; kek: NULL if it is not there */
 };
@@ -180,14 +181,20 @@ struct err ring_destroy(const struct config *config, const char *agent_path,
     CLEANUP(session_end)
     struct session s = {.config = config,
                         .key_id = *key_id,
+                        .rules = {.external = false},
                         .lock = -1,
                         .agent = {config, agent_path, {.pid = -1}}};
     s.maker = (struct maker){.source = own_agent_source(&s.agent),
                              .state_dir = config->state_dir,
-                             .ring = config->ring.name,
+                             .rules = &s.rules,
                              .timeout_ms = (int)config->token.generate_timeout_ms};
+    memcpy(s.rules.name, config->ring.name, sizeof s.rules.name);
     struct err e = key_id_parse(bytes_of_string(key_id->text), ring, &s.id);
-    if (err_is(e) || strcmp(ring, config->ring.name) != 0)
+    if (config->ring.mode == RING_EXTERNAL)
+        e = say(&s, err_make(ERR_REFUSED, "keys destroy"),
+                "ring.mode is external: keys that you made are yours to destroy, with your token's "
+                "own tools");
+    else if (err_is(e) || strcmp(ring, config->ring.name) != 0)
         e = say(&s, err_make(ERR_USAGE, "KEY_ID"), "%.160s is no key_id of ring %s", key_id->text,
                 config->ring.name);
     else

@@ -4,6 +4,7 @@
 #include "cleanup.h"
 #include "maker.h"
 #include "own_agent.h"
+#include "ring_external.h"
 #include "ring_state.h"
 
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 
 struct session {
     const struct config *config;
+    struct ring_rules rules;
     ring_init_progress *progress;
     void *context;
     int lock; /* held until the end; -1: not yet */
@@ -124,16 +126,21 @@ static struct err conclude(struct session *s, enum ring_init_result result,
     return strcmp(known.key_id.text, ret->kek.key_id.text) == 0 ? ERR_OK : remember(s, &ret->kek);
 }
 
-static struct err run(struct session *s, struct ring_init_report *ret)
+static struct err look(struct session *s)
 {
-    enum scheme scheme =
-        s->config->ring.scheme == SCHEME_NONE ? SCHEME_AES_GCM : s->config->ring.scheme;
     /* two inits on one host would make twins: harmless, and needless */
     struct err e = own_agent_take_turn(s->config->state_dir, &s->lock);
     if (err_is(e))
         return say(s, e, "stateDir %s cannot be made or written", s->config->state_dir);
     s->progress(s->context, "looking at the token");
-    TRY(maker_fresh(&s->maker));
+    return maker_fresh(&s->maker);
+}
+
+static struct err run(struct session *s, struct ring_init_report *ret)
+{
+    enum scheme scheme =
+        s->config->ring.scheme == SCHEME_NONE ? SCHEME_AES_GCM : s->config->ring.scheme;
+    TRY(look(s));
     const struct kek *half = unfinished(s);
     if (half) {
         s->made = half->id;
@@ -148,21 +155,109 @@ static struct err run(struct session *s, struct ring_init_report *ret)
     return conclude(s, RING_INIT_CREATED, ret);
 }
 
+static struct session session_of(const struct config *config, const char *agent_path,
+                                 ring_init_progress *progress, void *context)
+{
+    struct session s = {
+        .config = config,
+        .rules = {.external = config->ring.mode == RING_EXTERNAL, .waive = config_waivers(config)},
+        .progress = progress,
+        .context = context,
+        .lock = -1,
+        .agent = {config, agent_path, {.pid = -1}}};
+    memcpy(s.rules.name, config->ring.name, sizeof s.rules.name);
+    return s;
+}
+
+/* What points to the session itself, which must not move from here on. */
+static void equip(struct session *s)
+{
+    s->maker = (struct maker){.source = own_agent_source(&s->agent),
+                              .state_dir = s->config->state_dir,
+                              .rules = &s->rules,
+                              .timeout_ms = (int)s->config->token.generate_timeout_ms};
+}
+
 struct err ring_init(const struct config *config, const char *agent_path,
                      ring_init_progress *progress, void *context, struct ring_init_report *ret,
                      char message[static 512])
 {
     CLEANUP(session_end)
-    struct session s = {.config = config,
-                        .progress = progress,
-                        .context = context,
-                        .lock = -1,
-                        .agent = {config, agent_path, {.pid = -1}}};
-    s.maker = (struct maker){.source = own_agent_source(&s.agent),
-                             .state_dir = config->state_dir,
-                             .ring = config->ring.name,
-                             .timeout_ms = (int)config->token.generate_timeout_ms};
+    struct session s = session_of(config, agent_path, progress, context);
+    equip(&s);
     struct err e = run(&s, ret);
     (void)snprintf(message, 512, "%s", s.maker.text);
     return e;
+}
+
+/* --- an external ring -------------------------------------------------------------------- */
+
+void ring_survey_clear(struct ring_survey *survey)
+{
+    free(survey->keys);
+    *survey = (struct ring_survey){.keys = NULL};
+}
+
+static void judge_external(struct session *s, struct ring_survey *survey)
+{
+    struct ring_memory known = {.generation = 0};
+    size_t active;
+    /* A damaged memory is the daemon's to tell. */
+    (void)err_is(ring_state_current(s->config->state_dir, s->rules.name, &known));
+    if (ring_external_look(&s->maker.look, s->config->state_dir, &s->rules, &s->config->ring.active,
+                           &known.key_id, &active, &survey->health) == VERDICT_SEALS)
+        survey->health = (struct health){.ok = true, .text = "ok"};
+}
+
+/* A fault of the key is told with it; an agent that is lost ends the survey. */
+static struct err try_key(struct session *s, struct survey_key *key)
+{
+    struct lane_reply reply;
+    if (!kek_usable(&key->kek)) {
+        (void)ring_external_refusal(&key->kek, key->fault, sizeof key->fault);
+        return ERR_OK;
+    }
+    struct err e = maker_probe(&s->maker, &key->kek, bytes_of(NULL, 0), &reply);
+    if (e.code == ERR_UNAVAILABLE || e.code == ERR_DEADLINE)
+        return e;
+    if (err_is(e))
+        (void)snprintf(key->fault, sizeof key->fault, "%s", s->maker.text);
+    return ERR_OK;
+}
+
+static struct err survey_all(struct session *s, struct ring_survey *survey)
+{
+    TRY(look(s));
+    judge_external(s, survey);
+    const struct ring_look *found = &s->maker.look;
+    survey->token = s->maker.token;
+    survey->nameless = found->foreign;
+    survey->keys = calloc(found->n + 1, sizeof *survey->keys);
+    if (!survey->keys)
+        return say(s, err_make(ERR_EXHAUSTED, "survey"), "out of memory");
+    s->progress(s->context, "sealing and opening with each key that is fit");
+    for (; survey->n < found->n; survey->n++) {
+        struct survey_key *key = &survey->keys[survey->n];
+        key->kek = found->keys[survey->n];
+        TRY(try_key(s, key));
+        survey->n_usable += key->fault[0] == '\0';
+    }
+    return ERR_OK;
+}
+
+struct err ring_survey(const struct config *config, const char *agent_path,
+                       ring_init_progress *progress, void *context, struct ring_survey *ret,
+                       char message[static 512])
+{
+    CLEANUP(session_end)
+    struct session s = session_of(config, agent_path, progress, context);
+    CLEANUP(ring_survey_clear) struct ring_survey survey = {.keys = NULL};
+    equip(&s);
+    struct err e = survey_all(&s, &survey);
+    (void)snprintf(message, 512, "%s", s.maker.text);
+    if (err_is(e))
+        return e;
+    *ret = survey;
+    survey.keys = NULL;
+    return ERR_OK;
 }

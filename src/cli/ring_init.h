@@ -4,8 +4,7 @@
 #define P11KMS_RING_INIT_H
 
 #include "config.h"
-#include "keyring.h"
-#include "lane.h"
+#include "maker.h"
 
 enum ring_init_result {
     RING_INIT_CREATED,
@@ -28,5 +27,28 @@ typedef void ring_init_progress(void *context, const char *text);
 MUST_CHECK struct err ring_init(const struct config *config, const char *agent_path,
                                 ring_init_progress *progress, void *context,
                                 struct ring_init_report *ret, char message[static 512]);
+
+/* One key that ring.select finds. */
+struct survey_key {
+    struct kek kek;                 /* its state: what this host has adopted */
+    char fault[MAKER_TEXT_MAX + 1]; /* what is wrong with it, and what to do; empty: usable */
+};
+
+/* An external ring as a new agent finds it; free with ring_survey_clear. */
+struct ring_survey {
+    struct token_identity token;
+    struct survey_key *keys;
+    size_t n, n_usable;
+    size_t nameless;      /* further keys, without a CKA_ID of 1 to 64 bytes */
+    struct health health; /* whether one seals on this host, or what is to be done */
+};
+
+void ring_survey_clear(struct ring_survey *survey);
+
+/* Looks at an external ring: makes and changes nothing, but has each key that is fit seal and open
+ * once. Errors as ring_init. */
+MUST_CHECK struct err ring_survey(const struct config *config, const char *agent_path,
+                                  ring_init_progress *progress, void *context,
+                                  struct ring_survey *ret, char message[static 512]);
 
 #endif

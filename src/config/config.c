@@ -58,6 +58,44 @@ static struct err fill_list(struct load *load, const struct config_key *key)
     return ERR_OK;
 }
 
+static struct err fail_at(struct load *load, const char *path, const char *message)
+{
+    return document_fail(load->error, document_line(&load->document, path), path, "%s", message);
+}
+
+/* No setting is silently without effect: what the other mode alone knows is an error. */
+static struct err check_mode(struct load *load)
+{
+    static const char *const of_external[] = {"ring.select", "ring.active", "ring.waive"};
+    static const char *const of_managed[] = {"ring.rotateEvery", "ring.activationDelay",
+                                             "ring.maxSeals"};
+    const struct config *c = &load->config;
+    bool external = c->ring.mode == RING_EXTERNAL;
+    char ring[RING_NAME_MAX + 1];
+    struct object_id id;
+    struct key_id canonical;
+    for (size_t i = 0; i < 3 && !external; i++)
+        if (document_has(&load->document, of_external[i]))
+            return fail_at(load, of_external[i], "needs ring.mode: external");
+    if (!external)
+        return ERR_OK;
+    for (size_t i = 0; i < 3; i++)
+        if (document_has(&load->document, of_managed[i]))
+            return fail_at(load, of_managed[i],
+                           "is for ring.mode: managed; here you make the keys, and "
+                           "`p11-kms keys adopt` activates them");
+    if (!c->ring.select[0])
+        return fail_at(load, "ring.select", "is missing: ring.mode external needs it");
+    if (c->ring.active.text[0] &&
+        (err_is(key_id_parse(bytes_of_string(c->ring.active.text), ring, &id)) ||
+         err_is(key_id_make_external(c->ring.name, &id, &canonical)) ||
+         strcmp(canonical.text, c->ring.active.text) != 0))
+        return fail_at(load, "ring.active",
+                       "must be a key_id of this ring: its name, a dot, and the CKA_ID in "
+                       "lower-case hex");
+    return ERR_OK;
+}
+
 /* What no key can tell by itself. */
 static struct err check_together(struct load *load)
 {
@@ -65,7 +103,8 @@ static struct err check_together(struct load *load)
     if (c->n_allow_uids == 0 && c->n_allow_gids == 0)
         return document_fail(load->error, document_line(&load->document, "allowUids"), "allowUids",
                              "nobody could connect: allowUids and allowGids are both empty");
-    if (c->ring.activation_delay_ms > 0 && c->ring.activation_delay_ms < c->ring.rescan_every_ms)
+    if (c->ring.mode == RING_MANAGED && c->ring.activation_delay_ms > 0 &&
+        c->ring.activation_delay_ms < c->ring.rescan_every_ms)
         return document_fail(load->error, document_line(&load->document, "ring.activationDelay"),
                              "ring.activationDelay",
                              "must be ring.rescanEvery or more, so that every replica has seen a "
@@ -85,7 +124,8 @@ static struct err fill(struct load *load)
         if (key->shape == KEY_LIST)
             TRY(fill_list(load, key));
     }
-    return check_together(load);
+    TRY(check_together(load));
+    return check_mode(load);
 }
 
 static struct err load_all(struct load *load, struct bytes yaml)
@@ -128,6 +168,16 @@ struct err config_load_file(const char *path, struct config *ret, struct config_
         return document_fail(ret_error, 0, "", "cannot be read: %s",
                              e.kind == ERR_KIND_ERRNO ? strerror((int)e.native) : e.where);
     return config_load(bytes_of(text, len), ret, ret_error);
+}
+
+_Static_assert(WAIVE_LOCAL == 1 << 0 && WAIVE_USAGE == 1 << 1, "the words of ring.waive, in order");
+
+uint32_t config_waivers(const struct config *config)
+{
+    uint32_t bits = 0;
+    for (size_t i = 0; i < config->ring.n_waive; i++)
+        bits |= 1U << config->ring.waive[i];
+    return bits;
 }
 
 const char *config_error_format(const char *file, const struct config_error *error, char *text,

@@ -3,8 +3,9 @@
 #ifndef P11KMS_CONFIG_H
 #define P11KMS_CONFIG_H
 
+#include "attributes.h"
 #include "error.h"
-#include "key_id.h"
+#include "key_select.h"
 
 #include <limits.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@ enum { CONFIG_IDS_MAX = 16, CONFIG_SIZE_MAX = 65536, CONFIG_URI_MAX = 1023, SOCK
 
 #define CONFIG_DEFAULT_PATH "/etc/p11-kms/config.yaml"
 
+enum ring_mode { RING_MANAGED, RING_EXTERNAL };
 enum verify_seals { VERIFY_ALL, VERIFY_V2 };
 enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
@@ -41,6 +43,11 @@ struct config {
     } token;
     struct {
         char name[RING_NAME_MAX + 1];
+        enum ring_mode mode;
+        char select[KEY_SELECT_MAX + 1]; /* RING_EXTERNAL alone, as the next two: checked */
+        struct key_id active;            /* empty: the key that was adopted last */
+        uint32_t waive[CONFIG_IDS_MAX];  /* see config_waivers */
+        size_t n_waive;
         enum scheme scheme; /* SCHEME_NONE: auto */
         enum verify_seals verify_seals;
         int64_t rescan_every_ms;     /* 1 s to 1 d */
@@ -69,6 +76,9 @@ MUST_CHECK struct err config_load_file(const char *path, struct config *ret,
 /* The same for YAML in memory. */
 MUST_CHECK struct err config_load(struct bytes yaml, struct config *ret,
                                   struct config_error *ret_error);
+
+/* ring.waive as bits of enum key_waiver. */
+uint32_t config_waivers(const struct config *config);
 
 /* Writes "file:line: field: message" to text, terminated, cut to size. Returns text. */
 const char *config_error_format(const char *file, const struct config_error *error, char *text,

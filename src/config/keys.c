@@ -138,8 +138,28 @@ const struct config_key config_keys[] = {
     {.path = "ring.mode",
      .shape = KEY_SCALAR,
      .fallback = "managed",
-     .parse = parse_ring_mode,
-     RAW(ring.mode)},
+     .parse = parse_word_number,
+     WORDS("managed", "external"),
+     RAW(ring.mode),
+     DEST(ring.mode)},
+    {.path = "ring.select",
+     .shape = KEY_SCALAR,
+     .parse = parse_key_select,
+     RAW(ring.select),
+     DEST(ring.select)},
+    {.path = "ring.active",
+     .shape = KEY_SCALAR,
+     .reload = true,
+     .parse = parse_key_id,
+     RAW(ring.active),
+     DEST(ring.active)},
+    {.path = "ring.waive",
+     .shape = KEY_LIST,
+     .parse = parse_word_number,
+     WORDS("local", "usage"),
+     RAW(ring.waive),
+     DEST(ring.waive),
+     .count = offsetof(struct config, ring.n_waive)},
     {.path = "ring.scheme",
      .shape = KEY_SCALAR,
      .fallback = "auto",
@@ -207,13 +227,12 @@ const struct config_key config_keys[] = {
 
     LATER("http"),
     LATER("audit"),
-    LATER("ring.active"),
-    LATER("ring.waive"),
 };
 
 const size_t config_n_keys = sizeof config_keys / sizeof config_keys[0];
 
-_Static_assert(sizeof(enum verify_seals) == sizeof(int) && sizeof(enum log_format) == sizeof(int) &&
+_Static_assert(sizeof(enum ring_mode) == sizeof(int) && sizeof(enum verify_seals) == sizeof(int) &&
+                   sizeof(enum log_format) == sizeof(int) &&
                    sizeof(enum log_level) == sizeof(int) && sizeof(enum scheme) == sizeof(int),
                "parse_word_number and parse_scheme write an int");
 

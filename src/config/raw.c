@@ -9,8 +9,8 @@
 #define TEXT(key, structure, member)                                                               \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, member, 0,    \
                            CYAML_UNLIMITED)
-#define LIST(key, member)                                                                          \
-    CYAML_FIELD_SEQUENCE_COUNT(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_config,   \
+#define LIST(key, structure, member)                                                               \
+    CYAML_FIELD_SEQUENCE_COUNT(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure,           \
                                member.item, member.n, &item_schema, 0, CONFIG_IDS_MAX)
 #define SECTION(key, member, fields)                                                               \
     CYAML_FIELD_MAPPING(key, CYAML_FLAG_OPTIONAL, struct raw_config, member, fields)
@@ -38,6 +38,9 @@ static const cyaml_schema_field_t token_fields[] = {
 static const cyaml_schema_field_t ring_fields[] = {
     TEXT("name", raw_ring, name),
     TEXT("mode", raw_ring, mode),
+    TEXT("select", raw_ring, select),
+    TEXT("active", raw_ring, active),
+    LIST("waive", raw_ring, waive),
     TEXT("scheme", raw_ring, scheme),
     TEXT("verifySeals", raw_ring, verify_seals),
     TEXT("rescanEvery", raw_ring, rescan_every),
@@ -58,8 +61,8 @@ static const cyaml_schema_field_t fields[] = {
     TEXT("socket", struct raw_config, socket),
     TEXT("adminSocket", struct raw_config, admin_socket),
     TEXT("socketGroup", struct raw_config, socket_group),
-    LIST("allowUids", allow_uids),
-    LIST("allowGids", allow_gids),
+    LIST("allowUids", struct raw_config, allow_uids),
+    LIST("allowGids", struct raw_config, allow_gids),
     TEXT("statusVersion", struct raw_config, status_version),
     TEXT("stateDir", struct raw_config, state_dir),
     TEXT("requireMlock", struct raw_config, require_mlock),

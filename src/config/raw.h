@@ -33,6 +33,9 @@ struct raw_config {
     struct {
         char *name;
         char *mode;
+        char *select;
+        char *active;
+        struct raw_list waive;
         char *scheme;
         char *verify_seals;
         char *rescan_every;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "values.h"
 
-#include "key_id.h"
+#include "key_select.h"
 #include "text.h"
 
 #include <ctype.h>
@@ -121,13 +121,24 @@ bool parse_ring_name(const char *text, const struct value_rule *rule, void *to, 
     return copy(text, to, size, complaint);
 }
 
-bool parse_ring_mode(const char *text, const struct value_rule *rule, void *to, size_t size,
-                     struct complaint *complaint)
+bool parse_key_select(const char *text, const struct value_rule *rule, void *to, size_t size,
+                      struct complaint *complaint)
 {
-    (void)rule, (void)to, (void)size;
-    if (strcmp(text, "external") == 0)
-        return complain(complaint, "external is not built in this version; use managed");
-    return strcmp(text, "managed") == 0 || complain(complaint, "must be managed");
+    struct key_select select;
+    const char *wrong = key_select_parse(text, &select);
+    (void)rule;
+    return wrong ? complain(complaint, "%s", wrong) : copy(text, to, size, complaint);
+}
+
+bool parse_key_id(const char *text, const struct value_rule *rule, void *to, size_t size,
+                  struct complaint *complaint)
+{
+    char ring[RING_NAME_MAX + 1];
+    struct object_id id;
+    (void)rule;
+    if (err_is(key_id_parse(bytes_of_string(text), ring, &id)))
+        return complain(complaint, "must be a key_id, such as `p11-kms init` shows");
+    return copy(text, to, size, complaint);
 }
 
 bool parse_scheme(const char *text, const struct value_rule *rule, void *to, size_t size,

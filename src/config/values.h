@@ -32,7 +32,8 @@ value_parser parse_id;            /* uint32_t: a uid or gid */
 value_parser parse_absolute_path; /* char[] */
 value_parser parse_pin_source;    /* char[] */
 value_parser parse_ring_name;     /* char[] */
-value_parser parse_ring_mode;     /* to nothing: one mode is built */
+value_parser parse_key_select;    /* char[] */
+value_parser parse_key_id;        /* char[] */
 value_parser parse_scheme;        /* enum scheme */
 value_parser parse_word_text;     /* char[]: one of rule->words */
 value_parser parse_word_number;   /* an int-sized enum: which of rule->words */

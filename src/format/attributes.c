@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const names[ATTR_COUNT] = {
+static const char *const names[ATTR_BITS] = {
     [ATTR_TOKEN] = "TOKEN",
     [ATTR_PRIVATE] = "PRIVATE",
     [ATTR_SENSITIVE] = "SENSITIVE",
@@ -19,13 +19,19 @@ static const char *const names[ATTR_COUNT] = {
     [ATTR_WRAP] = "WRAP",
     [ATTR_UNWRAP] = "UNWRAP",
     [ATTR_DERIVE] = "DERIVE",
+    [ATTR_KEY_TYPE] = "KEY_TYPE",
+    [ATTR_VALUE_LEN] = "VALUE_LEN",
 };
 
 enum {
     GUARDED = ATTR_BIT(ATTR_TOKEN) | ATTR_BIT(ATTR_PRIVATE) | ATTR_BIT(ATTR_SENSITIVE) |
               ATTR_BIT(ATTR_ALWAYS_SENSITIVE) | ATTR_BIT(ATTR_NEVER_EXTRACTABLE) |
               ATTR_BIT(ATTR_LOCAL),
-    ALL = ATTR_BIT(ATTR_COUNT) - 1
+    USAGES = ATTR_BIT(ATTR_ENCRYPT) | ATTR_BIT(ATTR_DECRYPT) | ATTR_BIT(ATTR_SIGN) |
+             ATTR_BIT(ATTR_VERIFY) | ATTR_BIT(ATTR_WRAP) | ATTR_BIT(ATTR_UNWRAP) |
+             ATTR_BIT(ATTR_DERIVE),
+    ALL = ATTR_BIT(ATTR_COUNT) - 1,
+    AES_BYTES = 32
 };
 
 /* The usages a scheme needs; every other usage is excess. */
@@ -42,13 +48,28 @@ static uint32_t usages(enum scheme scheme)
 
 const char *key_attribute_name(enum key_attribute attribute)
 {
-    return (unsigned)attribute < ATTR_COUNT ? names[attribute] : "unknown";
+    return (unsigned)attribute < ATTR_BITS ? names[attribute] : "unknown";
 }
 
 uint32_t key_attributes_wrong(enum scheme scheme, const struct key_attributes *attributes)
 {
     uint32_t wanted = GUARDED | usages(scheme);
-    return ((attributes->value ^ wanted) | ~attributes->known) & ALL;
+    uint32_t wrong = ((attributes->value ^ wanted) | ~attributes->known) & ALL;
+    if (!attributes->aes)
+        wrong |= ATTR_BIT(ATTR_KEY_TYPE);
+    if (attributes->length != AES_BYTES)
+        wrong |= ATTR_BIT(ATTR_VALUE_LEN);
+    return wrong;
+}
+
+uint32_t key_attributes_waivable(enum scheme scheme, uint32_t waivers)
+{
+    uint32_t bits = 0;
+    if ((waivers & WAIVE_LOCAL) != 0)
+        bits |= ATTR_BIT(ATTR_LOCAL);
+    if ((waivers & WAIVE_USAGE) != 0) /* excess ones: what the scheme needs it must do */
+        bits |= USAGES & ~usages(scheme);
+    return bits;
 }
 
 const char *key_attributes_list(uint32_t bits, char *text, size_t size)
@@ -56,7 +77,7 @@ const char *key_attributes_list(uint32_t bits, char *text, size_t size)
     size_t len = 0;
     if (size > 0)
         text[0] = '\0';
-    for (unsigned i = 0; i < ATTR_COUNT && len < size; i++) {
+    for (unsigned i = 0; i < ATTR_BITS && len < size; i++) {
         if ((bits & ATTR_BIT(i)) == 0)
             continue;
         int put = snprintf(text + len, size - len, "%s%s", len > 0 ? "," : "", names[i]);

@@ -21,7 +21,11 @@ enum key_attribute {
     ATTR_WRAP,
     ATTR_UNWRAP,
     ATTR_DERIVE,
-    ATTR_COUNT
+    ATTR_COUNT,
+    /* No flags, but they can be wrong like them. */
+    ATTR_KEY_TYPE = ATTR_COUNT,
+    ATTR_VALUE_LEN,
+    ATTR_BITS
 };
 
 #define ATTR_BIT(attribute) (1U << (attribute))
@@ -31,14 +35,26 @@ struct key_attributes {
     uint32_t known;
     uint32_t value;
     uint32_t length; /* CKA_VALUE_LEN in bytes, 0 where the token does not tell */
+    bool aes;        /* CKA_KEY_TYPE is CKK_AES */
 };
 
-/* A name such as "NEVER_EXTRACTABLE". Never NULL. */
+/* What an operator may accept of an external key (ring.waive), a bit each. Whatever else is wrong
+ * would let the key leave the token, or is no key for the scheme: nobody can waive it. */
+enum key_waiver {
+    WAIVE_LOCAL = 1, /* the key was not made on the token */
+    WAIVE_USAGE = 2  /* it may do more than seal and open: sign, verify, wrap, unwrap, derive */
+};
+
+/* A name such as "NEVER_EXTRACTABLE" or "VALUE_LEN". Never NULL. */
 const char *key_attribute_name(enum key_attribute attribute);
 
 /* The bits that are not as a managed KEK of this scheme must have them; an attribute that the
  * token does not tell counts as wrong. 0 when the key is as it must be. */
 uint32_t key_attributes_wrong(enum scheme scheme, const struct key_attributes *attributes);
+
+/* The bits that these waivers (enum key_waiver, or'ed) accept when they are wrong in a KEK of this
+ * scheme. */
+uint32_t key_attributes_waivable(enum scheme scheme, uint32_t waivers);
 
 /* Writes the names of the bits, such as "LOCAL,WRAP", terminated and cut to size. Returns text. */
 const char *key_attributes_list(uint32_t bits, char *text, size_t size);

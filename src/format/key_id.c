@@ -57,12 +57,34 @@ struct err key_id_make(const char *ring, const struct object_id *id, struct key_
     return ERR_OK;
 }
 
+struct err key_id_make_external(const char *ring, const struct object_id *id, struct key_id *ret)
+{
+    char hex[2 * OBJECT_ID_MAX + 1];
+    if (!ring_name_valid(ring) || id->len == 0 ||
+        err_is(hex_encode(object_id_bytes(id), hex, sizeof hex)))
+        return err_make(ERR_INVALID, "key_id_make_external");
+    (void)snprintf(ret->text, sizeof ret->text, "%s.%s", ring, hex);
+    return ERR_OK;
+}
+
+/* Lower-case hex alone: one key has one name. */
+static bool parse_hex(struct bytes text, struct object_id *ret)
+{
+    char hex[2 * OBJECT_ID_MAX + 1];
+    uint8_t raw[OBJECT_ID_MAX];
+    size_t len;
+    return bytes_to_string(text, hex, sizeof hex) && hex[strspn(hex, "0123456789abcdef")] == '\0' &&
+           !err_is(hex_decode(hex, raw, sizeof raw, &len)) &&
+           !err_is(object_id_from(bytes_of(raw, len), ret));
+}
+
 struct err key_id_parse(struct bytes text, char ret_ring[static RING_NAME_MAX + 1],
                         struct object_id *ret_id)
 {
     struct err bad = err_make(ERR_INVALID, "key_id");
     char ring[RING_NAME_MAX + 1];
     uint8_t uuid[UUID_BYTES];
+    struct object_id id;
     const uint8_t *dot = text.len > 0 ? memchr(text.data, '.', text.len) : NULL;
     if (!dot)
         return bad;
@@ -70,10 +92,14 @@ struct err key_id_parse(struct bytes text, char ret_ring[static RING_NAME_MAX + 
     if (!bytes_to_string(bytes_of(text.data, ring_len), ring, sizeof ring) ||
         !ring_name_valid(ring))
         return bad;
-    if (err_is(uuid_parse(bytes_of(dot + 1, text.len - ring_len - 1), uuid)))
+    struct bytes name = bytes_of(dot + 1, text.len - ring_len - 1);
+    if (!err_is(uuid_parse(name, uuid)))
+        TRY(object_id_from(bytes_of(uuid, sizeof uuid), &id));
+    else if (!parse_hex(name, &id))
         return bad;
     memcpy(ret_ring, ring, sizeof ring);
-    return object_id_from(bytes_of(uuid, sizeof uuid), ret_id);
+    *ret_id = id;
+    return ERR_OK;
 }
 
 const char *scheme_name(enum scheme scheme)

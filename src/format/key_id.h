@@ -35,7 +35,14 @@ bool ring_name_valid(const char *name);
 /* RING.UUID. ERR_INVALID when the ring's name is not valid or the id is no UUID. */
 MUST_CHECK struct err key_id_make(const char *ring, const struct object_id *id, struct key_id *ret);
 
-/* Splits a key_id. Only the one form key_id_make gives is taken: ERR_INVALID otherwise. */
+/* RING.HEX, for keys whose CKA_ID an operator chose. ERR_INVALID when the ring's name is not valid.
+ */
+MUST_CHECK struct err key_id_make_external(const char *ring, const struct object_id *id,
+                                           struct key_id *ret);
+
+/* Splits a key_id. Only the two forms above are taken, and no text is of both: a UUID has dashes,
+ * hex has none. A CKA_ID of 16 bytes so has two key_ids, one for each mode of its ring: compare
+ * CKA_IDs where a ring may have changed its mode. ERR_INVALID otherwise. */
 MUST_CHECK struct err key_id_parse(struct bytes text, char ret_ring[static RING_NAME_MAX + 1],
                                    struct object_id *ret_id);
 

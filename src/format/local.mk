@@ -5,5 +5,6 @@ src_format_libformat_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_FORMAT)
 src_format_libformat_a_SOURCES = \
 	src/format/attributes.c src/format/attributes.h \
 	src/format/envelope.c src/format/envelope.h \
-	src/format/key_id.c src/format/key_id.h
+	src/format/key_id.c src/format/key_id.h \
+	src/format/key_select.c src/format/key_select.h
 LIBFORMAT = src/format/libformat.a $(LIBBASE)

@@ -306,11 +306,10 @@ static void nothing_seals(struct keeper *k, const struct ring_look *look, struct
 
 static void judge(struct keeper *k, struct ring_look *look)
 {
-    const char *ring = keyring_name(k->keyring);
-    const struct ring_memory known = keeper_known(k);
     struct health health;
     size_t active = SIZE_MAX;
-    switch (ring_look_judge(look, ring, &known, &active, &health)) {
+    keeper_tell_external(k, look);
+    switch (keeper_judge(k, look, &active, &health)) {
     case VERDICT_SEALS:
         if (account_for_missing(k, look))
             seals(k, look, active);
@@ -340,7 +339,7 @@ void keeper_look_at_ring(struct keeper *k)
     struct lane_status status;
     status.code = ERR_NONE;
     struct err e =
-        ring_look_take(k->lanes[0], keeper_timeout(k), keyring_name(k->keyring), &look, &status);
+        ring_look_take(k->lanes[0], keeper_timeout(k), keyring_rules(k->keyring), &look, &status);
     if (err_is(e) && status.code != ERR_NONE)
         keeper_sick_token(k, &status);
     else if (err_is(e))

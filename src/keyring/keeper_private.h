@@ -116,6 +116,13 @@ bool keeper_look_pending(struct keeper *k);
 bool keeper_publish_view(struct keeper *k, const struct ring_look *look, size_t active,
                          const struct health *health);
 
+/* ring_look_judge or ring_external_judge, as the ring's mode is. */
+enum verdict keeper_judge(struct keeper *k, struct ring_look *look, size_t *ret_active,
+                          struct health *ret_health);
+
+/* Tells what is new to be said of an external ring's keys; nothing in a managed ring. */
+void keeper_tell_external(struct keeper *k, const struct ring_look *look);
+
 /* Lists the ring, judges it, proves the active KEK, publishes. Loses the agent if it must. */
 void keeper_look_at_ring(struct keeper *k);
 

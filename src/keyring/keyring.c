@@ -18,8 +18,9 @@ struct ring_view {
 };
 
 struct keyring {
-    char name[RING_NAME_MAX + 1];
-    pthread_mutex_t lock; /* guards the rest */
+    struct ring_rules rules; /* never changes once threads know the ring */
+    pthread_mutex_t lock;    /* guards the rest */
+    struct key_id wanted;
     struct ring_view *view;
     struct health health;
 };
@@ -151,7 +152,8 @@ struct err keyring_new(const char *ring, struct keyring **ret)
     struct ring_view *view = NULL;
     TRY(ring_view_new(&nothing, &view));
     struct keyring *keyring = calloc(1, sizeof *keyring);
-    if (!keyring || !bytes_to_string(bytes_of_string(ring), keyring->name, sizeof keyring->name)) {
+    if (!keyring ||
+        !bytes_to_string(bytes_of_string(ring), keyring->rules.name, sizeof keyring->rules.name)) {
         free(keyring);
         ring_view_unref(view);
         return err_make(ERR_EXHAUSTED, "keyring_new");
@@ -173,7 +175,33 @@ void keyring_free(struct keyring *keyring)
 
 const char *keyring_name(const struct keyring *keyring)
 {
-    return keyring->name;
+    return keyring->rules.name;
+}
+
+void keyring_set_external(struct keyring *keyring, uint32_t waive)
+{
+    keyring->rules.external = true;
+    keyring->rules.waive = waive;
+}
+
+const struct ring_rules *keyring_rules(const struct keyring *keyring)
+{
+    return &keyring->rules;
+}
+
+void keyring_set_wanted(struct keyring *keyring, const struct key_id *wanted)
+{
+    pthread_mutex_lock(&keyring->lock);
+    keyring->wanted = *wanted;
+    pthread_mutex_unlock(&keyring->lock);
+}
+
+struct key_id keyring_wanted(struct keyring *keyring)
+{
+    pthread_mutex_lock(&keyring->lock);
+    struct key_id wanted = keyring->wanted;
+    pthread_mutex_unlock(&keyring->lock);
+    return wanted;
 }
 
 struct ring_view *keyring_view(struct keyring *keyring)

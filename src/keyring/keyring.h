@@ -9,13 +9,25 @@
 #include "cleanup.h"
 #include "key_id.h"
 
+/* Whose KEKs the ring's are, and what is demanded of them. */
+struct ring_rules {
+    char name[RING_NAME_MAX + 1];
+    bool external;  /* ring.mode: the operator makes them, and `keys adopt` activates them */
+    uint32_t waive; /* enum key_waiver; 0 in a managed ring */
+};
+
 /* One KEK as the last look at the token found it. */
 struct kek {
     struct object_id id;
     struct key_id key_id;
+    /* In an external ring state and generation say what this host has adopted, and when, not what
+     * is on the token: the first adopted key has generation 1, one that never was has 0. */
     struct key_label label;
+    char name[KEY_LABEL_MAX + 1]; /* CKA_LABEL, for people: an operator's own is cut and ASCII */
     struct key_attributes attributes;
     uint32_t wrong;   /* attribute bits that forbid its use; 0: none */
+    uint32_t waived;  /* attribute bits that would, but for ring.waive */
+    bool external;    /* an operator's: its CKA_ID tells no time */
     bool ambiguous;   /* two objects have its CKA_ID */
     bool quarantined; /* other material stands behind its CKA_ID */
 };
@@ -71,6 +83,14 @@ struct keyring;
 MUST_CHECK struct err keyring_new(const char *ring, struct keyring **ret);
 void keyring_free(struct keyring *keyring); /* accepts NULL */
 const char *keyring_name(const struct keyring *keyring);
+
+/* Makes an external ring of it: before any thread knows it. */
+void keyring_set_external(struct keyring *keyring, uint32_t waive);
+const struct ring_rules *keyring_rules(const struct keyring *keyring);
+
+/* ring.active, which a reload may change; empty: the key adopted last. */
+void keyring_set_wanted(struct keyring *keyring, const struct key_id *wanted);
+struct key_id keyring_wanted(struct keyring *keyring);
 
 /* A reference to the view of this moment; unref it. Never NULL. */
 struct ring_view *keyring_view(struct keyring *keyring);

@@ -105,6 +105,27 @@ struct err known_keks_load(const char *state_dir, const char *ring, struct known
     return ERR_OK;
 }
 
+static int by_key_id(const void *a, const void *b)
+{
+    const struct kek *kek = b;
+    return strcmp(a, kek->key_id.text);
+}
+
+/* A ring that changed its mode names its KEKs in another form now, and they are none the less
+ * there. */
+static bool has_other_form(const struct ring_look *look, const struct key_id *key_id)
+{
+    char ring[RING_NAME_MAX + 1];
+    struct object_id id;
+    struct key_id forms[2];
+    if (look->n == 0 || err_is(key_id_parse(bytes_of_string(key_id->text), ring, &id)))
+        return false;
+    bool hex = !err_is(key_id_make_external(ring, &id, &forms[0])) &&
+               bsearch(forms[0].text, look->keys, look->n, sizeof *look->keys, by_key_id);
+    return hex || (!err_is(key_id_make(ring, &id, &forms[1])) &&
+                   bsearch(forms[1].text, look->keys, look->n, sizeof *look->keys, by_key_id));
+}
+
 struct err known_keks_missing(const struct known_keks *known, const struct ring_look *look,
                               struct known_keks *ret)
 {
@@ -113,7 +134,8 @@ struct err known_keks_missing(const struct known_keks *known, const struct ring_
         const char *id = known->ids[i].text;
         while (at < look->n && strcmp(look->keys[at].key_id.text, id) < 0)
             at++;
-        if (at == look->n || strcmp(look->keys[at].key_id.text, id) != 0)
+        bool found = at < look->n && strcmp(look->keys[at].key_id.text, id) == 0;
+        if (!found && !has_other_form(look, &known->ids[i]))
             TRY(known_keks_add(ret, &known->ids[i]));
     }
     return ERR_OK;

@@ -5,11 +5,15 @@ src_keyring_libkeyring_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING)
 src_keyring_libkeyring_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 src_keyring_libkeyring_a_SOURCES = \
 	src/keyring/keeper.c src/keyring/keeper.h \
+	src/keyring/keeper_external.c \
 	src/keyring/keeper_look.c src/keyring/keeper_private.h \
 	src/keyring/keeper_prove.c \
 	src/keyring/keyring.c src/keyring/keyring.h \
 	src/keyring/known_keks.c src/keyring/known_keks.h \
 	src/keyring/maker.c src/keyring/maker.h \
+	src/keyring/ring_adopt.c src/keyring/ring_adopt.h \
+	src/keyring/ring_adopted.c src/keyring/ring_adopted.h \
+	src/keyring/ring_external.c src/keyring/ring_external.h \
 	src/keyring/ring_look.c src/keyring/ring_look.h \
 	src/keyring/ring_plan.c src/keyring/ring_plan.h \
 	src/keyring/ring_retired.c src/keyring/ring_retired.h \

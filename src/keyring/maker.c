@@ -8,8 +8,7 @@
 
 enum { START_TIMEOUT_MS = 30000 };
 
-__attribute__((format(printf, 3, 4))) static struct err say(struct maker *m, struct err e,
-                                                            const char *format, ...)
+struct err maker_say(struct maker *m, struct err e, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -23,9 +22,9 @@ static struct err explain(struct maker *m, struct err e, const struct lane_reply
 {
     char text[160];
     if (err_is(e))
-        return say(m, e, "the token agent failed: %s", err_format(e, text, sizeof text));
+        return maker_say(m, e, "the token agent failed: %s", err_format(e, text, sizeof text));
     if (reply->status.code != ERR_NONE)
-        return say(m, lane_status_err(reply), "%s", reply->status.text);
+        return maker_say(m, lane_status_err(reply), "%s", reply->status.text);
     return ERR_OK;
 }
 
@@ -49,9 +48,9 @@ struct err maker_look(struct maker *m)
 {
     struct lane_reply reply = {.op = LANE_LIST};
     ring_look_clear(&m->look);
-    struct err e = ring_look_take(m->lane, m->timeout_ms, m->ring, &m->look, &reply.status);
+    struct err e = ring_look_take(m->lane, m->timeout_ms, m->rules, &m->look, &reply.status);
     if (err_is(e) && reply.status.code != ERR_NONE)
-        return say(m, e, "%s", reply.status.text);
+        return maker_say(m, e, "%s", reply.status.text);
     return explain(m, e, &reply);
 }
 
@@ -86,8 +85,9 @@ struct err maker_self_test(struct maker *m, enum scheme scheme)
     if (!err_is(e))
         return e;
     memcpy(why, m->text, sizeof why);
-    return say(m, e, "the token does not pass for scheme %s, and this version has no other: %.380s",
-               scheme_name(scheme), why);
+    return maker_say(m, e,
+                     "the token does not pass for scheme %s, and this version has no other: %.380s",
+                     scheme_name(scheme), why);
 }
 
 struct err maker_generate(struct maker *m, uint32_t generation, enum scheme scheme,
@@ -96,20 +96,20 @@ struct err maker_generate(struct maker *m, uint32_t generation, enum scheme sche
     struct lane_request request = {.op = LANE_GENERATE};
     struct lane_reply reply;
     struct key_label label = {.generation = generation, .scheme = scheme, .state = KEY_PRE_ACTIVE};
-    (void)snprintf(label.ring, sizeof label.ring, "%s", m->ring);
+    (void)snprintf(label.ring, sizeof label.ring, "%s", m->rules->name);
     if (generation > GENERATION_MAX)
-        return say(
+        return maker_say(
             m, err_make(ERR_REFUSED, "generate"),
             "ring %s has had %d generations, which is all a label can count: make a new ring",
-            m->ring, GENERATION_MAX);
+            m->rules->name, GENERATION_MAX);
     request.u.generate.label = label;
     TRY(call(m, &request, &reply));
     *ret = reply.u.made;
     return ERR_OK;
 }
 
-static struct err probe(struct maker *m, const struct kek *kek, struct bytes canary,
-                        struct lane_reply *ret)
+struct err maker_probe(struct maker *m, const struct kek *kek, struct bytes canary,
+                       struct lane_reply *ret)
 {
     struct lane_request request = {.op = LANE_PROBE};
     request.u.probe.scheme = kek->label.scheme;
@@ -125,12 +125,12 @@ static struct err open_canary(struct maker *m, const struct kek *kek)
     struct lane_reply reply;
     struct err e = ring_state_canary(m->state_dir, &kek->key_id, &canary);
     if (!err_is(e))
-        return probe(m, kek, bytes_of(canary.data, canary.len), &reply);
+        return maker_probe(m, kek, bytes_of(canary.data, canary.len), &reply);
     if (e.code != ERR_NOT_FOUND && e.code != ERR_INVALID)
-        return say(m, e, "stateDir %s cannot be read", m->state_dir);
-    TRY(probe(m, kek, bytes_of(NULL, 0), &reply));
+        return maker_say(m, e, "stateDir %s cannot be read", m->state_dir);
+    TRY(maker_probe(m, kek, bytes_of(NULL, 0), &reply));
     e = ring_state_set_canary(m->state_dir, &kek->key_id, reply.u.envelope);
-    return err_is(e) ? say(m, e, "stateDir %s cannot be written", m->state_dir) : ERR_OK;
+    return err_is(e) ? maker_say(m, e, "stateDir %s cannot be written", m->state_dir) : ERR_OK;
 }
 
 struct err maker_check(struct maker *m, const struct object_id *id)
@@ -138,16 +138,18 @@ struct err maker_check(struct maker *m, const struct object_id *id)
     char names[256];
     const struct kek *kek = maker_find(m, id);
     if (!kek)
-        return say(m, err_make(ERR_TOKEN, "prove"),
-                   "a fresh agent does not find the KEK that the token said it had made: is its "
-                   "store full?");
+        return maker_say(
+            m, err_make(ERR_TOKEN, "prove"),
+            "a fresh agent does not find the KEK that the token said it had made: is its "
+            "store full?");
     if (kek->ambiguous)
-        return say(m, err_make(ERR_TOKEN, "prove"),
-                   "two secret keys on the token have the CKA_ID of KEK %s", kek->key_id.text);
+        return maker_say(m, err_make(ERR_TOKEN, "prove"),
+                         "two secret keys on the token have the CKA_ID of KEK %s",
+                         kek->key_id.text);
     if (kek->wrong != 0)
-        return say(m, err_make(ERR_TOKEN, "prove"),
-                   "the token made KEK %s with other attributes than asked for: %s",
-                   kek->key_id.text, key_attributes_list(kek->wrong, names, sizeof names));
+        return maker_say(m, err_make(ERR_TOKEN, "prove"),
+                         "the token made KEK %s with other attributes than asked for: %s",
+                         kek->key_id.text, key_attributes_list(kek->wrong, names, sizeof names));
     return open_canary(m, kek);
 }
 

@@ -22,7 +22,7 @@ struct maker_source {
 struct maker {
     struct maker_source source;
     const char *state_dir;
-    const char *ring;
+    const struct ring_rules *rules;
     int timeout_ms; /* token.generateTimeout */
     int lane;
     uint64_t number;
@@ -43,6 +43,14 @@ MUST_CHECK struct err maker_look(struct maker *maker);
 
 /* NULL when the newest look did not find it. */
 const struct kek *maker_find(const struct maker *maker, const struct object_id *id);
+
+/* Sets the text and passes the error through. */
+MUST_CHECK struct err maker_say(struct maker *maker, struct err e, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Opens a canary, or makes one (in ret, until the next call) where canary is empty. */
+MUST_CHECK struct err maker_probe(struct maker *maker, const struct kek *kek, struct bytes canary,
+                                  struct lane_reply *ret);
 
 /* Whether the token can do all that a KEK of the scheme needs. */
 MUST_CHECK struct err maker_self_test(struct maker *maker, enum scheme scheme);

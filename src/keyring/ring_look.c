@@ -15,15 +15,34 @@ void ring_look_clear(struct ring_look *look)
     *look = (struct ring_look){NULL, 0, 0};
 }
 
-/* Fills in a KEK; false when the object only looks like one of the ring's. */
-static bool kek_from(const struct listed_key *listed, const char *ring, struct kek *ret)
+/* What the label of a managed ring's KEK says. False when the object only looks like one. */
+static bool read_managed(const struct ring_rules *rules, struct kek *key)
 {
-    struct kek key = {.id = listed->id};
-    if (err_is(key_label_parse(bytes_of_string(listed->label), &key.label)) ||
-        strcmp(key.label.ring, ring) != 0 || err_is(key_id_make(ring, &listed->id, &key.key_id)))
+    return !err_is(key_label_parse(bytes_of_string(key->name), &key->label)) &&
+           strcmp(key->label.ring, rules->name) == 0 &&
+           !err_is(key_id_make(rules->name, &key->id, &key->key_id));
+}
+
+/* An external ring's labels are the operator's. State and generation come from what was adopted
+ * (ring_external.h). */
+static bool read_external(const struct ring_rules *rules, struct kek *key)
+{
+    key->external = true;
+    key->label = (struct key_label){.scheme = SCHEME_AES_GCM, .state = KEY_PRE_ACTIVE};
+    memcpy(key->label.ring, rules->name, sizeof key->label.ring);
+    return !err_is(key_id_make_external(rules->name, &key->id, &key->key_id));
+}
+
+static bool kek_from(const struct listed_key *listed, const struct ring_rules *rules,
+                     struct kek *ret)
+{
+    struct kek key = {.id = listed->id, .attributes = listed->attributes};
+    memcpy(key.name, listed->label, sizeof key.name);
+    if (!(rules->external ? read_external : read_managed)(rules, &key))
         return false;
-    key.attributes = listed->attributes;
-    key.wrong = key_attributes_wrong(key.label.scheme, &listed->attributes);
+    uint32_t wrong = key_attributes_wrong(key.label.scheme, &listed->attributes);
+    key.waived = wrong & key_attributes_waivable(key.label.scheme, rules->waive);
+    key.wrong = wrong & ~key.waived;
     key.ambiguous = listed->ambiguous;
     *ret = key;
     return true;
@@ -46,14 +65,14 @@ static struct err make_room(struct ring_look *look, size_t *room, size_t n)
 }
 
 static struct err add_page(struct ring_look *look, size_t *room, const struct lane_reply *page,
-                           const char *ring)
+                           const struct ring_rules *rules)
 {
     struct bytes records = page->u.list.records;
     TRY(make_room(look, room, look->n + page->u.list.count));
     for (uint32_t i = 0; i < page->u.list.count; i++) {
         struct listed_key listed;
         TRY(lane_next_key(&records, &listed));
-        if (kek_from(&listed, ring, &look->keys[look->n]))
+        if (kek_from(&listed, rules, &look->keys[look->n]))
             look->n++;
         else
             look->foreign++;
@@ -69,16 +88,16 @@ static int by_key_id(const void *a, const void *b)
     return strcmp(x->key_id.text, y->key_id.text);
 }
 
-struct err ring_look_take(int lane, int timeout_ms, const char *ring, struct ring_look *ret,
-                          struct lane_status *ret_status)
+struct err ring_look_take(int lane, int timeout_ms, const struct ring_rules *rules,
+                          struct ring_look *ret, struct lane_status *ret_status)
 {
     CLEANUP(ring_look_clear) struct ring_look look = {NULL, 0, 0};
     struct lane_request request = {.op = LANE_LIST, .number = 1};
     AUTO_FREE uint8_t *memory = malloc(LANE_LIST_PACKET_MAX);
     int64_t end = clock_monotonic_ns() + (int64_t)LOOK_MS_MAX * 1000000;
     size_t room = 0;
-    if (!memory ||
-        !bytes_to_string(bytes_of_string(ring), request.u.list.ring, sizeof request.u.list.ring))
+    if (!memory || !bytes_to_string(bytes_of_string(rules->name), request.u.list.ring,
+                                    sizeof request.u.list.ring))
         return err_make(ERR_EXHAUSTED, "ring_look_take");
     do {
         struct lane_reply reply;
@@ -87,12 +106,14 @@ struct err ring_look_take(int lane, int timeout_ms, const char *ring, struct rin
             *ret_status = reply.status;
             return lane_status_err(&reply);
         }
-        TRY(add_page(&look, &room, &reply, ring));
+        TRY(add_page(&look, &room, &reply, rules));
         if (reply.u.list.next != 0 && (reply.u.list.next <= request.u.list.cursor ||
                                        look.n + look.foreign > LOOK_KEYS_MAX)) /* it never ends */
             return err_make(ERR_INTERNAL, "ring_look_take");
         if (reply.u.list.next != 0 && clock_monotonic_ns() >= end)
             return err_make(ERR_DEADLINE, "ring_look_take");
+        if (rules->external && reply.u.list.next == 0)
+            look.foreign += reply.u.list.nameless;
         request.u.list.cursor = reply.u.list.next;
         request.number++;
     } while (request.u.list.cursor != 0);
@@ -123,10 +144,15 @@ static size_t newest_active(const struct ring_look *look)
     return best;
 }
 
+/* By CKA_ID: the ring's mode may have changed since, and with it the form of its key_ids. */
 static const struct kek *find_key(const struct ring_look *look, const struct key_id *key_id)
 {
+    char ring[RING_NAME_MAX + 1];
+    struct object_id id;
+    if (err_is(key_id_parse(bytes_of_string(key_id->text), ring, &id)))
+        return NULL;
     for (size_t i = 0; i < look->n; i++)
-        if (strcmp(look->keys[i].key_id.text, key_id->text) == 0)
+        if (object_id_equal(&look->keys[i].id, &id))
             return &look->keys[i];
     return NULL;
 }

@@ -11,7 +11,9 @@
 struct ring_look {
     struct kek *keys;
     size_t n;
-    size_t foreign; /* objects under the ring's label prefix that are no KEKs of ours */
+    size_t
+        foreign; /* objects under the ring's label prefix that are no KEKs of ours; in an external
+                    ring: keys without a CKA_ID of 1 to 64 bytes, by which we could name them */
 };
 
 void ring_look_clear(struct ring_look *look);
@@ -19,7 +21,7 @@ void ring_look_clear(struct ring_look *look);
 /* Lists the whole ring, in as many requests as the agent needs: timeout_ms is for each of them, and
  * all together may take ten minutes. On an error of the token ret_status tells; it is otherwise
  * untouched. */
-MUST_CHECK struct err ring_look_take(int lane, int timeout_ms, const char *ring,
+MUST_CHECK struct err ring_look_take(int lane, int timeout_ms, const struct ring_rules *rules,
                                      struct ring_look *ret, struct lane_status *ret_status);
 
 enum verdict {
@@ -29,9 +31,9 @@ enum verdict {
     VERDICT_UNFIT    /* a KEK is there, but must not seal: health says why */
 };
 
-/* Which KEK seals: of those labelled active the highest generation (ties by CKA_ID), if it is fit
- * and not older than the one this host knows, if any. ret_health has the reason unless
- * VERDICT_SEALS. */
+/* Which KEK of a managed ring seals: of those labelled active the highest generation (ties by
+ * CKA_ID), if it is fit and not older than the one this host knows, if any. ret_health has the
+ * reason unless VERDICT_SEALS. */
 enum verdict ring_look_judge(const struct ring_look *look, const char *ring,
                              const struct ring_memory *known, size_t *ret_active,
                              struct health *ret_health);

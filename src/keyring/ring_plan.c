@@ -5,7 +5,7 @@
 
 int64_t kek_made_ms(const struct kek *kek)
 {
-    return kek->id.len == UUID_BYTES ? uuid_time_ms(kek->id.data) : 0;
+    return !kek->external && kek->id.len == UUID_BYTES ? uuid_time_ms(kek->id.data) : 0;
 }
 
 uint32_t ring_plan_generation(const struct kek *keys, size_t n, uint32_t known)

@@ -40,7 +40,7 @@ struct ring_plan {
 
 struct ring_plan ring_plan_make(const struct ring_facts *facts);
 
-/* When a KEK of a managed ring was made, from its UUID. */
+/* When a KEK of a managed ring was made, from its UUID; 0 for an external one. */
 int64_t kek_made_ms(const struct kek *kek);
 
 /* The generation for the next KEK of the ring: higher than any on the token, and than `known`. */

@@ -145,7 +145,7 @@ static struct ring_plan plan_view(struct rotation *r, const struct ring_view *vi
         .activation_delay_ms = tuning->activation_delay_ms,
     };
     facts.keys = ring_view_keys(view, &facts.n);
-    if (ring_view_active(view))
+    if (ring_view_active(view) && !r->maker.rules->external) /* else nothing is ours to do */
         facts.active = (size_t)(ring_view_active(view) - facts.keys);
     (void)ring_view_missing(view, &n_missing);
     facts.missing = n_missing > 0;
@@ -200,7 +200,8 @@ static void tell_status(struct rotation *r, const struct ring_view *view,
     };
     if (plan->pending != SIZE_MAX)
         status.pending = keys[plan->pending].key_id;
-    say_blocked(view, health, plan, status.blocked, sizeof status.blocked);
+    if (!r->maker.rules->external)
+        say_blocked(view, health, plan, status.blocked, sizeof status.blocked);
     memcpy(status.failed, r->failed, sizeof status.failed);
     pthread_mutex_lock(&r->lock);
     r->status = status;
@@ -214,6 +215,30 @@ static void await_look(struct rotation *r)
     r->awaits_look = true;
     r->awaits_since_ns = clock_monotonic_ns();
     r->hooks.changed(r->hooks.context);
+}
+
+static bool is_active(struct rotation *r, const struct object_id *id)
+{
+    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(r->keyring);
+    const struct kek *active = ring_view_active(view);
+    return active && object_id_equal(&active->id, id);
+}
+
+bool rotation_await_active(struct rotation *r, const struct object_id *id)
+{
+    const struct timespec until = after_ms(LOOK_WAIT_MS);
+    int waited = 0;
+    r->hooks.changed(r->hooks.context);
+    while (waited == 0 && !is_active(r, id)) {
+        pthread_mutex_lock(&r->lock);
+        while (!r->stop && !r->looked && waited == 0)
+            waited = pthread_cond_timedwait(&r->changed, &r->lock, &until);
+        r->looked = false;
+        if (r->stop)
+            waited = ETIMEDOUT;
+        pthread_mutex_unlock(&r->lock);
+    }
+    return is_active(r, id);
 }
 
 /* A step that fails may have changed the token all the same. */
@@ -393,7 +418,7 @@ struct err rotation_new(const struct rotation_options *options, struct rotation 
     r->due_ms = INT64_MAX;
     r->maker = (struct maker){.source = {fresh_maker, end_maker, r},
                               .state_dir = r->state_dir,
-                              .ring = ring,
+                              .rules = keyring_rules(options->keyring),
                               .timeout_ms = (int)options->generate_timeout_ms};
     init_waiting(r);
     seal_count_init(&r->count, r->state_dir, ring);

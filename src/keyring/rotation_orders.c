@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ring_adopt.h"
 #include "rotation_private.h"
 
 #include <stdarg.h>
@@ -232,8 +233,39 @@ static struct err worsen_named(struct errand *errand, enum key_state state)
                 seals ? "; its successor is active" : "");
 }
 
+static struct err adopt(struct errand *errand)
+{
+    struct rotation *r = errand->r;
+    const struct adoption adoption = {.id = errand->order->id,
+                                      .wanted = keyring_wanted(r->keyring)};
+    struct health health;
+    struct key_id current;
+    TRY(ring_adopt(&r->maker, &adoption));
+    rotation_note(r, false, "adopted a key", &errand->report.key_id, "by order");
+    maker_end(&r->maker);
+    bool waits =
+        adoption.wanted.text[0] && strcmp(adoption.wanted.text, errand->report.key_id.text) != 0;
+    if (waits || rotation_await_active(r, &adoption.id))
+        return done(errand, "%s", r->maker.text);
+    keyring_status(r->keyring, &health, &current);
+    return done(errand, "KEK %s is adopted and does not seal yet: %s", errand->report.key_id.text,
+                health.ok ? "look at Status again" : health.text);
+}
+
+static struct err carry_out_external(struct errand *errand)
+{
+    if (errand->order->command == RING_ADOPT)
+        return adopt(errand);
+    return refuse(errand,
+                  "ring %s is external: its keys are made, retired and removed by whoever made "
+                  "them, and `p11-kms keys adopt` puts a new one in place",
+                  errand->r->maker.rules->name);
+}
+
 static struct err carry_out(struct errand *errand)
 {
+    if (errand->r->maker.rules->external)
+        return carry_out_external(errand);
     switch (errand->order->command) {
     case RING_ROTATE:
         return rotate(errand);
@@ -249,11 +281,17 @@ static struct err carry_out(struct errand *errand)
     return refuse(errand, "keys are adopted only where ring.mode is external");
 }
 
+static struct err name_key(const struct ring_rules *rules, const struct object_id *id,
+                           struct key_id *ret)
+{
+    return (rules->external ? key_id_make_external : key_id_make)(rules->name, id, ret);
+}
+
 void rotation_carry_out(struct rotation *r, const struct ring_order *order)
 {
     struct errand errand = {.r = r, .order = order};
     r->maker.text[0] = '\0';
-    if (order->id.len > 0 && err_is(key_id_make(r->maker.ring, &order->id, &errand.report.key_id)))
+    if (order->id.len > 0 && err_is(name_key(r->maker.rules, &order->id, &errand.report.key_id)))
         errand.report.key_id.text[0] = '\0';
     struct err e = carry_out(&errand);
     maker_end(&r->maker);

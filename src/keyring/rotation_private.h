@@ -75,6 +75,9 @@ MUST_CHECK struct err rotation_activate(struct rotation *r, const struct object_
 /* Takes the step with a fresh maker, if the token still calls for it. maker.text says why not. */
 MUST_CHECK struct err rotation_take_step(struct rotation *r, enum ring_step step);
 
+/* Has the keeper look until it publishes that this KEK seals; false: it did not within seconds. */
+bool rotation_await_active(struct rotation *r, const struct object_id *id);
+
 /* Carries out an order and reports. */
 void rotation_carry_out(struct rotation *r, const struct ring_order *order);
 

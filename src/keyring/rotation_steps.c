@@ -13,9 +13,9 @@ void rotation_judge(struct rotation *r, struct ring_standing *ret)
 {
     *ret = (struct ring_standing){.active = SIZE_MAX};
     /* A damaged memory is told by the keeper; what it held cannot bind us. */
-    (void)err_is(ring_state_current(r->state_dir, r->maker.ring, &ret->known));
-    if (ring_look_judge(&r->maker.look, r->maker.ring, &ret->known, &ret->active, &ret->health) !=
-        VERDICT_SEALS)
+    (void)err_is(ring_state_current(r->state_dir, r->maker.rules->name, &ret->known));
+    if (ring_look_judge(&r->maker.look, r->maker.rules->name, &ret->known, &ret->active,
+                        &ret->health) != VERDICT_SEALS)
         ret->active = SIZE_MAX;
 }
 

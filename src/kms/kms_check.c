@@ -12,8 +12,9 @@ const char *kms_encrypt_objection(const struct kms_request *request)
     return NULL;
 }
 
-const char *kms_decrypt_objection(const struct kms_request *request, const char *served_ring,
-                                  struct object_id *ret_id, enum err_code *ret_code)
+const char *kms_decrypt_objection(const struct kms_request *request,
+                                  const struct ring_rules *served, struct object_id *ret_id,
+                                  enum err_code *ret_code)
 {
     struct envelope envelope;
     char ring[RING_NAME_MAX + 1];
@@ -28,9 +29,11 @@ const char *kms_decrypt_objection(const struct kms_request *request, const char 
                    : "the ciphertext was not sealed through KMS v2: refused for this API";
     if (request->has_key_id && !bytes_equal(request->key_id, envelope.key_id))
         return "the key_id is not the one in the ciphertext";
-    if (err_is(key_id_parse(envelope.key_id, ring, ret_id)))
+    /* A managed ring never had keys of another length: what names one is damaged, not lost. */
+    if (err_is(key_id_parse(envelope.key_id, ring, ret_id)) ||
+        (!served->external && ret_id->len != UUID_BYTES))
         return "the ciphertext names no valid key_id";
-    if (strcmp(ring, served_ring) == 0)
+    if (strcmp(ring, served->name) == 0)
         return NULL;
     *ret_code = ERR_NOT_FOUND;
     return "the ciphertext was sealed by another ring than the one served here";

@@ -422,7 +422,7 @@ static void decrypt(struct kms_service *service, const struct kms_request *reque
     struct job *job = NULL;
     struct object_id id;
     enum err_code code;
-    const char *wrong = kms_decrypt_objection(request, keyring_name(service->keyring), &id, &code);
+    const char *wrong = kms_decrypt_objection(request, keyring_rules(service->keyring), &id, &code);
     if (wrong) {
         answer(request, code, wrong);
         return;

@@ -21,9 +21,12 @@ void agent_config_put(struct writer *w, const struct agent_config *config)
     put_sized(w, bytes_of_string(config->state_dir));
     put_sized(w, bytes_of_string(config->ring));
     put_sized(w, object_id_bytes(&config->doomed));
+    put_u8(w, config->external);
+    put_sized(w, bytes_of_string(config->select));
+    put_u32(w, config->waive);
 }
 
-/* Only an agent that destroys may know of a key to destroy. */
+/* Only an agent that destroys may know of a key to destroy, and never an operator's own. */
 static bool get_doomed(struct reader *r, enum agent_role role, struct object_id *ret)
 {
     struct bytes id = get_sized(r);
@@ -33,6 +36,18 @@ static bool get_doomed(struct reader *r, enum agent_role role, struct object_id 
 static bool get_string(struct reader *r, char *ret, size_t size)
 {
     return bytes_to_string(get_sized(r), ret, size) && !r->bad;
+}
+
+/* A managed ring selects by label and waives nothing. */
+static bool ring_holds(const struct agent_config *c)
+{
+    struct key_select select;
+    if (!ring_name_valid(c->ring))
+        return false;
+    if (!c->external)
+        return c->select[0] == '\0' && c->waive == 0;
+    return !key_select_parse(c->select, &select) &&
+           (c->waive & ~(uint32_t)(WAIVE_LOCAL | WAIVE_USAGE)) == 0;
 }
 
 struct err agent_config_get(struct bytes raw, struct agent_config *ret)
@@ -46,8 +61,12 @@ struct err agent_config_get(struct bytes raw, struct agent_config *ret)
         get_string(&r, c.pin_source, sizeof c.pin_source) &&
         get_string(&r, c.state_dir, sizeof c.state_dir) && get_string(&r, c.ring, sizeof c.ring);
     bool doomed = strings && get_doomed(&r, c.role, &c.doomed);
-    if (!doomed || !reader_done(&r) || c.lanes < 1 || c.lanes > AGENT_LANES_MAX ||
-        c.role < AGENT_SERVE || c.role > AGENT_DESTROY || !ring_name_valid(c.ring))
+    c.external = get_u8(&r) != 0;
+    bool select = get_string(&r, c.select, sizeof c.select);
+    c.waive = get_u32(&r);
+    if (!doomed || !select || !reader_done(&r) || c.lanes < 1 || c.lanes > AGENT_LANES_MAX ||
+        c.role < AGENT_SERVE || c.role > AGENT_DESTROY || (c.external && c.role == AGENT_DESTROY) ||
+        !ring_holds(&c))
         return err_make(ERR_INTERNAL, "agent_config_get");
     *ret = c;
     return ERR_OK;

@@ -3,7 +3,8 @@
 #ifndef P11KMS_AGENT_PROCESS_H
 #define P11KMS_AGENT_PROCESS_H
 
-#include "key_id.h"
+#include "attributes.h"
+#include "key_select.h"
 
 #include <limits.h>
 #include <sys/types.h>
@@ -32,7 +33,10 @@ struct agent_config {
     char pin_source[PATH_MAX];   /* credential:NAME | file:PATH | protected */
     char state_dir[PATH_MAX];    /* where the PIN record lives */
     char ring[RING_NAME_MAX + 1];
-    struct object_id doomed; /* AGENT_DESTROY: its one key; others: len 0 */
+    struct object_id doomed;         /* AGENT_DESTROY: its one key; others: len 0 */
+    bool external;                   /* the ring's keys are the operator's: nothing is ever made */
+    char select[KEY_SELECT_MAX + 1]; /* which objects they are; empty for a managed ring */
+    uint32_t waive;                  /* enum key_waiver; 0 for a managed ring */
 };
 
 /* The bytes of the memfd. ERR_INTERNAL when they do not decode. */

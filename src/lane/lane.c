@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* The first byte of every packet: front end and agent of different builds must not talk. */
-enum { LANE_VERSION = 1, REPLY_BIT = 0x80 };
+enum { LANE_VERSION = 2, REPLY_BIT = 0x80 };
 
 static void put_text(struct writer *w, const char *text)
 {
@@ -143,6 +143,7 @@ void lane_put_key(struct writer *w, const struct listed_key *key)
     put_u32(w, key->attributes.known);
     put_u32(w, key->attributes.value);
     put_u32(w, key->attributes.length);
+    put_u8(w, key->attributes.aes);
 }
 
 struct err lane_next_key(struct bytes *records, struct listed_key *ret)
@@ -155,6 +156,7 @@ struct err lane_next_key(struct bytes *records, struct listed_key *ret)
     key.attributes.known = get_u32(&r);
     key.attributes.value = get_u32(&r);
     key.attributes.length = get_u32(&r);
+    key.attributes.aes = get_u8(&r) != 0;
     if (!fields || r.bad)
         return err_make(ERR_INTERNAL, "lane_next_key");
     *records = r.rest;
@@ -174,6 +176,7 @@ static void put_reply_body(struct writer *w, const struct lane_reply *reply)
     case LANE_LIST:
         put_u32(w, reply->u.list.next);
         put_u32(w, reply->u.list.count);
+        put_u32(w, reply->u.list.nameless);
         put_sized(w, reply->u.list.records);
         break;
     case LANE_SEAL:
@@ -218,6 +221,7 @@ static bool get_reply_body(struct reader *r, struct lane_reply *p)
     case LANE_LIST:
         p->u.list.next = get_u32(r);
         p->u.list.count = get_u32(r);
+        p->u.list.nameless = get_u32(r);
         p->u.list.records = get_sized(r);
         return p->u.list.count <= LANE_LIST_PAGE;
     case LANE_SEAL:

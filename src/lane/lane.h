@@ -85,7 +85,7 @@ struct token_identity {
 
 struct listed_key {
     struct object_id id;
-    char label[KEY_LABEL_MAX + 1]; /* as on the token; begins with the ring's prefix */
+    char label[KEY_LABEL_MAX + 1]; /* as on the token; an operator's own: cut, ASCII alone */
     bool ambiguous;                /* another secret key has the same CKA_ID */
     struct key_attributes attributes;
 };
@@ -100,6 +100,7 @@ struct lane_reply {
         struct {
             uint32_t next;        /* the next page's cursor, higher; 0 when this was the last */
             uint32_t count;       /* may be 0 on any page: the token is still being read */
+            uint32_t nameless;    /* external keys whose CKA_ID is empty or too long, in all */
             struct bytes records; /* borrowed: read with lane_next_key */
         } list;
         struct bytes envelope;  /* LANE_SEAL, and the canary of LANE_PROBE; borrowed */

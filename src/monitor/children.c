@@ -86,6 +86,9 @@ static void copy_agent_config(const struct config *config, enum agent_role role,
     (void)snprintf(ret->pin_source, sizeof ret->pin_source, "%s", config->token.pin_source);
     (void)snprintf(ret->state_dir, sizeof ret->state_dir, "%s", config->state_dir);
     (void)snprintf(ret->ring, sizeof ret->ring, "%s", config->ring.name);
+    ret->external = config->ring.mode == RING_EXTERNAL;
+    (void)snprintf(ret->select, sizeof ret->select, "%s", config->ring.select);
+    ret->waive = config_waivers(config);
 }
 
 static void start_agent(struct children *children, const struct config *config)

@@ -68,16 +68,15 @@ static void release_view(struct ring_view **view)
 /* A key's message and what it points to. Not to be moved. */
 struct key_translation {
     key_message message;
-    ProtobufCBinaryData names[3 * ATTR_COUNT];
+    ProtobufCBinaryData names[4 * ATTR_BITS];
     size_t n_names;
-    char label[KEY_LABEL_MAX + 1];
 };
 
 static size_t add_names(struct key_translation *to, uint32_t bits, ProtobufCBinaryData **ret)
 {
     size_t before = to->n_names;
     *ret = &to->names[before];
-    for (unsigned i = 0; i < ATTR_COUNT; i++)
+    for (unsigned i = 0; i < ATTR_BITS; i++)
         if ((bits & ATTR_BIT(i)) != 0)
             to->names[to->n_names++] =
                 api_field(bytes_of_string(key_attribute_name((enum key_attribute)i)));
@@ -92,13 +91,11 @@ static void translate(const struct ring_view *view, const struct kek *kek,
     key_message *m = &to->message;
     p11kms__admin__v1__key__init(m);
     to->n_names = 0;
-    if (err_is(key_label_format(&kek->label, to->label)))
-        to->label[0] = '\0';
     m->key_id = api_field(bytes_of_string(kek->key_id.text));
     m->generation = kek->label.generation;
     m->scheme = api_field(bytes_of_string(scheme ? scheme : ""));
     m->state = api_field(bytes_of_string(key_state_name(kek->label.state)));
-    m->label = api_field(bytes_of_string(to->label));
+    m->label = api_field(bytes_of_string(kek->name));
     m->made_ms = kek_made_ms(kek);
     m->seals = kek == ring_view_active(view);
     m->n_attributes_true =
@@ -106,6 +103,7 @@ static void translate(const struct ring_view *view, const struct kek *kek,
     m->n_attributes_false =
         add_names(to, attributes->known & ~attributes->value, &m->attributes_false);
     m->n_wrong = add_names(to, kek->wrong, &m->wrong);
+    m->n_waived = add_names(to, kek->waived, &m->waived);
     m->ambiguous = kek->ambiguous;
     m->quarantined = kek->quarantined;
 }

@@ -206,6 +206,7 @@ static void apply(struct front_end *fe)
     keeper_retune(fe->keeper, c->token.timeout_ms, c->token.probe_every_ms,
                   c->ring.rescan_every_ms);
     kms_service_set_verify_v1(fe->service, c->ring.verify_seals == VERIFY_ALL);
+    keyring_set_wanted(fe->keyring, &c->ring.active);
     keeper_rescan(fe->keeper);
 }
 
@@ -243,6 +244,9 @@ static struct err build(struct front_end *fe)
     const struct rpc_access access = access_of(c);
     size_t n = 0;
     TRY(keyring_new(c->ring.name, &fe->keyring));
+    if (c->ring.mode == RING_EXTERNAL)
+        keyring_set_external(fe->keyring, config_waivers(c));
+    keyring_set_wanted(fe->keyring, &c->ring.active);
     TRY(lane_pool_new(c->token.timeout_ms, on_pool_condemns, fe, &fe->pool));
     TRY(kms_service_new(fe->keyring, fe->pool, &fe->service));
     kms_service_set_verify_v1(fe->service, c->ring.verify_seals == VERIFY_ALL);
@@ -274,8 +278,11 @@ static struct err build(struct front_end *fe)
                                      .stranger = "neither allowUids nor allowGids names it"};
     TRY(rpc_listener_new(FRONT_END_LISTEN_FD, fe->server, &access, refusals_log, &fe->refusals,
                          &fe->listener));
-    const struct admin_options admin = {
-        .keyring = fe->keyring, .rotation = fe->rotation, .mode = "managed", .token = c->token.uri};
+    const struct admin_options admin = {.keyring = fe->keyring,
+                                        .rotation = fe->rotation,
+                                        .mode =
+                                            c->ring.mode == RING_EXTERNAL ? "external" : "managed",
+                                        .token = c->token.uri};
     return front_admin_start(&fe->admin, FRONT_END_ADMIN_FD, &admin);
 }
 

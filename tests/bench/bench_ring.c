@@ -57,7 +57,8 @@ static struct err look(int lane, double *ret_ms)
     struct health health;
     size_t active = SIZE_MAX;
     int64_t start = clock_monotonic_ns();
-    TRY(ring_look_take(lane, CALL_MS, "k8s", &found, &status));
+    const struct ring_rules rules = {.name = "k8s"};
+    TRY(ring_look_take(lane, CALL_MS, &rules, &found, &status));
     if (ring_look_judge(&found, "k8s", &nothing, &active, &health) != VERDICT_SEALS)
         return err_make(ERR_TOKEN, "the ring has no active KEK");
     const struct ring_content content = {.keys = found.keys, .n = found.n, .active = active};

@@ -118,3 +118,8 @@ tests_protocol_test_cli_keys_LDADD = $(ADMIN_STAND_LIBS) $(LIBCLI) $(LIBKMSAPI) 
 
 dist_check_SCRIPTS += tests/protocol/activation.sh
 TESTS += tests/protocol/activation.sh
+
+# The walk-through of docs/external-keys.md, as it stands.
+dist_check_SCRIPTS += tests/protocol/external_walk.sh
+TESTS += tests/protocol/external_walk.sh
+EXTRA_DIST += docs/external-keys.md

@@ -94,6 +94,7 @@ static void a_key_is_told_as_the_token_shows_it(void **state)
     struct admin_key key;
     struct kms_failure failure;
     keys[1].wrong = ATTR_BIT(ATTR_LOCAL) | ATTR_BIT(ATTR_WRAP);
+    keys[1].waived = ATTR_BIT(ATTR_UNWRAP);
     keys[1].ambiguous = true;
     keys[1].attributes.known &= ~ATTR_BIT(ATTR_DERIVE);
     admin_publish(stand, keys, 2, 0, NULL, &health);
@@ -109,7 +110,7 @@ static void a_key_is_told_as_the_token_shows_it(void **state)
                                      "LOCAL,ENCRYPT,DECRYPT");
     assert_string_equal(key.is_false, "EXTRACTABLE,SIGN,VERIFY,WRAP,UNWRAP");
     assert_string_equal(key.wrong, "LOCAL,WRAP");
-    assert_string_equal(key.waived, "");
+    assert_string_equal(key.waived, "UNWRAP");
     assert_true(key.ambiguous && !key.quarantined && !key.seals);
 }
 

@@ -185,6 +185,27 @@ enum err_code fixture_open(struct fixture *f, enum family family, struct bytes e
     return fixture_call(f, &request);
 }
 
+void fixture_external(struct fixture *f, const char *select, uint32_t waive)
+{
+    f->config.external = true;
+    f->config.waive = waive;
+    (void)snprintf(f->config.select, sizeof f->config.select, "%s", select);
+}
+
+void fixture_pkcs11_tool(struct fixture *f, const char *const *words)
+{
+    char pin[64];
+    const char *argv[32] = {"pkcs11-tool", "--module", f->config.module, "--token-label",
+                            "test",        "--login",  "--pin",          "env:PIN"};
+    size_t n = 8;
+    read_line(f, "pin", pin, sizeof pin);
+    assert_int_equal(setenv("PIN", pin, 1), 0);
+    while (*words && n < 30)
+        argv[n++] = *words++;
+    assert_int_equal(run((char **)(uintptr_t)argv), 0);
+    assert_int_equal(unsetenv("PIN"), 0);
+}
+
 int fixture_run(const char *suite, const struct CMUnitTest *tests, size_t count)
 {
     int failed = 0, ran = 0;

@@ -75,4 +75,11 @@ struct odd_key {
 };
 void fixture_make_odd_key(struct fixture *f, const struct odd_key *key);
 
+/* Serves ring k8s as an external one from the next agent on. */
+void fixture_external(struct fixture *f, const char *select, uint32_t waive);
+
+/* Runs pkcs11-tool on the token, logged in, with these words (at most 20, then NULL): an operator's
+ * own tool makes an operator's own keys. */
+void fixture_pkcs11_tool(struct fixture *f, const char *const *words);
+
 #endif

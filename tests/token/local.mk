@@ -49,3 +49,10 @@ check_PROGRAMS += tests/token/make-kek
 tests_token_make_kek_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)
 tests_token_make_kek_SOURCES = tests/token/make_kek.c
 tests_token_make_kek_LDADD = $(LIBLANE)
+
+check_PROGRAMS += tests/token/test_external
+TESTS += tests/token/test_external
+tests_token_test_external_CPPFLAGS = $(TOKEN_CPPFLAGS)
+tests_token_test_external_CFLAGS = $(TOKEN_CFLAGS)
+tests_token_test_external_SOURCES = tests/token/test_external.c
+tests_token_test_external_LDADD = $(TOKEN_LDADD)

@@ -379,12 +379,11 @@ struct listed_key fake_key(uint32_t generation, enum key_state state, uint16_t t
 {
     struct key_label label = {"k8s", generation, SCHEME_AES_GCM, state};
     struct listed_key key = {.id = fake_id(tail)};
-    key.attributes.known = ATTR_BIT(ATTR_COUNT) - 1;
-    key.attributes.value =
-        key.attributes.known &
-        ~key_attributes_wrong(SCHEME_AES_GCM, &(struct key_attributes){key.attributes.known,
-                                                                       key.attributes.known, 32});
-    key.attributes.length = 32;
+    key.attributes = (struct key_attributes){.known = ATTR_BIT(ATTR_COUNT) - 1,
+                                             .value = ATTR_BIT(ATTR_COUNT) - 1,
+                                             .length = 32,
+                                             .aes = true};
+    key.attributes.value &= ~key_attributes_wrong(SCHEME_AES_GCM, &key.attributes);
     must(!err_is(key_label_format(&label, key.label)));
     return key;
 }

@@ -114,6 +114,13 @@ tests_unit_test_key_id_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_key_id_SOURCES = tests/unit/test_key_id.c
 tests_unit_test_key_id_LDADD = $(LIBFORMAT) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_key_select
+TESTS += tests/unit/test_key_select
+tests_unit_test_key_select_CPPFLAGS = $(AM_CPPFLAGS) $(I_FORMAT)
+tests_unit_test_key_select_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_key_select_SOURCES = tests/unit/test_key_select.c
+tests_unit_test_key_select_LDADD = $(LIBFORMAT) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_lane
 TESTS += tests/unit/test_lane
 tests_unit_test_lane_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)
@@ -222,6 +229,25 @@ tests_unit_test_ring_retired_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_ring_retired_SOURCES = tests/unit/test_ring_retired.c
 tests_unit_test_ring_retired_LDADD = $(LIBKEYRING) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_ring_adopted
+TESTS += tests/unit/test_ring_adopted
+tests_unit_test_ring_adopted_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_ring_adopted_SOURCES = tests/unit/test_ring_adopted.c
+tests_unit_test_ring_adopted_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_ring_external
+TESTS += tests/unit/test_ring_external
+tests_unit_test_ring_external_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_ring_external_SOURCES = tests/unit/test_ring_external.c
+tests_unit_test_ring_external_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_ring_adopt
+TESTS += tests/unit/test_ring_adopt
+tests_unit_test_ring_adopt_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_ring_adopt_SOURCES = tests/unit/test_ring_adopt.c \
+	$(FAKE_AGENT)
+tests_unit_test_ring_adopt_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_ring_state
 TESTS += tests/unit/test_ring_state
 tests_unit_test_ring_state_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
@@ -252,6 +278,13 @@ tests_unit_test_keeper_known_SOURCES = tests/unit/test_keeper_known.c tests/unit
 	tests/unit/ring_rig.h $(FAKE_AGENT) \
 	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_keeper_known_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test_keeper_external
+TESTS += tests/unit/test_keeper_external
+tests_unit_test_keeper_external_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_keeper_external_SOURCES = tests/unit/test_keeper_external.c tests/unit/ring_rig.c \
+	tests/unit/ring_rig.h $(FAKE_AGENT) \
+	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_keeper_external_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_kms_service
 TESTS += tests/unit/test_kms_service

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -79,6 +80,26 @@ static void a_configuration_comes_back_as_it_was(void **state)
     assert_string_equal(got.ring, put.ring);
 }
 
+static struct agent_config external(const char *select, uint32_t waive)
+{
+    struct agent_config c = good(5);
+    c.external = true;
+    c.waive = waive;
+    (void)snprintf(c.select, sizeof c.select, "%s", select);
+    return c;
+}
+
+static void an_external_ring_comes_back_as_it_was(void **state)
+{
+    (void)state;
+    uint8_t raw[AGENT_CONFIG_MAX];
+    struct agent_config put = external("label:k8s-*", WAIVE_LOCAL | WAIVE_USAGE), got;
+    assert_false(err_is(agent_config_get(encode(&put, raw), &got)));
+    assert_true(got.external);
+    assert_string_equal(got.select, "label:k8s-*");
+    assert_int_equal(got.waive, WAIVE_LOCAL | WAIVE_USAGE);
+}
+
 static void the_longest_configuration_fits(void **state)
 {
     (void)state;
@@ -89,6 +110,9 @@ static void the_longest_configuration_fits(void **state)
     memset(put.pin_source, 'p', sizeof put.pin_source - 1);
     memset(put.state_dir, 's', sizeof put.state_dir - 1);
     memset(put.ring, 'r', sizeof put.ring - 1);
+    put.external = true;
+    memset(put.select, 's', sizeof put.select - 1);
+    memcpy(put.select, "label:", 6);
     assert_false(err_is(agent_config_get(encode(&put, raw), &got)));
     assert_string_equal(got.state_dir, put.state_dir);
     assert_string_equal(got.ring, put.ring);
@@ -129,6 +153,24 @@ static void values_out_of_range_are_refused(void **state)
     memcpy(c.ring, "Upper", 6);
     expect_refused(&c);
     c.ring[0] = '\0';
+    expect_refused(&c);
+}
+
+/* An agent that took one ring's rules for another's could relabel an operator's key. */
+static void rules_of_the_other_mode_are_refused(void **state)
+{
+    (void)state;
+    struct agent_config c = external("", 0);
+    expect_refused(&c);
+    c = external("k8s-*", 0);
+    expect_refused(&c);
+    c = external("label:k8s-*", 4);
+    expect_refused(&c);
+    c = external("label:k8s-*", 0);
+    c.external = false;
+    expect_refused(&c);
+    c = external("", WAIVE_USAGE);
+    c.external = false;
     expect_refused(&c);
 }
 
@@ -237,6 +279,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_configuration_comes_back_as_it_was),
         cmocka_unit_test(only_an_agent_that_destroys_knows_a_doomed_key),
+        cmocka_unit_test(an_external_ring_comes_back_as_it_was),
+        cmocka_unit_test(rules_of_the_other_mode_are_refused),
         cmocka_unit_test(the_longest_configuration_fits),
         cmocka_unit_test(truncated_and_longer_bytes_are_refused),
         cmocka_unit_test(values_out_of_range_are_refused),

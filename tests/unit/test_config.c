@@ -91,6 +91,24 @@ static void every_key_is_read(void **state)
     assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
 }
 
+static void an_external_ring_is_read(void **state)
+{
+    (void)state;
+    struct config c =
+        load(LEAST "ring: {mode: external, select: \"label:k8s-*\", rescanEvery: 1h,\n"
+                   "       active: k8s.0a01, waive: [usage, local]}\n");
+    assert_int_equal(c.ring.mode, RING_EXTERNAL);
+    assert_string_equal(c.ring.select, "label:k8s-*");
+    assert_string_equal(c.ring.active.text, "k8s.0a01");
+    assert_int_equal(config_waivers(&c), WAIVE_LOCAL | WAIVE_USAGE);
+    c = load(LEAST "ring: {mode: external, select: \"id:0a*\", waive: [usage]}\n");
+    assert_string_equal(c.ring.active.text, "");
+    assert_int_equal(config_waivers(&c), WAIVE_USAGE);
+    c = load(LEAST);
+    assert_int_equal(c.ring.mode, RING_MANAGED);
+    assert_int_equal(config_waivers(&c), 0);
+}
+
 static void an_empty_list_is_not_the_default(void **state)
 {
     (void)state;
@@ -145,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_as_documented),
         cmocka_unit_test(every_key_is_read),
+        cmocka_unit_test(an_external_ring_is_read),
         cmocka_unit_test(an_empty_list_is_not_the_default),
         cmocka_unit_test(a_reload_takes_over_what_may_change),
         cmocka_unit_test(a_reload_names_what_needs_a_restart),

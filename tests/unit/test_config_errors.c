@@ -13,7 +13,13 @@
 
 #define LEAST                                                                                      \
     "apiVersion: p11-kms/v1\ntoken:\n  module: /m.so\n  uri: \"pkcs11:token=a\"\n"                 \
-    "  pinSource: credential:pin\n" /* 5 lines */
+    "  pinSource: credential:pin\n"                                       /* 5 lines */
+#define EXTERNAL LEAST "ring:\n  mode: external\n  select: label:k8s-*\n" /* 8 lines */
+#define FOR_MANAGED                                                                                \
+    " is for ring.mode: managed; here you make the keys, and `p11-kms keys adopt` activates them"
+#define KEY_OF_RING                                                                                \
+    ":9: ring.active: must be a key_id of this ring: its name, a dot, and the CKA_ID in "          \
+    "lower-case hex"
 #define TOKEN(uri) "apiVersion: p11-kms/v1\ntoken:\n  module: /m.so\n  uri: \"" uri "\"\n"
 #define DURATION   "must be a whole number and one unit (ms, s, m, h or d), such as 250ms or 2s"
 
@@ -80,8 +86,24 @@ static const struct row {
      ":7: ring.activationDelay: must be ring.rescanEvery or more, so that every replica has seen a "
      "new KEK before it seals; 0s where one daemon alone uses the token"},
     {LEAST "ring: {name: K8S}\n", ":6: ring.name: must be 1 to 16 of a-z, 0-9 and '-'"},
-    {LEAST "ring: {mode: external}\n",
-     ":6: ring.mode: external is not built in this version; use managed"},
+    {LEAST "ring: {mode: extern}\n", ":6: ring.mode: must be one of managed, external"},
+    {LEAST "ring:\n  mode: external\n", ":6: ring.select: is missing: ring.mode external needs it"},
+    {LEAST "ring:\n  select: label:k8s-*\n", ":7: ring.select: needs ring.mode: external"},
+    {LEAST "ring:\n  active: k8s.0a\n", ":7: ring.active: needs ring.mode: external"},
+    {LEAST "ring:\n  waive: []\n", ":7: ring.waive: needs ring.mode: external"},
+    {EXTERNAL "  rotateEvery: 30d\n", ":9: ring.rotateEvery:" FOR_MANAGED},
+    {EXTERNAL "  activationDelay: 5m\n", ":9: ring.activationDelay:" FOR_MANAGED},
+    {EXTERNAL "  maxSeals: 1000\n", ":9: ring.maxSeals:" FOR_MANAGED},
+    {EXTERNAL "  waive: [usage, sensitive]\n", ":9: ring.waive: must be one of local, usage"},
+    {EXTERNAL "  waive: usage\n", ":9: ring.waive: must be a list, such as [0]"},
+    {EXTERNAL "  active: k8s\n", ":9: ring.active: must be a key_id, such as `p11-kms init` shows"},
+    {EXTERNAL "  active: other.0a\n", KEY_OF_RING},
+    {EXTERNAL "  active: k8s.01890101-0101-7101-8101-010101010101\n", KEY_OF_RING},
+    {LEAST "ring: {mode: external, select: k8s}\n",
+     ":6: ring.select: must be label:GLOB, id:HEX-GLOB or pkcs11:object=LABEL;id=%0A%01"},
+    {LEAST "ring: {mode: external, select: \"pkcs11:token=a\"}\n",
+     ":6: ring.select: the URI may have object, id and type=secret-key, with ; between them: the "
+     "token is named by token.uri, and nothing else is taken"},
     {LEAST "ring:\n  scheme: hmac-derive\n",
      ":7: ring.scheme: hmac-derive is not built in this version; use auto or aes-gcm"},
     {LEAST "ring: {scheme: des}\n", ":6: ring.scheme: must be auto or aes-gcm"},

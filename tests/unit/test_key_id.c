@@ -33,7 +33,54 @@ static void key_id_round_trip(void **state)
     assert_true(object_id_equal(&id, &back));
 }
 
-static void only_one_form_of_a_key_id_parses(void **state)
+static void external_key_id_round_trip(void **state)
+{
+    (void)state;
+    uint8_t longest[OBJECT_ID_MAX];
+    struct object_id id = uuid_id(), back;
+    struct key_id key_id;
+    char ring[RING_NAME_MAX + 1];
+    assert_false(err_is(key_id_make_external("k8s", &id, &key_id)));
+    assert_string_equal(key_id.text, "k8s.01890101010171018101010101010101");
+    assert_false(err_is(key_id_parse(bytes_of_string(key_id.text), ring, &back)));
+    assert_true(object_id_equal(&id, &back));
+
+    assert_false(err_is(object_id_from(bytes_of("\x0a", 1), &id)));
+    assert_false(err_is(key_id_make_external("k8s", &id, &key_id)));
+    assert_string_equal(key_id.text, "k8s.0a");
+
+    memset(longest, 0xfe, sizeof longest);
+    assert_false(err_is(object_id_from(bytes_of(longest, sizeof longest), &id)));
+    assert_false(err_is(key_id_make_external("a-ring-of-16-chr", &id, &key_id)));
+    assert_int_equal(strlen(key_id.text), RING_NAME_MAX + 1 + 2 * OBJECT_ID_MAX);
+    assert_false(err_is(key_id_parse(bytes_of_string(key_id.text), ring, &back)));
+    assert_string_equal(ring, "a-ring-of-16-chr");
+    assert_true(object_id_equal(&id, &back));
+}
+
+static void external_key_id_needs_an_id_and_a_ring(void **state)
+{
+    (void)state;
+    const struct object_id none = {.len = 0}, one = {.len = 1};
+    struct key_id key_id;
+    assert_int_equal(key_id_make_external("k8s", &none, &key_id).code, ERR_INVALID);
+    assert_int_equal(key_id_make_external("K8S", &one, &key_id).code, ERR_INVALID);
+}
+
+/* What a ring sealed before its mode changed names the same object as what it seals now. */
+static void both_forms_of_a_16_byte_id_name_one_object(void **state)
+{
+    (void)state;
+    struct object_id uuid, hex;
+    char ring[RING_NAME_MAX + 1];
+    assert_false(err_is(
+        key_id_parse(bytes_of_string("k8s.01890101-0101-7101-8101-010101010101"), ring, &uuid)));
+    assert_false(
+        err_is(key_id_parse(bytes_of_string("k8s.01890101010171018101010101010101"), ring, &hex)));
+    assert_true(object_id_equal(&uuid, &hex));
+}
+
+static void only_canonical_key_ids_parse(void **state)
 {
     (void)state;
     static const char *const bad[] = {
@@ -47,11 +94,27 @@ static void only_one_form_of_a_key_id_parses(void **state)
         "k8s.0189010A-0101-7101-8101-010101010101",
         "k8s.018901010-101-7101-8101-010101010101",
         "a-ring-of-17-char.01890101-0101-7101-8101-010101010101",
+        "k8s.0",
+        "k8s.0A",
+        "k8s.0a0",
+        "k8s.0g",
+        "k8s.0x0a",
+        "k8s.0a-01",
+        "k8s.0a.01",
+        "k8s.0a ",
+        "a-ring-of-17-char.0a",
     };
+    char hex[8 + 2 * (OBJECT_ID_MAX + 1)];
     char ring[RING_NAME_MAX + 1];
     struct object_id id;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(key_id_parse(bytes_of_string(bad[i]), ring, &id).code, ERR_INVALID);
+    memset(hex, '0', sizeof hex); /* one byte more than a CKA_ID may have */
+    memcpy(hex, "k8s.", 4);
+    assert_int_equal(key_id_parse(bytes_of(hex, 4 + 2 * (OBJECT_ID_MAX + 1)), ring, &id).code,
+                     ERR_INVALID);
+    assert_false(err_is(key_id_parse(bytes_of(hex, 4 + 2 * OBJECT_ID_MAX), ring, &id)));
+    assert_int_equal(id.len, OBJECT_ID_MAX);
 }
 
 static void key_id_needs_a_uuid(void **state)
@@ -140,7 +203,7 @@ static void ring_names(void **state)
 
 static struct key_attributes good_attributes(void)
 {
-    struct key_attributes a = {.known = ATTR_BIT(ATTR_COUNT) - 1, .length = 32};
+    struct key_attributes a = {.known = ATTR_BIT(ATTR_COUNT) - 1, .length = 32, .aes = true};
     a.value = ATTR_BIT(ATTR_TOKEN) | ATTR_BIT(ATTR_PRIVATE) | ATTR_BIT(ATTR_SENSITIVE) |
               ATTR_BIT(ATTR_ALWAYS_SENSITIVE) | ATTR_BIT(ATTR_NEVER_EXTRACTABLE) |
               ATTR_BIT(ATTR_LOCAL) | ATTR_BIT(ATTR_ENCRYPT) | ATTR_BIT(ATTR_DECRYPT);
@@ -161,6 +224,35 @@ static void each_wrong_attribute_is_found(void **state)
     }
 }
 
+static void key_type_and_length_are_checked(void **state)
+{
+    (void)state;
+    struct key_attributes a = good_attributes();
+    a.aes = false;
+    assert_int_equal(key_attributes_wrong(SCHEME_AES_GCM, &a), ATTR_BIT(ATTR_KEY_TYPE));
+    for (a.aes = true, a.length = 0; a.length <= 24; a.length += 8) /* 0: the token does not tell */
+        assert_int_equal(key_attributes_wrong(SCHEME_AES_GCM, &a), ATTR_BIT(ATTR_VALUE_LEN));
+}
+
+/* What keeps a key inside the token, and what a seal needs, is never to be waived. */
+static void only_local_and_excess_usages_can_be_waived(void **state)
+{
+    (void)state;
+    char text[128];
+    const uint32_t all = WAIVE_LOCAL | WAIVE_USAGE;
+    assert_int_equal(key_attributes_waivable(SCHEME_AES_GCM, 0), 0);
+    assert_string_equal(
+        key_attributes_list(key_attributes_waivable(SCHEME_AES_GCM, WAIVE_LOCAL), text, 128),
+        "LOCAL");
+    assert_string_equal(
+        key_attributes_list(key_attributes_waivable(SCHEME_AES_GCM, WAIVE_USAGE), text, 128),
+        "SIGN,VERIFY,WRAP,UNWRAP,DERIVE");
+    assert_string_equal(
+        key_attributes_list(key_attributes_waivable(SCHEME_AES_GCM, all), text, 128),
+        "LOCAL,SIGN,VERIFY,WRAP,UNWRAP,DERIVE");
+    assert_int_equal(key_attributes_waivable(SCHEME_AES_GCM, ~all), 0);
+}
+
 static void attributes_are_named(void **state)
 {
     (void)state;
@@ -175,7 +267,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(key_id_round_trip),
-        cmocka_unit_test(only_one_form_of_a_key_id_parses),
+        cmocka_unit_test(only_canonical_key_ids_parse),
         cmocka_unit_test(key_id_needs_a_uuid),
         cmocka_unit_test(object_id_bounds),
         cmocka_unit_test(label_round_trip_of_every_state),
@@ -184,6 +276,11 @@ int main(void)
         cmocka_unit_test(prefix_is_that_of_the_rings_labels_alone),
         cmocka_unit_test(ring_names),
         cmocka_unit_test(each_wrong_attribute_is_found),
+        cmocka_unit_test(external_key_id_round_trip),
+        cmocka_unit_test(external_key_id_needs_an_id_and_a_ring),
+        cmocka_unit_test(both_forms_of_a_16_byte_id_name_one_object),
+        cmocka_unit_test(key_type_and_length_are_checked),
+        cmocka_unit_test(only_local_and_excess_usages_can_be_waived),
         cmocka_unit_test(attributes_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,13 +14,15 @@
 
 enum { TIMEOUT_MS = 60000, MANY = 2000 };
 
+static const struct ring_rules rules = {.name = "k8s"};
+
 static struct err take(const struct listed_key *keys, size_t n, size_t page, struct ring_look *ret)
 {
     int lane;
     struct lane_status status;
     struct fake_agent *agent = fake_agent_new(1, &lane);
     fake_agent_keys(agent, keys, n, page);
-    struct err e = ring_look_take(lane, TIMEOUT_MS, "k8s", ret, &status);
+    struct err e = ring_look_take(lane, TIMEOUT_MS, &rules, ret, &status);
     (void)close(lane);
     fake_agent_free(agent);
     return e;
@@ -212,7 +214,7 @@ static void an_error_of_the_token_is_told(void **state)
     struct lane_status status = {.code = ERR_NONE};
     struct fake_agent *agent = fake_agent_new(1, &lane);
     fake_agent_fail(agent, LANE_LIST, ERR_TOKEN, REMEDY_HUMAN, "the PIN is locked");
-    struct err e = ring_look_take(lane, TIMEOUT_MS, "k8s", &look, &status);
+    struct err e = ring_look_take(lane, TIMEOUT_MS, &rules, &look, &status);
     assert_int_equal(e.code, ERR_TOKEN);
     assert_string_equal(status.text, "the PIN is locked");
     assert_int_equal(look.foreign, 7);
@@ -235,7 +237,7 @@ static void a_hung_or_broken_lane_is_an_error(void **state)
         struct lane_status status = {.code = ERR_NONE};
         struct fake_agent *agent = fake_agent_new(1, &lane);
         fake_agent_rule(agent, LANE_LIST, rows[i].act);
-        assert_int_equal(ring_look_take(lane, 50, "k8s", &look, &status).code, rows[i].code);
+        assert_int_equal(ring_look_take(lane, 50, &rules, &look, &status).code, rows[i].code);
         assert_int_equal(status.code, ERR_NONE);
         (void)close(lane);
         fake_agent_free(agent);
@@ -259,7 +261,7 @@ static enum err_code page_code(uint32_t next, uint32_t count, struct bytes recor
         lane_put_reply(&w, &reply);
         assert_false(err_is(packet_send(pair[1], writer_bytes(&w), NULL, 0)));
     }
-    enum err_code code = ring_look_take(pair[0], 50, "k8s", &look, &status).code;
+    enum err_code code = ring_look_take(pair[0], 50, &rules, &look, &status).code;
     (void)close(pair[0]);
     (void)close(pair[1]);
     return code;
@@ -286,7 +288,7 @@ static void empty_pages_are_waited_for(void **state)
         lane_put_reply(&w, &reply);
         assert_false(err_is(packet_send(pair[1], writer_bytes(&w), NULL, 0)));
     }
-    assert_false(err_is(ring_look_take(pair[0], TIMEOUT_MS, "k8s", &look, &status)));
+    assert_false(err_is(ring_look_take(pair[0], TIMEOUT_MS, &rules, &look, &status)));
     assert_int_equal(look.n, 1);
     ring_look_clear(&look);
     (void)close(pair[0]);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "fake_agent.h"
+#include "ring_external.h"
 #include "ring_look.h"
 #include "rotation.h"
 
@@ -48,11 +49,16 @@ static void publish(void)
     struct ring_memory known;
     struct health health = {.ok = true, .text = "ok"};
     struct ring_view *view = NULL;
+    const struct key_id nobody = {""};
     struct fake_agent *agent = fake_agent_new(1, &lane);
     fake_agent_share(agent, &rig.token);
-    assert_false(err_is(ring_look_take(lane, 1000, "k8s", &look, &status)));
+    assert_false(err_is(ring_look_take(lane, 1000, keyring_rules(rig.keyring), &look, &status)));
     assert_false(err_is(ring_state_current(rig.dir, "k8s", &known)));
-    (void)ring_look_judge(&look, "k8s", &known, &active, &health);
+    if (keyring_rules(rig.keyring)->external)
+        (void)ring_external_look(&look, rig.dir, keyring_rules(rig.keyring), &nobody, &known.key_id,
+                                 &active, &health);
+    else
+        (void)ring_look_judge(&look, "k8s", &known, &active, &health);
     pthread_mutex_lock(&rig.lock);
     const struct ring_content content = {.keys = look.keys,
                                          .n = look.n,
@@ -519,6 +525,48 @@ static void external_keys_are_not_adopted_here(void **state)
     expect_refusal(RING_ADOPT, &active, "external");
 }
 
+/* However old the key, and however often it sealed. */
+static void an_external_ring_is_never_changed(void **state)
+{
+    (void)state;
+    keyring_set_external(rig.keyring, 0);
+    struct listed_key key = add(7, KEY_ACTIVE, 1);
+    start(HOUR_MS, 0, 1000);
+    struct ring_report report = give_order(RING_ADOPT, &key.id);
+    assert_int_equal(report.code, ERR_NONE);
+    assert_non_null(strstr(report.text, "is adopted and seals on this host"));
+    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(rig.keyring);
+    assert_string_equal(ring_view_active(view)->key_id.text, report.key_id.text);
+    for (unsigned i = 0; i < 2000; i++)
+        rotation_sealed(rig.rotation);
+    const enum ring_command others[] = {RING_ROTATE, RING_ACTIVATE, RING_DEACTIVATE,
+                                        RING_COMPROMISE};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        expect_refusal(others[i], others[i] == RING_ROTATE ? NULL : &key.id, "is external");
+    struct rotation_status status = settle();
+    assert_string_equal(status.blocked, "");
+    assert_int_equal(status.rotate_due_ms, 0);
+    assert_int_equal(keys_on_token(), 1);
+    expect_key(0, 7, KEY_ACTIVE);
+}
+
+static void a_key_that_does_not_seal_once_adopted_is_told(void **state)
+{
+    (void)state;
+    keyring_set_external(rig.keyring, 0);
+    struct listed_key key = add(7, KEY_ACTIVE, 1);
+    start(HOUR_MS, 0, 1000);
+    (void)add(1, KEY_ACTIVE, 2);
+    struct ring_report report = give_order(RING_ADOPT, &(struct object_id){.len = 3});
+    assert_int_equal(report.code, ERR_NOT_FOUND);
+    assert_string_equal(report.key_id.text, "k8s.000000");
+    const struct key_id wanted = {"k8s.0a"};
+    keyring_set_wanted(rig.keyring, &wanted);
+    report = give_order(RING_ADOPT, &key.id);
+    assert_int_equal(report.code, ERR_NONE);
+    assert_non_null(strstr(report.text, "does not seal yet: ring.active names KEK k8s.0a"));
+}
+
 static void a_maker_that_hangs_does_not_hold_up_the_end(void **state)
 {
     (void)state;
@@ -553,6 +601,8 @@ int main(void)
         ROTATION_TEST(an_empty_ring_is_not_begun),
         ROTATION_TEST(without_a_maker_the_order_says_why),
         ROTATION_TEST(external_keys_are_not_adopted_here),
+        ROTATION_TEST(an_external_ring_is_never_changed),
+        ROTATION_TEST(a_key_that_does_not_seal_once_adopted_is_told),
         ROTATION_TEST(a_maker_that_hangs_does_not_hold_up_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
