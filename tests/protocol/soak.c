@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     CONNECTIONS = 8,
@@ -209,13 +210,27 @@ struct processes {
     long rss_kib[PROCESSES];
 };
 
+/* What a start leaves open for a moment is no descriptor to measure a leak by. */
+static int steady_fds(pid_t pid)
+{
+    const struct timespec pause = {.tv_nsec = 20000000};
+    int n = process_fds(pid);
+    for (int same = 0; same < 10;) {
+        (void)nanosleep(&pause, NULL);
+        int now = process_fds(pid);
+        same = now == n ? same + 1 : 0;
+        n = now;
+    }
+    return n;
+}
+
 static void find_processes(const struct harness *h, struct processes *p)
 {
     p->pid[MONITOR] = h->monitor;
     p->pid[FRONT_END] = harness_front_end(h);
     p->pid[AGENT] = harness_agent(h);
     for (int i = 0; i < PROCESSES; i++)
-        p->fds[i] = process_fds(p->pid[i]);
+        p->fds[i] = steady_fds(p->pid[i]);
 }
 
 static void weigh(struct processes *p)
