@@ -4,16 +4,20 @@
  *
  *   once    "FUNCTION ACTION": the next such call breaks; whoever removes the file breaks
  *   always  "FUNCTION ACTION": every such call breaks while the file is there
- *   calls   a line is appended for each C_Initialize and C_Login, and for each fault
+ *   calls   a line is appended for each C_Initialize and C_Login, for each fault, and for a death
  *
  * ACTION is a CKR in hex, or hang, slow (a second), crash or flip (a bit of what comes out). Of
  * C_GetAttributeValue only the calls for a single attribute break; C_DestroyObject crashes and
- * hangs after it has destroyed. */
-#include <p11-kit/pkcs11.h>
+ * hangs after it has destroyed.
+ *
+ * Of agents that make keys, and while the first of these files is there:
+ *
+ *   maker-calls  a record is appended for every call
+ *   maker-dies   "NUMBER MOMENT": the process kills itself before or after that call of all */
+#include "every_call.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -27,17 +31,17 @@ enum { LINE_SIZE = 64, FLIP = -1, SLOW_MS = 1000 };
 static CK_FUNCTION_LIST *real;
 static CK_FUNCTION_LIST ours;
 
-static const char *path_of(const char *name, char path[static PATH_MAX])
+const char *fault_path(const char *name, char path[static PATH_MAX])
 {
     const char *directory = getenv("P11KMS_TEST_FAULTS");
     (void)snprintf(path, PATH_MAX, "%s/%s", directory ? directory : "/nonexistent", name);
     return path;
 }
 
-static void note(const char *what)
+void fault_note(const char *what)
 {
     char path[PATH_MAX], line[LINE_SIZE];
-    int fd = open(path_of("calls", path), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int fd = open(fault_path("calls", path), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     int len = snprintf(line, sizeof line, "%s\n", what);
     if (fd < 0)
         return;
@@ -51,7 +55,7 @@ static void read_action(const char *name, const char *function, char action[stat
 {
     char path[PATH_MAX], line[LINE_SIZE], wanted[LINE_SIZE];
     action[0] = '\0';
-    int fd = open(path_of(name, path), O_RDONLY | O_CLOEXEC);
+    int fd = open(fault_path(name, path), O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return;
     ssize_t len = read(fd, line, sizeof line - 1);
@@ -65,7 +69,7 @@ static void choose_action(const char *function, char action[static LINE_SIZE])
 {
     char path[PATH_MAX];
     read_action("once", function, action);
-    if (action[0] && unlink(path_of("once", path)) == 0)
+    if (action[0] && unlink(fault_path("once", path)) == 0)
         return;
     read_action("always", function, action);
 }
@@ -77,7 +81,7 @@ static long fault(const char *function)
     choose_action(function, action);
     if (!action[0])
         return CKR_OK;
-    note("fault");
+    fault_note("fault");
     if (strcmp(action, "hang") == 0)
         for (;;)
             (void)pause();
@@ -94,13 +98,13 @@ static long fault(const char *function)
 
 static CK_RV initialize(void *args)
 {
-    note("C_Initialize");
+    fault_note("C_Initialize");
     return real->C_Initialize(args);
 }
 
 static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR *pin, CK_ULONG len)
 {
-    note("C_Login");
+    fault_note("C_Login");
     long rv = fault("C_Login");
     return rv > 0 ? (CK_RV)rv : real->C_Login(session, user, pin, len);
 }
@@ -192,6 +196,7 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST 
     ours.C_Encrypt = encrypt;
     ours.C_DecryptInit = decrypt_init;
     ours.C_Decrypt = decrypt;
+    every_call_wrap(&ours);
     *list = &ours;
     return CKR_OK;
 }

@@ -12,7 +12,8 @@ check_PROGRAMS += tests/fault/faulty-module.so
 tests_fault_faulty_module_so_CPPFLAGS = $(AM_CPPFLAGS)
 tests_fault_faulty_module_so_CFLAGS = $(AM_CFLAGS) -fPIC $(P11KIT_CFLAGS)
 tests_fault_faulty_module_so_LDFLAGS = $(AM_LDFLAGS) -shared
-tests_fault_faulty_module_so_SOURCES = tests/fault/faulty_module.c
+tests_fault_faulty_module_so_SOURCES = tests/fault/faulty_module.c tests/fault/every_call.c \
+	tests/fault/every_call.h
 check_PROGRAMS += tests/fault/no-module.so
 tests_fault_no_module_so_CFLAGS = $(AM_CFLAGS) -fPIC
 tests_fault_no_module_so_LDFLAGS = $(AM_LDFLAGS) -shared
@@ -52,3 +53,11 @@ tests_fault_destroy_CPPFLAGS = $(FAULT_CPPFLAGS) $(I_LANE) -I$(srcdir)/tests/tok
 tests_fault_destroy_CFLAGS = $(HARNESS_CFLAGS)
 tests_fault_destroy_SOURCES = tests/fault/destroy.c
 tests_fault_destroy_LDADD = tests/token/libfixture.a $(LIBLANE) $(P11KIT_LIBS) $(FAULT_LDADD)
+
+# A rotation that dies at every PKCS#11 call. See --help for how many of them.
+check_PROGRAMS += tests/fault/rotation
+TESTS += tests/fault/rotation
+tests_fault_rotation_CPPFLAGS = $(FAULT_CPPFLAGS)
+tests_fault_rotation_CFLAGS = $(HARNESS_CFLAGS)
+tests_fault_rotation_SOURCES = tests/fault/rotation.c tests/fault/ring_objects.c tests/fault/ring_objects.h
+tests_fault_rotation_LDADD = $(FAULT_LDADD)

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ring_objects.h"
+
+#include "cleanup.h"
+
+#include <string.h>
+#include <time.h>
+
+enum { TOOL_MS = 20000, OUTPUT_MAX = 65536, ARGUMENTS_MAX = 16, DAY_SECONDS = 86400 };
+
+static char *plain(const char *text)
+{
+    return (char *)(uintptr_t)text;
+}
+
+/* Runs pkcs11-tool with these arguments besides what finds the token and logs in. */
+static void run_tool(const struct harness *h, char *const arguments[], char *ret, size_t size)
+{
+    char out[HARNESS_PATH_MAX], pin_path[HARNESS_PATH_MAX], pin[64], module_path[HARNESS_PATH_MAX];
+    char module[HARNESS_PATH_MAX];
+    harness_path(h, "tool", out);
+    harness_path(h, "pin", pin_path);
+    harness_path(h, "module", module_path);
+    (void)unlink(out);
+    (void)harness_read(pin_path, pin, sizeof pin);
+    pin[strcspn(pin, "\n")] = '\0';
+    (void)harness_read(module_path, module, sizeof module);
+    module[strcspn(module, "\n")] = '\0';
+    char *argv[ARGUMENTS_MAX] = {plain("pkcs11-tool"), plain("--module"), module,
+                                 plain("--login"),     plain("--pin"),    pin,
+                                 plain("--type"),      plain("secrkey")};
+    for (size_t i = 8, j = 0; arguments[j]; i++, j++)
+        argv[i] = arguments[j];
+    int code = process_run(argv, out, TOOL_MS);
+    (void)harness_read(out, ret, size);
+    if (code != 0)
+        fail_msg("pkcs11-tool %s: exit code %d: %s", arguments[0], code, ret);
+}
+
+/* The rest of a line "  NAME: VALUE", or NULL. */
+static const char *value_of(char *line, const char *name)
+{
+    line += strspn(line, " ");
+    if (strncmp(line, name, strlen(name)) != 0)
+        return NULL;
+    line += strlen(name);
+    return line + strspn(line, " ");
+}
+
+static void take_id(const char *hex, struct ring_object *object)
+{
+    uint8_t raw[OBJECT_ID_MAX];
+    struct object_id id;
+    size_t len = strlen(hex) / 2;
+    assert_in_range(len, 1, sizeof raw);
+    for (size_t i = 0; i < len; i++)
+        assert_int_equal(sscanf(hex + 2 * i, "%2hhx", &raw[i]), 1);
+    assert_false(err_is(object_id_from(bytes_of(raw, len), &id)));
+    assert_false(err_is(key_id_make(object->label.ring, &id, &object->key_id)));
+}
+
+void ring_objects_list(const struct harness *h, struct ring_objects *ret)
+{
+    char output[OUTPUT_MAX], *rest = output;
+    char *const arguments[] = {plain("--list-objects"), NULL};
+    run_tool(h, arguments, output, sizeof output);
+    ret->n = 0;
+    for (char *line = strtok_r(output, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        const char *label = value_of(line, "label:"), *id = value_of(line, "ID:");
+        if (label) {
+            assert_true(ret->n < RING_OBJECTS_MAX);
+            if (err_is(key_label_parse(bytes_of_string(label), &ret->objects[ret->n++].label)))
+                fail_msg("an object labelled %s", label);
+        }
+        if (id) {
+            assert_true(ret->n > 0);
+            take_id(id, &ret->objects[ret->n - 1]);
+        }
+    }
+}
+
+size_t ring_objects_count(const struct ring_objects *list, enum key_state state)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++)
+        n += list->objects[i].label.state == state;
+    return n;
+}
+
+static void to_hex(struct bytes raw, char *ret)
+{
+    for (size_t i = 0; i < raw.len; i++)
+        (void)sprintf(ret + 2 * i, "%02x", raw.data[i]);
+}
+
+void ring_objects_make_old(const struct harness *h, int days)
+{
+    struct ring_objects list;
+    struct object_id id;
+    char ring[RING_NAME_MAX + 1], output[OUTPUT_MAX], state[HARNESS_PATH_MAX];
+    char before[2 * OBJECT_ID_MAX + 1] = "", after[2 * OBJECT_ID_MAX + 1] = "";
+    ring_objects_list(h, &list);
+    assert_int_equal(list.n, 1);
+    struct bytes text = bytes_of_string(list.objects[0].key_id.text);
+    assert_false(err_is(key_id_parse(text, ring, &id)));
+    to_hex(object_id_bytes(&id), before);
+    uint64_t made_ms = (uint64_t)(time(NULL) - (time_t)days * DAY_SECONDS) * 1000;
+    for (int i = 0; i < 6; i++) /* a UUID of version 7 begins so */
+        id.data[i] = (uint8_t)(made_ms >> (40 - 8 * i));
+    to_hex(object_id_bytes(&id), after);
+    char *const arguments[] = {plain("--id"), before, plain("--set-id"), after, NULL};
+    run_tool(h, arguments, output, sizeof output);
+    harness_path(h, "state", state);
+    char *const forget[] = {plain("rm"), plain("-r"), state, NULL};
+    assert_int_equal(process_run(forget, h->log, TOOL_MS), 0);
+}
