@@ -104,6 +104,17 @@ static bool has_used(struct keeper *k)
     return any && k->health.ok;
 }
 
+/* At most one a second, whatever is asked for. */
+static int64_t wanted_look_due(struct keeper *k)
+{
+    pthread_mutex_lock(&k->lock);
+    int64_t due = !k->look_wanted     ? INT64_MAX
+                  : k->looked_ns == 0 ? 0
+                                      : k->looked_ns + ms_ns(LOOK_AGAIN_MS);
+    pthread_mutex_unlock(&k->lock);
+    return due;
+}
+
 static int64_t next_due(struct keeper *k)
 {
     int64_t due = INT64_MAX;
@@ -111,8 +122,8 @@ static int64_t next_due(struct keeper *k)
     case AGENT_UP:
         if (has_used(k))
             return 0;
-        return earlier(k->probe_ns + ms_ns(probe_period(k)),
-                       k->rescan_ns + ms_ns(rescan_period(k)));
+        return earlier(wanted_look_due(k), earlier(k->probe_ns + ms_ns(probe_period(k)),
+                                                   k->rescan_ns + ms_ns(rescan_period(k))));
     case AGENT_STARTING:
         due = k->since_ns + ms_ns(START_TIMEOUT_MS);
         break;
@@ -147,7 +158,8 @@ static struct wishes wait_for_wishes(struct keeper *k, bool *ret_readable)
 static void look_due(struct keeper *k, const struct wishes *w)
 {
     int64_t now = clock_monotonic_ns();
-    bool rescan = w->rescan || now >= k->rescan_ns + ms_ns(rescan_period(k));
+    bool rescan =
+        w->rescan || now >= wanted_look_due(k) || now >= k->rescan_ns + ms_ns(rescan_period(k));
     bool probe = w->probe || now >= k->probe_ns + ms_ns(probe_period(k));
     if (!err_is(fd_wait_readable(k->lanes[0], 0))) { /* it died or spoke since we looked */
         lane_readable(k);
@@ -203,8 +215,8 @@ static void without_agent(struct keeper *k)
     } else if (!grace && !tell_how_it_ended(k)) {
         if (k->health.ok)
             keeper_outage(k, "the token agent is being restarted");
-        else if (keeper_look_pending(k))
-            keeper_look_ended(k);
+        else if (keeper_look_wanted(k))
+            keeper_look_in_vain(k);
     }
     if (k->lingers && now >= k->since_ns + ms_ns(ABSENCE_GRACE_MS))
         keeper_condemn(k, "its lane has ended, and it has not");
@@ -378,18 +390,16 @@ void keeper_replace(struct keeper *k, const char *why)
     wake(k);
 }
 
-bool keeper_want_look(struct keeper *k)
+uint64_t keeper_want_look(struct keeper *k)
 {
     pthread_mutex_lock(&k->lock);
-    bool recent = clock_monotonic_ns() - k->looked_ns < ms_ns(LOOK_AGAIN_MS) && k->looked_ns != 0;
-    bool begin = !k->look_pending && !recent; /* one that has begun answers for its like */
-    if (begin)
-        k->look_pending = k->wishes.rescan = true;
-    bool coming = k->look_pending;
+    bool news = !k->look_wanted;
+    k->look_wanted = true;
+    uint64_t number = k->looks_begun + 1;
     pthread_mutex_unlock(&k->lock);
-    if (begin)
+    if (news)
         wake(k);
-    return coming;
+    return number;
 }
 
 void keeper_named(struct keeper *k, const struct key_id *key_id)

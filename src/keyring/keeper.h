@@ -14,8 +14,9 @@ struct keeper_hooks {
     void (*condemn)(void *context, uint64_t generation, const char *why);
     /* Health changed. */
     void (*health)(void *context, const struct health *health);
-    /* A look at the token, or at its absence, has ended: what waited for one may go on. */
-    void (*looked)(void *context);
+    /* A look at the token, or at its absence, has ended: what waited for that number, or one below
+     * it, may go on. */
+    void (*looked)(void *context, uint64_t number);
     /* Something an operator should read, that is not the health. */
     void (*warn)(void *context, const char *message, const char *key_id);
     void *context;
@@ -52,9 +53,10 @@ void keeper_kick(struct keeper *keeper);
 /* The agent said of itself that only a new one helps. why is static, for the log. */
 void keeper_replace(struct keeper *keeper, const char *why);
 
-/* A Decrypt names a KEK that the view has not. True: a look is coming, wait for the looked hook.
- * False: the last look is fresher than LOOK_AGAIN_MS, and its answer stands. */
-bool keeper_want_look(struct keeper *keeper);
+/* A Decrypt names a KEK that the view has not. Yields the number of the look that will tell: the
+ * next to begin, LOOK_AGAIN_MS after the last at the earliest. One that ended a moment ago, or is
+ * under way, may have missed what another replica has made and activated since. */
+uint64_t keeper_want_look(struct keeper *keeper);
 
 enum { LOOK_AGAIN_MS = 1000 };
 

@@ -33,21 +33,35 @@ static void publish_text(struct keeper *k, bool failed, const char *text)
     publish(k, NULL, &health);
 }
 
-void keeper_look_ended(struct keeper *k)
+static void look_begins(struct keeper *k)
+{
+    pthread_mutex_lock(&k->lock);
+    k->looks_begun++;
+    k->look_wanted = false;
+    pthread_mutex_unlock(&k->lock);
+}
+
+static void look_ended(struct keeper *k)
 {
     pthread_mutex_lock(&k->lock);
     k->looked_ns = clock_monotonic_ns();
-    k->look_pending = false;
+    uint64_t number = k->looks_ended = k->looks_begun;
     pthread_mutex_unlock(&k->lock);
-    k->hooks.looked(k->hooks.context);
+    k->hooks.looked(k->hooks.context, number);
 }
 
-bool keeper_look_pending(struct keeper *k)
+void keeper_look_in_vain(struct keeper *k)
+{
+    look_begins(k);
+    look_ended(k);
+}
+
+bool keeper_look_wanted(struct keeper *k)
 {
     pthread_mutex_lock(&k->lock);
-    bool pending = k->look_pending;
+    bool wanted = k->look_wanted || k->looks_ended < k->looks_begun;
     pthread_mutex_unlock(&k->lock);
-    return pending;
+    return wanted;
 }
 
 /* --- the agent --------------------------------------------------------------------------- */
@@ -86,7 +100,7 @@ void keeper_outage(struct keeper *k, const char *text)
 {
     publish_text(k, k->health.failed, text);
     lane_pool_fail_waiting(k->pool);
-    keeper_look_ended(k);
+    keeper_look_in_vain(k);
 }
 
 /* Hands the request lanes to the pool; lane 0 stays here. */
@@ -338,6 +352,7 @@ void keeper_look_at_ring(struct keeper *k)
     CLEANUP(ring_look_clear) struct ring_look look = {NULL, 0, 0};
     struct lane_status status;
     status.code = ERR_NONE;
+    look_begins(k);
     struct err e =
         ring_look_take(k->lanes[0], keeper_timeout(k), keyring_rules(k->keyring), &look, &status);
     if (err_is(e) && status.code != ERR_NONE)
@@ -351,7 +366,7 @@ void keeper_look_at_ring(struct keeper *k)
         judge(k, &look);
     k->fresh = false;
     if (k->phase == AGENT_UP)
-        keeper_look_ended(k);
+        look_ended(k);
 }
 
 void keeper_probe_active(struct keeper *k)

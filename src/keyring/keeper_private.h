@@ -46,8 +46,10 @@ struct keeper {
     pthread_mutex_t lock; /* guards these */
     struct wishes wishes;
     int64_t timeout_ms, probe_every_ms, rescan_every_ms;
-    int64_t looked_ns; /* when the last look ended */
-    bool look_pending;
+    int64_t looked_ns;    /* when the last look ended */
+    uint64_t looks_begun; /* this many */
+    uint64_t looks_ended; /* the number of the last; less than begun after one that broke off */
+    bool look_wanted;     /* by somebody whom none that has begun can answer */
     struct object_id used[USED_MAX]; /* to be proved */
     size_t n_used;
     struct known_keks named; /* by Decrypts, and not found */
@@ -106,11 +108,11 @@ void keeper_condemn(struct keeper *k, const char *why);
 /* Tells that the token is away: health, waiting requests, parked requests. */
 void keeper_outage(struct keeper *k, const char *text);
 
-/* Tells those who wait for a look that there was one, or that there can be none. */
-void keeper_look_ended(struct keeper *k);
+/* Tells those who wait for a look that there can be none. */
+void keeper_look_in_vain(struct keeper *k);
 
-/* Whether somebody waits for a look. */
-bool keeper_look_pending(struct keeper *k);
+/* Whether somebody may wait for a look that has not begun, or has broken off. */
+bool keeper_look_wanted(struct keeper *k);
 
 /* Publishes a look, with the index of the KEK that seals, or SIZE_MAX. False: no memory. */
 bool keeper_publish_view(struct keeper *k, const struct ring_look *look, size_t active,

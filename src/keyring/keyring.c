@@ -146,6 +146,17 @@ const struct key_id *ring_view_missing(const struct ring_view *view, size_t *ret
     return view->missing;
 }
 
+bool ring_view_misses(const struct ring_view *view, const struct object_id *id)
+{
+    char ring[RING_NAME_MAX + 1];
+    struct object_id missing;
+    for (size_t i = 0; i < view->n_missing; i++)
+        if (!err_is(key_id_parse(bytes_of_string(view->missing[i].text), ring, &missing)) &&
+            object_id_equal(&missing, id))
+            return true;
+    return false;
+}
+
 struct err keyring_new(const char *ring, struct keyring **ret)
 {
     const struct ring_content nothing = {.active = SIZE_MAX};

@@ -68,6 +68,8 @@ const struct kek *ring_view_keys(const struct ring_view *view, size_t *ret_n);
 bool ring_view_first_use(const struct ring_view *view, const struct kek *kek);
 /* The missing ones; while there are any, nothing rotates. */
 const struct key_id *ring_view_missing(const struct ring_view *view, size_t *ret_n);
+/* Whether this is one of them. */
+bool ring_view_misses(const struct ring_view *view, const struct object_id *id);
 
 enum { HEALTH_TEXT_MAX = 511 };
 

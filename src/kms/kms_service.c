@@ -34,6 +34,7 @@ struct job {
     bool shared;            /* stands in a bucket */
     uint64_t hash;
     struct job *next; /* in a bucket or among the parked */
+    uint64_t look;    /* parked: what it waits for */
     size_t envelope_len;
     uint8_t envelope[]; /* Decrypt */
 };
@@ -308,6 +309,7 @@ static bool open_known(struct job *job)
 
 /* --- unknown KEKs ------------------------------------------------------------------------ */
 
+/* It may end at any moment from then on, in kms_service_looked. */
 static bool park(struct job *job)
 {
     struct kms_service *service = job->service;
@@ -315,6 +317,7 @@ static bool park(struct job *job)
     bool room = service->n_parked < PARKED_MAX;
     if (room) {
         leave_bucket_locked(job); /* the same link serves both lists */
+        job->look = keeper_want_look(service->keeper);
         job->next = service->parked;
         service->parked = job;
         service->n_parked++;
@@ -323,43 +326,41 @@ static bool park(struct job *job)
     return room;
 }
 
-/* Takes the job back; false when a look has ended meanwhile and took it. */
-static bool unpark(struct job *job)
-{
-    struct kms_service *service = job->service;
-    pthread_mutex_lock(&service->lock);
-    struct job **at = &service->parked;
-    while (*at && *at != job)
-        at = &(*at)->next;
-    bool found = *at != NULL;
-    if (found) {
-        *at = job->next;
-        service->n_parked--;
-    }
-    pthread_mutex_unlock(&service->lock);
-    return found;
-}
-
-/* The KEK may be younger than our last look: have the token looked at, at most once a second. */
+/* The KEK may be younger than our last look: have the token looked at. */
 static void open_unknown(struct job *job)
 {
     struct kms_service *service = job->service;
-    if (!park(job)) {
-        end_job_with(job, ERR_EXHAUSTED, "too many requests name unknown KEKs");
-        return;
-    }
-    /* From here the job may end at any moment in kms_service_looked. */
-    if (!keeper_want_look(service->keeper) && unpark(job))
+    if (ring_view_misses(job->view, &job->id)) { /* looked for again, but nobody waits for that */
+        (void)keeper_want_look(service->keeper);
         end_job_unknown_kek(job);
+    } else if (!park(job)) {
+        end_job_with(job, ERR_EXHAUSTED, "too many requests name unknown KEKs");
+    }
 }
 
-void kms_service_looked(struct kms_service *service)
+/* Takes out those that waited for this look. */
+static struct job *unpark(struct kms_service *service, uint64_t number)
 {
+    struct job *taken = NULL;
     pthread_mutex_lock(&service->lock);
-    struct job *parked = service->parked;
-    service->parked = NULL;
-    service->n_parked = 0;
+    for (struct job **at = &service->parked; *at;) {
+        struct job *job = *at;
+        if (job->look > number) {
+            at = &job->next;
+            continue;
+        }
+        *at = job->next;
+        job->next = taken;
+        taken = job;
+        service->n_parked--;
+    }
     pthread_mutex_unlock(&service->lock);
+    return taken;
+}
+
+void kms_service_looked(struct kms_service *service, uint64_t number)
+{
+    struct job *parked = unpark(service, number);
     while (parked) {
         struct job *job = parked;
         parked = job->next;

@@ -23,7 +23,7 @@ void kms_service_set_rotation(struct kms_service *service, struct rotation *rota
 
 void kms_service_set_verify_v1(struct kms_service *service, bool verify);
 
-/* The keeper's looked hook: answers what waited for a look at the token. */
-void kms_service_looked(struct kms_service *service);
+/* The keeper's looked hook: answers what waited for this look at the token. */
+void kms_service_looked(struct kms_service *service, uint64_t number);
 
 #endif

@@ -100,10 +100,10 @@ static void on_health(void *context, const struct health *health)
     tell_monitor(&message);
 }
 
-static void on_looked(void *context)
+static void on_looked(void *context, uint64_t number)
 {
     const struct front_end *fe = context;
-    kms_service_looked(fe->service);
+    kms_service_looked(fe->service, number);
     rotation_looked(fe->rotation);
 }
 

@@ -10,9 +10,9 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards all calls */
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
-static void looked(void *context)
+static void looked(void *context, uint64_t number)
 {
-    kms_service_looked(context);
+    kms_service_looked(context, number);
 }
 
 void kms_rig_make(struct kms_rig *rig)

@@ -42,11 +42,11 @@ static void on_health(void *context, const struct health *health)
     pthread_mutex_unlock(&rig->lock);
 }
 
-static void on_looked(void *context)
+static void on_looked(void *context, uint64_t number)
 {
     struct ring_rig *rig = context;
     if (rig->looked)
-        rig->looked(rig->context);
+        rig->looked(rig->context, number);
     pthread_mutex_lock(&rig->lock);
     rig->looks++;
     pthread_cond_broadcast(&rig->changed);

@@ -21,7 +21,7 @@ struct ring_rig {
     size_t n_old;
     uint64_t generation; /* the newest agent's */
     int fds[RIG_LANES];  /* its lanes, until rig_offer */
-    void (*looked)(void *context);
+    void (*looked)(void *context, uint64_t number);
     void *context;
 
     pthread_mutex_t lock; /* guards the rest */

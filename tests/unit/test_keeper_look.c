@@ -319,44 +319,43 @@ static void a_damaged_memory_is_warned_of_and_ignored(void **state)
 
 /* --- looks ------------------------------------------------------------------------------- */
 
-static void a_look_is_wanted_at_most_once_a_second(void **state)
+static void a_wanted_look_comes_once_a_second_at_most(void **state)
 {
     (void)state;
     start();
     struct fake_agent *agent = serve_until_ok();
     int64_t start_ns = clock_monotonic_ns();
-    assert_false(keeper_want_look(rig.keeper));
-    while (!keeper_want_look(rig.keeper))
-        assert_in_range(poll(NULL, 0, 10), 0, 0);
-    assert_in_range((clock_monotonic_ns() - start_ns) / 1000000, LOOK_AGAIN_MS - 500, 30000);
+    uint64_t number = keeper_want_look(rig.keeper);
+    assert_int_equal(keeper_want_look(rig.keeper), number);
     rig_wait_looks(&rig, 2);
+    assert_in_range((clock_monotonic_ns() - start_ns) / 1000000, LOOK_AGAIN_MS - 500, 30000);
     assert_int_equal(fake_agent_seen(agent, LANE_LIST), 2);
-    assert_false(keeper_want_look(rig.keeper));
+    assert_int_equal(keeper_want_look(rig.keeper), number + 1);
 }
 
-static void a_look_under_way_answers_all_who_want_one(void **state)
+/* What it lists may be older than the KEK that is asked for. */
+static void a_look_under_way_answers_nobody_who_comes_later(void **state)
 {
     (void)state;
     start();
     struct fake_agent *agent = serve_until_ok();
     fake_agent_rule(agent, LANE_LIST, FAKE_HOLD);
-    while (!keeper_want_look(rig.keeper))
-        assert_in_range(poll(NULL, 0, 10), 0, 0);
+    uint64_t number = keeper_want_look(rig.keeper);
     fake_agent_wait_seen(agent, LANE_LIST, 2);
-    assert_true(keeper_want_look(rig.keeper));
+    assert_int_equal(keeper_want_look(rig.keeper), number + 1);
     fake_agent_release(agent);
-    rig_wait_looks(&rig, 2);
+    rig_wait_looks(&rig, 3);
     unsigned probes = fake_agent_seen(agent, LANE_PROBE);
     keeper_kick(rig.keeper); /* what is wanted still would be done with it */
     fake_agent_wait_seen(agent, LANE_PROBE, probes + 1);
-    assert_int_equal(fake_agent_seen(agent, LANE_LIST), 2);
+    assert_int_equal(fake_agent_seen(agent, LANE_LIST), 3);
 }
 
 static void without_an_agent_a_wanted_look_ends_at_once(void **state)
 {
     (void)state;
     start();
-    assert_true(keeper_want_look(rig.keeper));
+    (void)keeper_want_look(rig.keeper);
     rig_wait_looks(&rig, 1);
 }
 
@@ -366,7 +365,7 @@ static void while_the_first_agent_starts_a_wanted_look_ends_at_once(void **state
     start();
     (void)rig_agent(&rig, NULL, 0);
     rig_offer(&rig);
-    assert_true(keeper_want_look(rig.keeper));
+    (void)keeper_want_look(rig.keeper);
     rig_wait_looks(&rig, 1);
 }
 
@@ -376,13 +375,9 @@ static void a_wanted_look_ends_though_its_agent_dies_and_none_comes(void **state
     start();
     struct fake_agent *agent = rig_serve(&rig, NULL, 0);
     rig_wait_looks(&rig, 1);
-    while (!keeper_want_look(rig.keeper))
-        assert_in_range(poll(NULL, 0, 10), 0, 0);
     fake_agent_rule(agent, LANE_LIST, FAKE_CLOSE);
     unsigned looks = rig_looks(&rig);
-    if (!keeper_want_look(rig.keeper)) /* that one was answered before the rule came */
-        while (!keeper_want_look(rig.keeper))
-            assert_in_range(poll(NULL, 0, 10), 0, 0);
+    (void)keeper_want_look(rig.keeper);
     rig_wait_looks(&rig, looks + 1);
 }
 
@@ -407,8 +402,8 @@ int main(void)
         LOOK_TEST(a_probe_period_probes),
         LOOK_TEST(the_remembered_key_id_is_told_before_any_agent),
         LOOK_TEST(a_damaged_memory_is_warned_of_and_ignored),
-        LOOK_TEST(a_look_is_wanted_at_most_once_a_second),
-        LOOK_TEST(a_look_under_way_answers_all_who_want_one),
+        LOOK_TEST(a_wanted_look_comes_once_a_second_at_most),
+        LOOK_TEST(a_look_under_way_answers_nobody_who_comes_later),
         LOOK_TEST(without_an_agent_a_wanted_look_ends_at_once),
         LOOK_TEST(while_the_first_agent_starts_a_wanted_look_ends_at_once),
         LOOK_TEST(a_wanted_look_ends_though_its_agent_dies_and_none_comes),
