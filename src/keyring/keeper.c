@@ -274,6 +274,7 @@ static void release(struct keeper *k)
     pthread_mutex_destroy(&k->memory_lock);
     known_keks_clear(&k->canaries);
     known_keks_clear(&k->named);
+    known_keks_clear(&k->lost);
     known_keks_clear(&k->missing);
     known_keks_clear(&k->proved);
     free(k);
@@ -291,7 +292,8 @@ static struct err publish_memory(struct keeper *k)
                       k->damaged ? "ring-RING.active in stateDir is damaged and ignored"
                                  : "ring-RING.active in stateDir cannot be read: who owns it?",
                       "");
-    if (err_is(known_keks_load(k->state_dir, ring, &k->canaries)))
+    if (err_is(known_keks_load(k->state_dir, ring, &k->canaries)) ||
+        err_is(known_keks_load_lost(k->state_dir, ring, &k->lost)))
         k->hooks.warn(k->hooks.context,
                       "the canaries in stateDir cannot be read: missing KEKs would not be noticed",
                       "");
@@ -405,7 +407,8 @@ uint64_t keeper_want_look(struct keeper *k)
 void keeper_named(struct keeper *k, const struct key_id *key_id)
 {
     pthread_mutex_lock(&k->lock);
-    bool news = k->named.n < NAMED_MAX && !known_keks_has(&k->named, key_id);
+    bool news = k->named.n < NAMED_MAX && !known_keks_has(&k->named, key_id) &&
+                !known_keks_has(&k->lost, key_id);
     if (news && !err_is(known_keks_add(&k->named, key_id)))
         k->wishes.rescan = true; /* to publish it */
     pthread_mutex_unlock(&k->lock);
@@ -444,6 +447,8 @@ struct err keeper_forget(struct keeper *k, const struct key_id *key_id)
     pthread_mutex_unlock(&k->memory_lock);
     pthread_mutex_lock(&k->lock);
     known_keks_remove(&k->named, key_id);
+    if (!err_is(e))
+        e = known_keks_add(&k->lost, key_id);
     pthread_mutex_unlock(&k->lock);
     keeper_rescan(k);
     return e;

@@ -53,6 +53,7 @@ struct keeper {
     struct object_id used[USED_MAX]; /* to be proved */
     size_t n_used;
     struct known_keks named; /* by Decrypts, and not found */
+    struct known_keks lost;  /* given up: whatever names them, they are not missing */
 
     /* Guards what stateDir holds, and its files: held while the disk is waited for, so never by
      * a thread that serves requests. */

@@ -31,6 +31,15 @@ static void keep_canary(struct keeper *k, const struct kek *key, struct bytes en
                       key->key_id.text);
 }
 
+/* The rotation makes canaries too: from here on that KEK may not go missing unnoticed. */
+static void remember_canary(struct keeper *k, const struct kek *key)
+{
+    pthread_mutex_lock(&k->memory_lock);
+    (void)err_is(
+        known_keks_add(&k->canaries, &key->key_id)); /* without memory: at the next start */
+    pthread_mutex_unlock(&k->memory_lock);
+}
+
 static enum proof new_canary(struct keeper *k, const struct kek *key, bool keep)
 {
     struct lane_reply reply;
@@ -81,8 +90,10 @@ enum proof keeper_prove(struct keeper *k, const struct kek *key)
         return new_canary(k, key, e.code == ERR_NOT_FOUND || e.code == ERR_INVALID);
     if (!probe_call(k, key, bytes_of(canary.data, canary.len), &reply))
         return PROOF_OUTAGE;
-    if (reply.status.code == ERR_NONE) /* a token may open and not seal: Status must tell */
-        return new_canary(k, key, false);
+    if (reply.status.code == ERR_NONE) {
+        remember_canary(k, key);
+        return new_canary(k, key, false); /* a token may open and not seal: Status must tell */
+    }
     if (reply.status.code == ERR_AUTH)
         return suspect(k, key);
     keeper_sick_token(k, &reply.status);

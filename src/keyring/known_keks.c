@@ -89,10 +89,9 @@ static int by_text(const void *a, const void *b)
     return strcmp(x->text, y->text);
 }
 
-struct err known_keks_load(const char *state_dir, const char *ring, struct known_keks *ret)
+/* Takes over what a function of ring_state.h has listed, and how that ended. */
+static struct err take(struct loading loading, struct err e, struct known_keks *ret)
 {
-    struct loading loading = {{NULL, 0, 0}, ERR_OK};
-    struct err e = ring_state_known(state_dir, ring, append, &loading);
     if (!err_is(e))
         e = loading.e;
     if (err_is(e)) {
@@ -103,6 +102,20 @@ struct err known_keks_load(const char *state_dir, const char *ring, struct known
         qsort(loading.known.ids, loading.known.n, sizeof *loading.known.ids, by_text);
     *ret = loading.known;
     return ERR_OK;
+}
+
+struct err known_keks_load(const char *state_dir, const char *ring, struct known_keks *ret)
+{
+    struct loading loading = {{NULL, 0, 0}, ERR_OK};
+    struct err e = ring_state_known(state_dir, ring, append, &loading);
+    return take(loading, e, ret);
+}
+
+struct err known_keks_load_lost(const char *state_dir, const char *ring, struct known_keks *ret)
+{
+    struct loading loading = {{NULL, 0, 0}, ERR_OK};
+    struct err e = ring_state_lost(state_dir, ring, append, &loading);
+    return take(loading, e, ret);
 }
 
 static int by_key_id(const void *a, const void *b)

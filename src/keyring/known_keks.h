@@ -23,6 +23,10 @@ void known_keks_remove(struct known_keks *known, const struct key_id *id);
 MUST_CHECK struct err known_keks_load(const char *state_dir, const char *ring,
                                       struct known_keks *ret);
 
+/* Every one that an operator has given up. */
+MUST_CHECK struct err known_keks_load_lost(const char *state_dir, const char *ring,
+                                           struct known_keks *ret);
+
 /* Adds to ret those of known that the look has not; its keys are sorted by key_id. */
 MUST_CHECK struct err known_keks_missing(const struct known_keks *known,
                                          const struct ring_look *look, struct known_keks *ret);

@@ -188,9 +188,11 @@ struct err ring_state_forget(const char *state_dir, const struct key_id *key_id)
     TRY(path_join(state_dir, "lost", directory, sizeof directory));
     TRY(directory_make(directory, 0700));
     TRY(path_join(directory, key_id->text, to, sizeof to));
-    if (rename(from, to) != 0 && errno != ENOENT)
+    if (rename(from, to) == 0)
+        return ERR_OK;
+    if (errno != ENOENT)
         return err_errno(errno, "rename");
-    return ERR_OK;
+    return access(to, F_OK) == 0 ? ERR_OK : file_replace(to, bytes_of(NULL, 0), 0600);
 }
 
 static void closedir_p(DIR **directory)
@@ -199,11 +201,11 @@ static void closedir_p(DIR **directory)
         (void)closedir(*directory);
 }
 
-struct err ring_state_known(const char *state_dir, const char *ring,
-                            void (*each)(void *context, const struct key_id *key_id), void *context)
+static struct err list(const char *state_dir, const char *folder, const char *ring,
+                       void (*each)(void *context, const struct key_id *key_id), void *context)
 {
     char path[PATH_MAX];
-    TRY(canary_directory(state_dir, path, sizeof path));
+    TRY(path_join(state_dir, folder, path, sizeof path));
     CLEANUP(closedir_p) DIR *directory = opendir(path);
     if (!directory)
         return errno == ENOENT ? ERR_OK : err_errno(errno, "opendir");
@@ -215,4 +217,16 @@ struct err ring_state_known(const char *state_dir, const char *ring,
             each(context, &key_id);
     }
     return ERR_OK;
+}
+
+struct err ring_state_known(const char *state_dir, const char *ring,
+                            void (*each)(void *context, const struct key_id *key_id), void *context)
+{
+    return list(state_dir, "canaries", ring, each, context);
+}
+
+struct err ring_state_lost(const char *state_dir, const char *ring,
+                           void (*each)(void *context, const struct key_id *key_id), void *context)
+{
+    return list(state_dir, "lost", ring, each, context);
 }

@@ -47,13 +47,18 @@ MUST_CHECK struct err ring_state_canary(const char *state_dir, const struct key_
 MUST_CHECK struct err ring_state_set_canary(const char *state_dir, const struct key_id *key_id,
                                             struct bytes envelope);
 
-/* Forgets a KEK that an operator gives up: its canary goes to STATE_DIR/lost/KEY_ID. No error when
- * there is none. */
+/* Forgets a KEK that an operator gives up: its canary goes to STATE_DIR/lost/KEY_ID, an empty file
+ * where there is none. */
 MUST_CHECK struct err ring_state_forget(const char *state_dir, const struct key_id *key_id);
 
 /* Calls each with every key_id of the ring that has a canary here. */
 MUST_CHECK struct err ring_state_known(const char *state_dir, const char *ring,
                                        void (*each)(void *context, const struct key_id *key_id),
                                        void *context);
+
+/* The same of those that were given up. */
+MUST_CHECK struct err ring_state_lost(const char *state_dir, const char *ring,
+                                      void (*each)(void *context, const struct key_id *key_id),
+                                      void *context);
 
 #endif

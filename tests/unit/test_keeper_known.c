@@ -151,6 +151,45 @@ static void a_kek_that_is_given_up_is_not_missing_any_more(void **state)
     assert_false(err_is(keeper_forget(rig.keeper, &named)));
     rig_wait_looks(&rig, looks + 1);
     assert_int_equal(missing(7), 0);
+    keeper_named(rig.keeper, &named); /* whoever still reads what they have sealed */
+    keeper_named(rig.keeper, &lost);
+    look();
+    assert_int_equal(missing(1) + missing(7), 0);
+}
+
+static void a_kek_that_was_given_up_stays_so_after_a_restart(void **state)
+{
+    (void)state;
+    const struct key_id lost = fake_key_id(1), named = fake_key_id(7);
+    write_canary(1, "\x01");
+    assert_false(err_is(ring_state_forget(rig.dir, &lost)));
+    assert_false(err_is(ring_state_forget(rig.dir, &named)));
+    start();
+    (void)serve(1, 1);
+    keeper_named(rig.keeper, &named);
+    keeper_named(rig.keeper, &lost);
+    look();
+    assert_int_equal(missing(1) + missing(7), 0);
+}
+
+/* The rotation has made both the KEK and its canary. */
+static void a_kek_made_since_the_start_is_missed_when_it_goes(void **state)
+{
+    (void)state;
+    const struct listed_key later[] = {fake_key(2, KEY_DEACTIVATED, 2), fake_key(3, KEY_ACTIVE, 3)};
+    start();
+    write_canary(2, "\x01");
+    struct fake_agent *agent = serve(1, 1);
+    fake_agent_keys(agent, later, 2, 2);
+    look();
+    fake_agent_keys(agent, later + 1, 1, 1);
+    keeper_rescan(rig.keeper);
+    rig_wait_condemned(&rig, 1);
+    rig_kill(&rig, "killed by signal 9");
+    unsigned looks = rig_looks(&rig);
+    (void)rig_serve(&rig, later + 1, 1);
+    rig_wait_looks(&rig, looks + 1);
+    assert_int_equal(missing(2), 1);
 }
 
 static void a_lost_active_kek_is_followed_by_a_newer_one_alone(void **state)
@@ -243,6 +282,8 @@ int main(void)
         KNOWN_TEST(a_kek_that_was_gone_at_the_start_is_believed_at_once),
         KNOWN_TEST(what_a_decrypt_named_is_missing_until_it_is_found),
         KNOWN_TEST(a_kek_that_is_given_up_is_not_missing_any_more),
+        KNOWN_TEST(a_kek_that_was_given_up_stays_so_after_a_restart),
+        KNOWN_TEST(a_kek_made_since_the_start_is_missed_when_it_goes),
         KNOWN_TEST(a_lost_active_kek_is_followed_by_a_newer_one_alone),
         KNOWN_TEST(the_first_use_of_an_older_kek_makes_its_canary),
         KNOWN_TEST(an_older_kek_with_other_material_is_quarantined_and_released),
