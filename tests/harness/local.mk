@@ -14,3 +14,9 @@ tests_harness_libharness_a_SOURCES = \
 	tests/harness/process.c tests/harness/process.h \
 	tests/harness/wire.c tests/harness/wire.h
 HARNESS_LDADD = tests/harness/libharness.a $(LIBCLIENT) $(CMOCKA_LIBS) -lpthread
+
+# Sets a daemon's clock: without sanitizers, as it is loaded before their runtime.
+check_PROGRAMS += tests/harness/set-clock.so
+tests_harness_set_clock_so_CFLAGS = $(AM_CFLAGS) -fPIC -fno-sanitize=all
+tests_harness_set_clock_so_LDFLAGS = $(AM_LDFLAGS) -shared
+tests_harness_set_clock_so_SOURCES = tests/harness/set_clock.c

@@ -123,3 +123,9 @@ TESTS += tests/protocol/activation.sh
 dist_check_SCRIPTS += tests/protocol/external_walk.sh
 TESTS += tests/protocol/external_walk.sh
 EXTRA_DIST += docs/external-keys.md
+
+# Three daemons on one token. See --help for its options.
+AM_TESTS_ENVIRONMENT += P11KMS_BUILD_DIR="$(abs_top_builddir)/build"; export P11KMS_BUILD_DIR;
+dist_check_SCRIPTS += tests/protocol/python/test_replicas.py
+EXTRA_DIST += tests/protocol/python/daemon.py tests/protocol/python/kms_client.py
+TESTS += tests/protocol/python/test_replicas.py

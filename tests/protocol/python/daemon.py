@@ -28,7 +28,7 @@ token:
   timeout: 2s
 ring:
   name: {ring}
-"""
+{more}"""
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 
@@ -110,9 +110,11 @@ class Token:
 
 
 class Daemon:
-    """One p11-kmsd. With a token given it is a replica: it shares that and nothing else."""
+    """One p11-kmsd. With a token given it is a replica: it shares that and nothing else, and the ring
+    is there, unless `init` says otherwise. `more` are lines of the configuration's
+    ring section; `env` are variables of its own."""
 
-    def __init__(self, test, token=None, status_version="v2beta1"):
+    def __init__(self, test, token=None, status_version="v2beta1", more="", env=(), init=False):
         self.test, self.token = test, token or Token(test)
         self.dir = tempfile.mkdtemp(prefix="d.", dir=self.token.dir)
         self.socket, self.state, self.log = (self.dir + name for name in ("/run/kms.sock", "/state", "/log"))
@@ -120,8 +122,10 @@ class Daemon:
         os.mkdir(self.state, 0o700)
         self.config = self.dir + "/config.yaml"
         write(self.config, CONFIG.format(socket=self.socket, uid=os.getuid(), status_version=status_version,
-                                         state=self.state, module=MODULE, uri=URI, pin=self.token.pin, ring=RING))
-        if token is None:
+                                         state=self.state, module=MODULE, uri=URI, pin=self.token.pin, ring=RING,
+                                         more=more))
+        self.env = dict(self.token.env, **dict(env))
+        if token is None or init:
             self.token.run(program("P11KMS_BUILD_DIR", "p11-kms"), "init", "--config", self.config)
         self.process = None
         test.addCleanup(self.finish)
@@ -130,7 +134,7 @@ class Daemon:
     def start(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [program("P11KMS_BUILD_DIR", "p11-kmsd"), "--config", self.config], env=self.token.env,
+                [program("P11KMS_BUILD_DIR", "p11-kmsd"), "--config", self.config], env=self.env,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
         self.await_healthy(20)
@@ -182,14 +186,17 @@ class Daemon:
     def rescan(self):
         self.process.send_signal(signal.SIGHUP)
 
+    def agents(self):
+        return [pid for pid in tree(self.process.pid) if (process_stat(pid) or " ")[0] == "p11-kms-agent"]
+
     def kill_agents(self):
-        agents = [pid for pid in tree(self.process.pid) if (process_stat(pid) or "")[0] == "p11-kms-agent"]
+        agents = self.agents()
         assert agents, "the daemon has no agent"
         for pid in agents:
             os.kill(pid, signal.SIGKILL)
 
     def front_end(self):
-        below = [pid for pid in tree(self.process.pid)[1:] if (process_stat(pid) or "")[0] == "p11-kmsd"]
+        below = [pid for pid in tree(self.process.pid)[1:] if (process_stat(pid) or " ")[0] == "p11-kmsd"]
         assert len(below) == 1, f"below the monitor there are the front ends {below}, not one"
         return below[0]
 
