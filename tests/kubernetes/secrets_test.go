@@ -107,15 +107,22 @@ func testProvider(t *testing.T, version, health string) {
 	daemon.Stop(t)
 }
 
-func keyID(t *testing.T, daemon *harness.Daemon) string {
+func keyID(t *testing.T, daemon *harness.Daemon) string { return keyIDAsker(t, daemon)() }
+
+// keyIDAsker asks again and again over one connection.
+func keyIDAsker(t *testing.T, daemon *harness.Daemon) func() string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	status, err := daemon.Dial(t, "").Status(ctx, kms.V2)
-	if err != nil {
-		t.Fatal(err)
+	client := daemon.Dial(t, "")
+	return func() string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		status, err := client.Status(ctx, kms.V2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return status.KeyID
 	}
-	return status.KeyID
 }
 
 func TestSecretsThroughV2(t *testing.T) { testProvider(t, "v2", "/readyz/kms-providers") }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -35,17 +36,19 @@ token:
   probeEvery: 10s
 ring:
   name: %s
-  rescanEvery: 60s
-`
+%s`
+
+const usualRing = "  rescanEvery: 60s\n"
 
 // Daemon is one p11-kmsd with a socket and a state directory of its own.
 type Daemon struct {
-	Token    *Token
-	Socket   string
-	StateDir string
-	config   string
-	dir      string
-	process  *Process
+	Token         *Token
+	Socket        string
+	StateDir      string
+	statusVersion string
+	config        string
+	dir           string
+	process       *Process
 }
 
 // NewDaemon writes a daemon's configuration; nothing is started yet.
@@ -53,7 +56,7 @@ func NewDaemon(t testing.TB, token *Token, statusVersion string) *Daemon {
 	t.Helper()
 	dir := Dir(t)
 	d := &Daemon{
-		Token: token, dir: dir,
+		Token: token, dir: dir, statusVersion: statusVersion,
 		Socket:   filepath.Join(dir, "run", "kms.sock"),
 		StateDir: filepath.Join(dir, "state"),
 		config:   filepath.Join(dir, "config.yaml"),
@@ -63,9 +66,16 @@ func NewDaemon(t testing.TB, token *Token, statusVersion string) *Daemon {
 			t.Fatal(err)
 		}
 	}
-	write(t, d.config, fmt.Sprintf(configuration, d.Socket, d.Socket, os.Getuid(), statusVersion,
-		d.StateDir, softhsmModule, token.URI, token.PINFile, TokenTimeout, Ring))
+	d.SetRing(t, usualRing)
 	return d
+}
+
+// SetRing replaces the settings of the ring section, lines of YAML. A daemon that runs takes them on at
+// its next Rescan.
+func (d *Daemon) SetRing(t testing.TB, lines string) {
+	t.Helper()
+	write(t, d.config, fmt.Sprintf(configuration, d.Socket, d.Socket, os.Getuid(), d.statusVersion,
+		d.StateDir, softhsmModule, d.Token.URI, d.Token.PINFile, TokenTimeout, Ring, lines))
 }
 
 // Serve is the usual case: a new token with its first KEK, and a healthy daemon on it.
@@ -75,6 +85,16 @@ func Serve(t testing.TB) *Daemon {
 	d.Init(t)
 	d.Start(t)
 	return d
+}
+
+// CLI runs p11-kms with the daemon's configuration and answers what it printed, whatever its exit code.
+func (d *Daemon) CLI(t testing.TB, arguments ...string) string {
+	t.Helper()
+	arguments = append(arguments, "--config", d.config)
+	cmd := exec.Command(filepath.Join(directory(t, "P11KMS_BUILD_DIR"), "p11-kms"), arguments...)
+	cmd.Env = append(os.Environ(), d.Token.Env...)
+	out, _ := cmd.CombinedOutput()
+	return string(out)
 }
 
 // Init runs `p11-kms init`, which makes the ring's first KEK.
@@ -100,7 +120,7 @@ func (d *Daemon) Stop(t testing.TB) {
 // Kill ends every process of the daemon at once and leaves its socket behind.
 func (d *Daemon) Kill() { d.process.Kill() }
 
-// Rescan makes the daemon look at the token for new KEKs.
+// Rescan makes the daemon read its configuration again and look at the token for new KEKs.
 func (d *Daemon) Rescan() { d.process.Signal(syscall.SIGHUP) }
 
 // Agents are the process ids of the daemon's agents.

@@ -48,8 +48,40 @@ func NewToken(t testing.TB) *Token {
 // Hide moves the token's store away, as a lost network share or an unplugged token would.
 func (token *Token) Hide(t testing.TB) { move(t, token.store, token.store+".away") }
 
-// Restore undoes Hide.
-func (token *Token) Restore(t testing.TB) { move(t, token.store+".away", token.store) }
+// Restore undoes Hide and Rewind.
+func (token *Token) Restore(t testing.TB) {
+	t.Helper()
+	if _, err := os.Stat(token.store); err == nil {
+		move(t, token.store, token.store+".wrong")
+		defer os.RemoveAll(token.store + ".wrong")
+	}
+	move(t, token.store+".away", token.store)
+}
+
+// Backup keeps a copy of the store as it is now.
+func (token *Token) Backup(t testing.TB) {
+	t.Helper()
+	if err := os.CopyFS(token.store+".backup", os.DirFS(token.store)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Rewind puts the backup in the store's place, as somebody would who restores the wrong one.
+func (token *Token) Rewind(t testing.TB) {
+	t.Helper()
+	token.Hide(t)
+	move(t, token.store+".backup", token.store)
+}
+
+// Objects counts what lies on the token, whatever it is.
+func (token *Token) Objects(t testing.TB) int {
+	t.Helper()
+	objects, err := filepath.Glob(filepath.Join(token.store, "*", "*.object"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(objects) - 1 // the token is one of them
+}
 
 // MakeKEK adds a KEK to the ring with the test tool and answers its key_id. A state of "active" makes
 // it the one that a daemon seals with after its next look at the token.
