@@ -9,7 +9,6 @@
 #include <getopt.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     CONNECTIONS = 8,
@@ -210,18 +209,26 @@ struct processes {
     long rss_kib[PROCESSES];
 };
 
+struct steadiness {
+    pid_t pid;
+    int fds, same;
+};
+
+static bool is_steady(void *context)
+{
+    struct steadiness *s = context;
+    int now = process_fds(s->pid);
+    s->same = now == s->fds ? s->same + 1 : 0;
+    s->fds = now;
+    return s->same == 10;
+}
+
 /* What a start leaves open for a moment is no descriptor to measure a leak by. */
 static int steady_fds(pid_t pid)
 {
-    const struct timespec pause = {.tv_nsec = 20000000};
-    int n = process_fds(pid);
-    for (int same = 0; same < 10;) {
-        (void)nanosleep(&pause, NULL);
-        int now = process_fds(pid);
-        same = now == n ? same + 1 : 0;
-        n = now;
-    }
-    return n;
+    struct steadiness s = {.pid = pid};
+    assert_true(await(is_steady, &s, SETTLE_MS, NULL));
+    return s.fds;
 }
 
 static void find_processes(const struct harness *h, struct processes *p)
