@@ -175,17 +175,6 @@ static void remember(struct keeper *k, const struct kek *active)
 
 /* --- missing KEKs ------------------------------------------------------------------------ */
 
-/* What `keys destroy` has destroyed, or is destroying now, is not missed. */
-static void forgive_destroyed(const struct keeper *k, struct known_keks *missing)
-{
-    for (size_t i = missing->n; i-- > 0;) {
-        bool begun = false;
-        const struct key_id key_id = missing->ids[i];
-        if (!err_is(ring_retired_begun(k->state_dir, &key_id, &begun)) && begun)
-            known_keks_remove(missing, &key_id);
-    }
-}
-
 /* Adds what must be on the token and is not in the look. */
 static struct err find_missing(struct keeper *k, const struct ring_look *look,
                                struct known_keks *ret)
@@ -202,7 +191,7 @@ static struct err find_missing(struct keeper *k, const struct ring_look *look,
     pthread_mutex_lock(&k->memory_lock);
     e = known_keks_missing(&k->canaries, look, ret);
     pthread_mutex_unlock(&k->memory_lock);
-    forgive_destroyed(k, ret);
+    ring_retired_forgive(k->state_dir, ret);
     return e;
 }
 
@@ -250,7 +239,7 @@ static struct err all_missing(struct keeper *k, const struct ring_look *look,
     pthread_mutex_lock(&k->lock);
     e = known_keks_missing(&k->named, look, ret);
     pthread_mutex_unlock(&k->lock);
-    forgive_destroyed(k, ret);
+    ring_retired_forgive(k->state_dir, ret);
     return e;
 }
 

@@ -234,6 +234,16 @@ struct err ring_retired_begun(const char *state_dir, const struct key_id *key_id
     return ERR_OK;
 }
 
+void ring_retired_forgive(const char *state_dir, struct known_keks *missing)
+{
+    for (size_t i = missing->n; i-- > 0;) {
+        bool begun = false;
+        const struct key_id key_id = missing->ids[i];
+        if (!err_is(ring_retired_begun(state_dir, &key_id, &begun)) && begun)
+            known_keks_remove(missing, &key_id);
+    }
+}
+
 struct err ring_retired_abandon(const char *state_dir, const struct key_id *key_id)
 {
     char path[PATH_MAX];

@@ -5,7 +5,7 @@
 #ifndef P11KMS_RING_RETIRED_H
 #define P11KMS_RING_RETIRED_H
 
-#include "ring_look.h"
+#include "known_keks.h"
 
 #define RING_RETIRED_MS (INT64_C(7) * 24 * 3600 * 1000)
 
@@ -40,6 +40,9 @@ MUST_CHECK struct err ring_retired_begin(const char *state_dir, const struct key
                                          int64_t now_ms);
 MUST_CHECK struct err ring_retired_begun(const char *state_dir, const struct key_id *key_id,
                                          bool *ret);
+
+/* Takes out of missing what `keys destroy` has destroyed, or is destroying now. */
+void ring_retired_forgive(const char *state_dir, struct known_keks *missing);
 
 /* The KEK is still there, and nothing was done to it. */
 MUST_CHECK struct err ring_retired_abandon(const char *state_dir, const struct key_id *key_id);

@@ -51,39 +51,47 @@ static struct kek *named(struct errand *errand)
 
 /* --- lost KEKs --------------------------------------------------------------------------- */
 
+static struct err find_missing(struct errand *errand, struct known_keks *ret)
+{
+    struct err e = rotation_missing(errand->r, ret);
+    if (err_is(e))
+        (void)refuse(errand, "stateDir cannot be read: which KEKs are missing is not known");
+    return e;
+}
+
 static struct err refuse_while_missing(struct errand *errand)
 {
-    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(errand->r->keyring);
-    size_t n = 0;
-    const struct key_id *missing = ring_view_missing(view, &n);
-    if (n == 0)
+    CLEANUP(known_keks_clear) struct known_keks missing = {NULL, 0, 0};
+    TRY(find_missing(errand, &missing));
+    if (missing.n == 0)
         return ERR_OK;
     return refuse(errand,
                   "KEK %s is not on the token any more: restore the token, or give the KEK up with "
                   "`p11-kms keys rotate --acknowledge-loss %s`",
-                  missing[0].text, missing[0].text);
+                  missing.ids[0].text, missing.ids[0].text);
 }
 
-static struct err acknowledge_loss(struct errand *errand)
+/* Yields another that is missing as well, or an empty one. */
+static struct err acknowledge_loss(struct errand *errand, struct key_id *ret_other)
 {
     struct rotation *r = errand->r;
-    bool known = strcmp(errand->standing.known.key_id.text, errand->report.key_id.text) == 0;
-    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(r->keyring);
-    size_t n = 0;
-    const struct key_id *missing = ring_view_missing(view, &n);
-    for (size_t i = 0; i < n; i++)
-        known = known || strcmp(missing[i].text, errand->report.key_id.text) == 0;
+    const struct key_id lost = errand->report.key_id;
+    bool known = strcmp(errand->standing.known.key_id.text, lost.text) == 0;
+    CLEANUP(known_keks_clear) struct known_keks missing = {NULL, 0, 0};
+    TRY(find_missing(errand, &missing));
     if (named(errand))
-        return refuse(errand, "KEK %s is on the token: it is not lost", errand->report.key_id.text);
-    if (!known)
-        return refuse(errand, "no KEK %s is known to be missing here", errand->report.key_id.text);
-    struct err e = r->hooks.forget(r->hooks.context, &errand->report.key_id);
+        return refuse(errand, "KEK %s is on the token: it is not lost", lost.text);
+    if (!known && !known_keks_has(&missing, &lost))
+        return refuse(errand, "no KEK %s is known to be missing here", lost.text);
+    struct err e = r->hooks.forget(r->hooks.context, &lost);
     if (err_is(e)) {
         (void)refuse(errand, "the loss could not be written to stateDir");
         return e;
     }
-    rotation_note(r, true, "a KEK was given up as lost", &errand->report.key_id, "by order");
+    rotation_note(r, true, "a KEK was given up as lost", &lost, "by order");
     rotation_judge(r, &errand->standing);
+    known_keks_remove(&missing, &lost);
+    *ret_other = missing.n > 0 ? missing.ids[0] : (struct key_id){""};
     return ERR_OK;
 }
 
@@ -128,28 +136,40 @@ static struct err activate(struct errand *errand, const struct object_id *id)
     return ERR_OK;
 }
 
-/* Whether this daemon seals. */
-static bool is_well(const struct rotation *r)
+/* Whether there is a KEK that may seal, here or on another replica, be the token well or not. */
+static bool has_active(struct errand *errand)
 {
-    struct health health;
-    struct key_id current;
-    keyring_status(r->keyring, &health, &current);
-    return health.ok;
+    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(errand->r->keyring);
+    if (errand->standing.active == SIZE_MAX)
+        return false;
+    const struct kek *active = &errand->r->maker.look.keys[errand->standing.active];
+    const struct kek *published = ring_view_find(view, &active->id);
+    return !published || !published->quarantined;
 }
 
-static struct err rotate(struct errand *errand)
+/* Yields whether a successor is to be made after that. */
+static struct err give_up(struct errand *errand, bool *ret_make)
 {
-    const struct rotation_tuning tuning = rotation_tuning_of(errand->r);
-    struct object_id made;
-    TRY(look(errand));
-    if (errand->order->id.len > 0)
-        TRY(acknowledge_loss(errand));
-    else
-        TRY(refuse_while_missing(errand));
-    bool sealing = errand->standing.active != SIZE_MAX && is_well(errand->r);
-    if (errand->order->id.len > 0 && sealing)
+    struct key_id other = {""};
+    TRY(acknowledge_loss(errand, &other));
+    *ret_make = false;
+    if (has_active(errand))
         return done(errand, "the loss of KEK %s is acknowledged; the active KEK stays",
                     errand->report.key_id.text);
+    if (other.text[0])
+        return done(errand,
+                    "the loss of KEK %s is acknowledged; nothing is made while KEK %s is missing "
+                    "too: restore the token, or give it up as well",
+                    errand->report.key_id.text, other.text);
+    *ret_make = true;
+    return ERR_OK;
+}
+
+static struct err make_successor(struct errand *errand)
+{
+    const struct rotation_tuning tuning = rotation_tuning_of(errand->r);
+    const bool sealing = has_active(errand);
+    struct object_id made;
     TRY(refuse_to_begin(errand));
     const struct kek *pending = pending_of(errand);
     if (pending)
@@ -167,6 +187,17 @@ static struct err rotate(struct errand *errand)
         kek_made_ms(maker_find(&errand->r->maker, &made)) + tuning.activation_delay_ms;
     return done(errand, "KEK %s is made and becomes active after ring.activationDelay",
                 errand->report.key_id.text);
+}
+
+static struct err rotate(struct errand *errand)
+{
+    bool goes_on = true;
+    TRY(look(errand));
+    if (errand->order->id.len > 0)
+        TRY(give_up(errand, &goes_on));
+    else
+        TRY(refuse_while_missing(errand));
+    return goes_on ? make_successor(errand) : ERR_OK;
 }
 
 /* --- states ------------------------------------------------------------------------------ */

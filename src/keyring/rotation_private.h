@@ -4,6 +4,7 @@
 #ifndef P11KMS_ROTATION_PRIVATE_H
 #define P11KMS_ROTATION_PRIVATE_H
 
+#include "known_keks.h"
 #include "maker.h"
 #include "ring_plan.h"
 #include "rotation.h"
@@ -57,6 +58,9 @@ struct ring_standing {
 
 /* Judges the maker's look. */
 void rotation_judge(struct rotation *r, struct ring_standing *ret);
+
+/* Adds the KEKs that this host knows, or a Decrypt has named, and the maker's look has not. */
+MUST_CHECK struct err rotation_missing(struct rotation *r, struct known_keks *ret);
 
 /* The plan for the maker's look. */
 struct ring_plan rotation_plan_look(struct rotation *r, const struct ring_standing *standing);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ring_retired.h"
 #include "rotation_private.h"
 
 #include <string.h>
@@ -19,8 +20,8 @@ void rotation_judge(struct rotation *r, struct ring_standing *ret)
         ret->active = SIZE_MAX;
 }
 
-/* What somebody knows is missing from what is published, and was not found since. */
-static bool still_missing(struct rotation *r)
+/* Adds what is missing from what is published and was not found since. */
+static struct err add_still_missing(struct rotation *r, struct known_keks *ret)
 {
     CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(r->keyring);
     size_t n = 0;
@@ -30,9 +31,25 @@ static bool still_missing(struct rotation *r)
         struct object_id id;
         if (err_is(key_id_parse(bytes_of_string(missing[i].text), ring, &id)) ||
             !maker_find(&r->maker, &id))
-            return true;
+            TRY(known_keks_add(ret, &missing[i]));
     }
-    return false;
+    return ERR_OK;
+}
+
+/* The token may have lost a KEK since the keeper looked, and the maker is a fresh agent. */
+struct err rotation_missing(struct rotation *r, struct known_keks *ret)
+{
+    CLEANUP(known_keks_clear) struct known_keks known = {NULL, 0, 0};
+    TRY(known_keks_load(r->state_dir, r->maker.rules->name, &known));
+    TRY(known_keks_missing(&known, &r->maker.look, ret));
+    ring_retired_forgive(r->state_dir, ret);
+    return add_still_missing(r, ret);
+}
+
+static bool any_missing(struct rotation *r)
+{
+    CLEANUP(known_keks_clear) struct known_keks missing = {NULL, 0, 0};
+    return err_is(rotation_missing(r, &missing)) || missing.n > 0;
 }
 
 struct ring_plan rotation_plan_look(struct rotation *r, const struct ring_standing *standing)
@@ -42,7 +59,7 @@ struct ring_plan rotation_plan_look(struct rotation *r, const struct ring_standi
         .keys = r->maker.look.keys,
         .n = r->maker.look.n,
         .active = standing->active,
-        .missing = still_missing(r),
+        .missing = any_missing(r),
         .spent = seal_count_spent(&r->count),
         .settled = true,
         .now_ms = clock_wall_ms(),

@@ -393,6 +393,24 @@ static void nothing_is_made_while_a_kek_is_missing(void **state)
     fake_token_wait(&rig.token, KEY_ACTIVE, 2); /* by age, now that nothing is in the way */
 }
 
+static void add_canary(uint16_t tail)
+{
+    const struct key_id key_id = fake_key_id(tail);
+    assert_false(err_is(ring_state_set_canary(rig.dir, &key_id, bytes_of("x", 1))));
+}
+
+/* The token has lost it since the keeper looked. */
+static void nothing_is_made_when_the_maker_itself_misses_a_kek(void **state)
+{
+    (void)state;
+    (void)add(7, KEY_ACTIVE, 1);
+    add_canary(5);
+    start(HOUR_MS, SOON_MS, 1000);
+    (void)settle();
+    expect_refusal(RING_ROTATE, NULL, fake_key_id(5).text);
+    assert_int_equal(keys_on_token(), 1);
+}
+
 static void nothing_is_made_on_a_token_that_is_not_well(void **state)
 {
     (void)state;
@@ -485,6 +503,49 @@ static void a_lost_active_kek_is_never_followed_by_an_older_one(void **state)
     assert_int_equal(give_order(RING_ROTATE, &lost).code, ERR_NONE);
     expect_key(0, 7, KEY_ACTIVE);
     expect_key(1, 13, KEY_ACTIVE); /* at once: nobody sealed */
+}
+
+/* Another replica has rotated meanwhile: its KEK is the successor. */
+static void giving_a_kek_up_makes_none_where_a_newer_one_is_active(void **state)
+{
+    (void)state;
+    (void)add(7, KEY_ACTIVE, 1);
+    const struct ring_memory known = {fake_key_id(9), 5, false};
+    assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &known)));
+    rig.missing = known.key_id;
+    start(NEVER, HOUR_MS, 1000);
+    struct object_id lost = fake_key(5, KEY_ACTIVE, 9).id;
+    struct ring_report report = give_order(RING_ROTATE, &lost);
+    assert_int_equal(report.code, ERR_NONE);
+    assert_non_null(strstr(report.text, "the active KEK stays"));
+    assert_int_equal(keys_on_token(), 1);
+}
+
+static void one_of_two_lost_keks_given_up_is_not_enough(void **state)
+{
+    (void)state;
+    (void)add(7, KEY_DEACTIVATED, 1);
+    const struct ring_memory known = {fake_key_id(9), 12, false};
+    assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &known)));
+    rig.missing = known.key_id;
+    add_canary(5);
+    start(NEVER, HOUR_MS, 1000);
+    struct object_id lost = fake_key(12, KEY_ACTIVE, 9).id;
+    struct ring_report report = give_order(RING_ROTATE, &lost);
+    assert_int_equal(report.code, ERR_NONE);
+    assert_non_null(strstr(report.text, fake_key_id(5).text));
+    assert_int_equal(keys_on_token(), 1);
+}
+
+/* Other replicas may seal, and must see it first. */
+static void a_token_that_is_not_well_here_makes_no_kek_active_too_early(void **state)
+{
+    (void)state;
+    (void)add(7, KEY_ACTIVE, 1);
+    rig.unwell = true;
+    start(NEVER, HOUR_MS, 1000);
+    assert_int_equal(give_order(RING_ROTATE, NULL).code, ERR_NONE);
+    expect_key(1, 8, KEY_PRE_ACTIVE);
 }
 
 static void what_is_not_missing_cannot_be_given_up(void **state)
@@ -590,6 +651,7 @@ int main(void)
         ROTATION_TEST(a_token_that_fails_is_not_asked_in_a_row),
         ROTATION_TEST(a_kek_with_odd_attributes_is_neither_used_nor_replaced),
         ROTATION_TEST(nothing_is_made_while_a_kek_is_missing),
+        ROTATION_TEST(nothing_is_made_when_the_maker_itself_misses_a_kek),
         ROTATION_TEST(nothing_is_made_on_a_token_that_is_not_well),
         ROTATION_TEST(rotating_by_order_makes_one_and_no_second),
         ROTATION_TEST(activating_by_order_does_not_wait),
@@ -597,6 +659,9 @@ int main(void)
         ROTATION_TEST(a_compromised_active_kek_is_followed_by_the_one_that_waits),
         ROTATION_TEST(a_successor_that_cannot_be_made_keeps_the_active_kek),
         ROTATION_TEST(a_lost_active_kek_is_never_followed_by_an_older_one),
+        ROTATION_TEST(giving_a_kek_up_makes_none_where_a_newer_one_is_active),
+        ROTATION_TEST(one_of_two_lost_keks_given_up_is_not_enough),
+        ROTATION_TEST(a_token_that_is_not_well_here_makes_no_kek_active_too_early),
         ROTATION_TEST(what_is_not_missing_cannot_be_given_up),
         ROTATION_TEST(an_empty_ring_is_not_begun),
         ROTATION_TEST(without_a_maker_the_order_says_why),
