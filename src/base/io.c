@@ -85,7 +85,8 @@ static struct err write_synced(const char *path, struct bytes contents, mode_t m
 struct err file_replace(const char *path, struct bytes contents, mode_t mode)
 {
     char temporary[PATH_MAX];
-    int len = snprintf(temporary, sizeof temporary, "%s.new.%d", path, (int)getpid());
+    /* Two threads may replace the same file. */
+    int len = snprintf(temporary, sizeof temporary, "%s.new.%d", path, (int)gettid());
     if (len < 0 || (size_t)len >= sizeof temporary)
         return err_make(ERR_INVALID, "path too long");
     struct err e = write_synced(temporary, contents, mode);

@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,6 +157,39 @@ static void waiting_ends_at_the_deadline_or_the_close(void **state)
 
 #define IN_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, make_directory, remove_directory)
 
+enum { REPLACEMENTS = 300 };
+
+static void *replace_often(void *argument)
+{
+    const char *path = argument;
+    for (int i = 0; i < REPLACEMENTS; i++)
+        if (err_is(file_replace(path, bytes_of_string("whole\n"), 0600)))
+            return argument;
+    return NULL;
+}
+
+static void two_threads_may_replace_the_same_file(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/p11-kms-io-XXXXXX", path[64], text[16];
+    pthread_t other;
+    void *failed = NULL;
+    size_t len = 0;
+    assert_non_null(mkdtemp(directory));
+    (void)snprintf(path, sizeof path, "%s/file", directory);
+    assert_false(err_is(file_replace(path, bytes_of_string("whole\n"), 0600)));
+    assert_int_equal(pthread_create(&other, NULL, replace_often, path), 0);
+    for (int i = 0; i < REPLACEMENTS; i++) {
+        assert_false(err_is(file_replace(path, bytes_of_string("whole\n"), 0600)));
+        assert_false(err_is(file_read(path, text, sizeof text, &len)));
+        assert_int_equal(len, 6);
+    }
+    assert_int_equal(pthread_join(other, &failed), 0);
+    assert_null(failed);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +198,7 @@ int main(void)
         IN_DIRECTORY(removing_twice_is_no_error),
         cmocka_unit_test(memfd_comes_sealed),
         IN_DIRECTORY(unsealed_file_is_no_memfd),
+        cmocka_unit_test(two_threads_may_replace_the_same_file),
         cmocka_unit_test(packets_keep_their_bounds),
         cmocka_unit_test(descriptors_travel_and_surplus_is_closed),
         cmocka_unit_test(waiting_ends_at_the_deadline_or_the_close),
