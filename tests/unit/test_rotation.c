@@ -329,6 +329,53 @@ static void a_count_outlives_the_daemon(void **state)
     assert_int_equal(keys_on_token(), 1);
 }
 
+/* A directory that is not empty is in the file's place: as good as a full disk. */
+static void block_the_count(void)
+{
+    char command[160];
+    (void)snprintf(command, sizeof command,
+                   "rm -f %s/ring-k8s.seals && mkdir -p %s/ring-k8s.seals/full", rig.dir, rig.dir);
+    assert_int_equal(system(command), 0);
+}
+
+static void a_full_disk_brings_one_successor_and_no_more(void **state)
+{
+    (void)state;
+    (void)add(7, KEY_ACTIVE, 1);
+    start(NEVER, 0, 1000);
+    (void)settle();
+    for (int i = 0; i < 999; i++)
+        rotation_sealed(rig.rotation);
+    (void)settle();
+    block_the_count();
+    rotation_sealed(rig.rotation);
+    fake_token_wait(&rig.token, KEY_DEACTIVATED, 1);
+    pthread_mutex_lock(&rig.lock);
+    unsigned bad = rig.bad_notes;
+    pthread_mutex_unlock(&rig.lock);
+    assert_int_equal(settle().seals, 0);
+    (void)settle();
+    assert_int_equal(keys_on_token(), 2);
+    pthread_mutex_lock(&rig.lock);
+    assert_true(rig.bad_notes <= bad + 1); /* told once, not at every turn */
+    pthread_mutex_unlock(&rig.lock);
+}
+
+static void the_end_does_not_take_a_count_away_that_the_keeper_has_begun(void **state)
+{
+    (void)state;
+    uint64_t seals = 0;
+    const struct ring_memory next = {fake_key_id(2), 8, false};
+    (void)add(7, KEY_ACTIVE, 1);
+    start(NEVER, SOON_MS, 1000);
+    (void)settle();
+    assert_false(err_is(ring_state_set_seals(rig.dir, "k8s", &next.key_id, 0)));
+    assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &next)));
+    rotation_free(rig.rotation);
+    rig.rotation = NULL;
+    assert_false(err_is(ring_state_seals(rig.dir, "k8s", &next.key_id, &seals)));
+}
+
 static void what_another_replica_has_made_is_not_made_again(void **state)
 {
     (void)state;
@@ -647,6 +694,8 @@ int main(void)
         ROTATION_TEST(enough_seals_bring_a_successor),
         ROTATION_TEST(a_lost_count_brings_a_successor),
         ROTATION_TEST(a_count_outlives_the_daemon),
+        ROTATION_TEST(a_full_disk_brings_one_successor_and_no_more),
+        ROTATION_TEST(the_end_does_not_take_a_count_away_that_the_keeper_has_begun),
         ROTATION_TEST(what_another_replica_has_made_is_not_made_again),
         ROTATION_TEST(a_token_that_fails_is_not_asked_in_a_row),
         ROTATION_TEST(a_kek_with_odd_attributes_is_neither_used_nor_replaced),
