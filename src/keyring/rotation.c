@@ -56,13 +56,17 @@ static struct err fresh_maker(void *context, int *ret_lane, char text[static MAK
 {
     struct rotation *r = context;
     const struct timespec until = after_ms(MAKER_WAIT_MS);
-    end_maker(r);
-    r->hooks.want_maker(r->hooks.context, ++r->maker_number);
-    pthread_mutex_lock(&r->lock);
     int waited = 0;
+    end_maker(r);
+    pthread_mutex_lock(&r->lock);
+    r->wanted = ++r->maker_number;
+    pthread_mutex_unlock(&r->lock);
+    r->hooks.want_maker(r->hooks.context, r->maker_number);
+    pthread_mutex_lock(&r->lock);
     while (r->offered != r->maker_number && !r->stop && waited == 0)
         waited = pthread_cond_timedwait(&r->changed, &r->lock, &until);
     bool came = r->offered == r->maker_number;
+    r->wanted = 0;
     if (came)
         r->maker_lane = take_fd(&r->offered_lane);
     int lane = r->stop ? -1 : r->maker_lane;
@@ -71,6 +75,8 @@ static struct err fresh_maker(void *context, int *ret_lane, char text[static MAK
                    : r->stop ? "the daemon stops"
                              : "no answer in 10 s");
     pthread_mutex_unlock(&r->lock);
+    if (!came) /* it must not stay, should it come after all */
+        r->hooks.end_maker(r->hooks.context, r->maker_number);
     if (lane < 0)
         return err_make(ERR_UNAVAILABLE, "maker");
     text[0] = '\0';
@@ -81,20 +87,22 @@ static struct err fresh_maker(void *context, int *ret_lane, char text[static MAK
 void rotation_offer(struct rotation *r, uint64_t number, int lane)
 {
     pthread_mutex_lock(&r->lock);
-    if (r->offered_lane >= 0)
-        (void)close(r->offered_lane);
-    r->offered = number;
-    r->offered_lane = lane;
-    r->maker_why[0] = '\0';
-    (void)pthread_cond_signal(&r->changed);
+    if (number == r->wanted && r->offered != number) {
+        r->offered = number;
+        r->offered_lane = take_fd(&lane);
+        r->maker_why[0] = '\0';
+        (void)pthread_cond_signal(&r->changed);
+    }
     pthread_mutex_unlock(&r->lock);
+    if (lane >= 0) /* too late: nobody waits for it */
+        (void)close(lane);
 }
 
 /* One that came and went says so by the end of its lane. */
 void rotation_maker_gone(struct rotation *r, uint64_t number, const char *why)
 {
     pthread_mutex_lock(&r->lock);
-    if (r->offered != number) {
+    if (number == r->wanted && r->offered != number) {
         r->offered = number;
         (void)snprintf(r->maker_why, sizeof r->maker_why, "%s", why);
         (void)pthread_cond_signal(&r->changed);
@@ -339,12 +347,14 @@ static void answer(const struct ring_order *order, enum err_code code, const cha
 void rotation_order(struct rotation *r, const struct ring_order *order)
 {
     pthread_mutex_lock(&r->lock);
-    bool room = r->n_orders < ORDERS_MAX && !r->stop;
+    bool stops = r->stop, room = r->n_orders < ORDERS_MAX && !stops;
     if (room)
         r->orders[(r->first_order + r->n_orders++) % ORDERS_MAX] = *order;
     (void)pthread_cond_signal(&r->changed);
     pthread_mutex_unlock(&r->lock);
-    if (!room)
+    if (stops)
+        answer(order, ERR_UNAVAILABLE, "the daemon stops");
+    else if (!room)
         answer(order, ERR_EXHAUSTED, "too many orders wait: try again");
 }
 
@@ -431,19 +441,27 @@ struct err rotation_new(const struct rotation_options *options, struct rotation 
     return ERR_OK;
 }
 
-void rotation_free(struct rotation *r)
+void rotation_stop(struct rotation *r)
 {
-    if (!r)
-        return;
     pthread_mutex_lock(&r->lock);
+    bool again = r->stop;
     r->stop = true;
     if (r->maker_lane >= 0) /* nobody waits for the token any more */
         (void)shutdown(r->maker_lane, SHUT_RDWR);
     (void)pthread_cond_signal(&r->changed);
     pthread_mutex_unlock(&r->lock);
+    if (again)
+        return;
     pthread_join(r->thread, NULL);
     for (; r->n_orders > 0; r->n_orders--, r->first_order = (r->first_order + 1) % ORDERS_MAX)
         answer(&r->orders[r->first_order], ERR_UNAVAILABLE, "the daemon stops");
     (void)err_is(seal_count_close(&r->count)); /* what is on disk then is only higher */
+}
+
+void rotation_free(struct rotation *r)
+{
+    if (!r)
+        return;
+    rotation_stop(r);
     release(r);
 }

@@ -43,8 +43,11 @@ struct rotation_options {
 /* Starts the thread. */
 MUST_CHECK struct err rotation_new(const struct rotation_options *options, struct rotation **ret);
 
-/* Stops the thread, which waits for no token call any more, and refuses the orders that wait.
- * Accepts NULL. */
+/* Stops the thread, which waits for no token call any more, and refuses the orders that wait and
+ * those that come. Others may still call what is below. From one thread. */
+void rotation_stop(struct rotation *rotation);
+
+/* Stops and frees: nobody may call any more. Accepts NULL. */
 void rotation_free(struct rotation *rotation);
 
 /* The wanted maker's lane, which becomes the rotation's; or why there is none, or none any more. */

@@ -26,6 +26,7 @@ struct rotation {
     struct ring_order orders[ORDERS_MAX];
     size_t first_order, n_orders;
     struct rotation_tuning tuning;
+    uint64_t wanted;  /* the maker that is waited for; 0: none */
     uint64_t offered; /* the maker that has come, or is gone */
     int offered_lane; /* -1: it is gone, maker_why says why */
     char maker_why[256];

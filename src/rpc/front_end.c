@@ -286,16 +286,17 @@ static struct err build(struct front_end *fe)
     return front_admin_start(&fe->admin, FRONT_END_ADMIN_FD, &admin);
 }
 
-/* What hangs in a token call is ended by the exit of the process, which follows. */
+/* What hangs in a token call is ended by the exit of the process, which follows. The keeper goes on
+ * until then, and calls the rotation: that is stopped, and not freed. */
 static void stop(struct front_end *fe)
 {
     rpc_listener_free(fe->listener);
     struct err e = rpc_server_stop(fe->server, GRACE_MS);
+    if (!err_is(e)) /* nobody seals any more; and the orders that admin calls wait for are answered */
+        rotation_stop(fe->rotation);
     struct err admin = front_admin_stop(&fe->admin);
     if (err_is(e) || err_is(admin))
         log_event(LOG_PRI_WARNING, "calls were still in flight at the end");
-    else
-        rotation_free(fe->rotation);
 }
 
 /* One message of the monitor. False: time to stop. */

@@ -15,6 +15,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { NEVER = 0, SOON_MS = 60, HOUR_MS = 3600000, AGENTS_MAX = 64 };
@@ -34,6 +35,8 @@ static struct rig {
     struct listed_key before; /* another replica makes this before a maker looks; len 0: none */
     struct key_id missing, forgotten;
     bool unwell;
+    bool silent; /* no maker comes, and nothing is said */
+    uint64_t wanted, ended;
     unsigned bad_notes, n_reports;
     struct ring_report report;
 } rig;
@@ -83,6 +86,12 @@ static void on_want(void *context, uint64_t number)
     (void)context;
     pthread_mutex_lock(&rig.lock);
     const char *no_maker = rig.no_maker;
+    rig.wanted = number;
+    pthread_cond_broadcast(&rig.changed);
+    if (rig.silent) {
+        pthread_mutex_unlock(&rig.lock);
+        return;
+    }
     if (rig.before.id.len > 0)
         fake_token_add(&rig.token, &rig.before);
     rig.before.id.len = 0;
@@ -106,7 +115,9 @@ static void on_want(void *context, uint64_t number)
 static void on_end(void *context, uint64_t number)
 {
     (void)context;
-    (void)number;
+    pthread_mutex_lock(&rig.lock);
+    rig.ended = number;
+    pthread_mutex_unlock(&rig.lock);
 }
 
 static void on_changed(void *context)
@@ -683,6 +694,42 @@ static void a_maker_that_hangs_does_not_hold_up_the_end(void **state)
     fake_token_wait(&rig.token, KEY_PRE_ACTIVE, 1); /* teardown stops in the middle of the proof */
 }
 
+static void a_maker_that_nobody_waits_for_any_more_is_ended(void **state)
+{
+    (void)state;
+    int ends[2];
+    uint8_t packet[8];
+    (void)add(7, KEY_ACTIVE, 1);
+    rig.silent = true;
+    start(HOUR_MS, HOUR_MS, 1000);
+    pthread_mutex_lock(&rig.lock);
+    while (rig.wanted == 0)
+        pthread_cond_wait(&rig.changed, &rig.lock);
+    pthread_mutex_unlock(&rig.lock);
+    rotation_stop(rig.rotation);
+    assert_int_equal(rig.ended, rig.wanted);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    rotation_offer(rig.rotation, rig.wanted, ends[1]); /* too late */
+    assert_int_equal(recv(ends[0], packet, sizeof packet, MSG_DONTWAIT), 0);
+    (void)close(ends[0]);
+}
+
+/* The keeper outlives it. */
+static void a_stopped_rotation_takes_calls_and_refuses_orders(void **state)
+{
+    (void)state;
+    struct rotation_status status;
+    (void)add(7, KEY_ACTIVE, 1);
+    start(NEVER, HOUR_MS, 1000);
+    rotation_stop(rig.rotation);
+    rotation_looked(rig.rotation);
+    rotation_sealed(rig.rotation);
+    rotation_status(rig.rotation, &status);
+    struct ring_report report = give_order(RING_ROTATE, NULL);
+    assert_int_equal(report.code, ERR_UNAVAILABLE);
+    assert_non_null(strstr(report.text, "stops"));
+}
+
 #define ROTATION_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -718,6 +765,8 @@ int main(void)
         ROTATION_TEST(an_external_ring_is_never_changed),
         ROTATION_TEST(a_key_that_does_not_seal_once_adopted_is_told),
         ROTATION_TEST(a_maker_that_hangs_does_not_hold_up_the_end),
+        ROTATION_TEST(a_maker_that_nobody_waits_for_any_more_is_ended),
+        ROTATION_TEST(a_stopped_rotation_takes_calls_and_refuses_orders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
