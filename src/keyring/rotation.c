@@ -14,6 +14,7 @@ enum {
     LOOK_WAIT_MS = 5000,   /* for the keeper to see what was changed */
     RETRY_FIRST_MS = 1000,
     RETRY_MOST_MS = 600000,
+    IDLE_UNSEEN = 2, /* after that many looks in vain, the keeper's agent does not see it */
     JITTER_PART = 10,
     JITTER_MOST_MS = 3600000
 };
@@ -131,6 +132,7 @@ static void follow_active(struct rotation *r, const struct ring_view *view,
     if (active && strcmp(now->text, r->active.text) != 0) {
         r->active = *now;
         r->active_since_ns = clock_monotonic_ns();
+        r->idle = 0;
         r->jitter_ms = jitter(tuning->rotate_every_ms);
     }
     if (err_is(seal_count_tend(&r->count, now, tuning->max_seals)))
@@ -218,11 +220,11 @@ static void tell_status(struct rotation *r, const struct ring_view *view,
 
 /* --- steps ------------------------------------------------------------------------------- */
 
-static void await_look(struct rotation *r)
+static void await_look(struct rotation *r, bool unseen)
 {
     r->awaits_look = true;
     r->awaits_since_ns = clock_monotonic_ns();
-    r->hooks.changed(r->hooks.context);
+    r->hooks.changed(r->hooks.context, unseen);
 }
 
 static bool is_active(struct rotation *r, const struct object_id *id)
@@ -236,7 +238,7 @@ bool rotation_await_active(struct rotation *r, const struct object_id *id)
 {
     const struct timespec until = after_ms(LOOK_WAIT_MS);
     int waited = 0;
-    r->hooks.changed(r->hooks.context);
+    r->hooks.changed(r->hooks.context, false);
     while (waited == 0 && !is_active(r, id)) {
         pthread_mutex_lock(&r->lock);
         while (!r->stop && !r->looked && waited == 0)
@@ -249,26 +251,50 @@ bool rotation_await_active(struct rotation *r, const struct object_id *id)
     return is_active(r, id);
 }
 
-/* A step that fails may have changed the token all the same. */
+static void wait_before_next(struct rotation *r, unsigned times)
+{
+    int64_t wait = RETRY_FIRST_MS;
+    for (unsigned i = 0; i < times && wait < RETRY_MOST_MS; i++)
+        wait *= 2;
+    r->retry_ns =
+        clock_monotonic_ns() + (wait < RETRY_MOST_MS ? wait : RETRY_MOST_MS) * INT64_C(1000000);
+}
+
+static void step_failed(struct rotation *r)
+{
+    wait_before_next(r, r->failures++);
+    if (strcmp(r->failed, r->maker.text) != 0)
+        rotation_note(r, true, "the ring could not be changed", NULL, r->maker.text);
+    (void)snprintf(r->failed, sizeof r->failed, "%s", r->maker.text);
+}
+
+/* A step that fails may have changed the token all the same. One that was not called for is another
+ * replica's work, mostly, and seen by the next look; what is planned from must not start makers as
+ * fast as they come. */
 static void take_step(struct rotation *r, enum ring_step step)
 {
-    struct err e = rotation_take_step(r, step);
+    bool taken;
+    struct err e = rotation_take_step(r, step, &taken);
     maker_end(&r->maker);
     if (err_is(e)) {
-        int64_t wait = RETRY_FIRST_MS;
-        for (unsigned i = 0; i < r->failures && wait < RETRY_MOST_MS; i++)
-            wait *= 2;
-        r->failures++;
-        r->retry_ns =
-            clock_monotonic_ns() + (wait < RETRY_MOST_MS ? wait : RETRY_MOST_MS) * INT64_C(1000000);
-        if (strcmp(r->failed, r->maker.text) != 0)
-            rotation_note(r, true, "the ring could not be changed", NULL, r->maker.text);
-        (void)snprintf(r->failed, sizeof r->failed, "%s", r->maker.text);
+        step_failed(r);
     } else {
         r->failures = 0;
         r->failed[0] = '\0';
+        r->idle = taken ? 0 : r->idle_step == step ? r->idle + 1 : 1;
+        r->idle_step = step;
+        if (!taken)
+            wait_before_next(r, r->idle - 1);
     }
-    await_look(r);
+    await_look(r, !err_is(e) && r->idle >= IDLE_UNSEEN);
+}
+
+/* Somebody has done what failed here. */
+static void forget_failure(struct rotation *r)
+{
+    r->failures = r->idle = 0;
+    r->retry_ns = 0;
+    r->failed[0] = '\0';
 }
 
 static void tend(struct rotation *r)
@@ -285,6 +311,8 @@ static void tend(struct rotation *r)
         r->awaits_look = false;
     r->due_ms =
         plan.activate_due_ms < plan.rotate_due_ms ? plan.activate_due_ms : plan.rotate_due_ms;
+    if (health.ok && !r->awaits_look && plan.step == RING_STEP_NONE && plan.pending == SIZE_MAX)
+        forget_failure(r);
     tell_status(r, view, &health, &plan, &tuning);
     if (health.ok && !r->awaits_look && now >= r->retry_ns && plan.step != RING_STEP_NONE)
         take_step(r, plan.step);
@@ -327,7 +355,7 @@ static void *run(void *argument)
     while (wait_for_work(r, &order)) {
         if (order.command != 0) {
             rotation_carry_out(r, &order);
-            await_look(r);
+            await_look(r, false);
         }
         tend(r);
     }

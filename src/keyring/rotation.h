@@ -15,8 +15,9 @@ struct rotation_hooks {
     /* Have an agent started that makes keys, and give its lane to rotation_offer; end it. */
     void (*want_maker)(void *context, uint64_t number);
     void (*end_maker)(void *context, uint64_t number);
-    /* The token was changed: have it looked at, and call rotation_looked after that. */
-    void (*changed)(void *context);
+    /* The token was changed: have it looked at, and call rotation_looked after that. unseen: a
+     * fresh agent finds what the last looks have not, so only another agent will do. */
+    void (*changed)(void *context, bool unseen);
     /* This KEK is given up: it counts as missing no more. */
     MUST_CHECK struct err (*forget)(void *context, const struct key_id *key_id);
     /* For the log: what was done, or what went wrong, to which KEK, and why. */

@@ -43,8 +43,10 @@ struct rotation {
     int64_t active_since_ns; /* monotonic */
     int64_t jitter_ms;       /* for this KEK */
     unsigned failures;       /* of steps, one after the other */
-    int64_t retry_ns;        /* no step before this */
-    bool awaits_look;        /* the token was changed; what is published is of before */
+    unsigned idle;           /* the same step, planned in vain one time after the other */
+    enum ring_step idle_step;
+    int64_t retry_ns; /* no step before this */
+    bool awaits_look; /* the token was changed; what is published is of before */
     int64_t awaits_since_ns;
     int64_t due_ms; /* Unix time of the next step; INT64_MAX: none is in sight */
     char failed[RING_TEXT_MAX + 1];
@@ -77,8 +79,9 @@ MUST_CHECK struct err rotation_make(struct rotation *r, const struct ring_standi
 /* Proves the KEK, found by the maker's look, and relabels it. */
 MUST_CHECK struct err rotation_activate(struct rotation *r, const struct object_id *id);
 
-/* Takes the step with a fresh maker, if the token still calls for it. maker.text says why not. */
-MUST_CHECK struct err rotation_take_step(struct rotation *r, enum ring_step step);
+/* Takes the step with a fresh maker, if the token still calls for it; maker.text says why it
+ * failed. ret_taken: false when the token calls for something else, or nothing. */
+MUST_CHECK struct err rotation_take_step(struct rotation *r, enum ring_step step, bool *ret_taken);
 
 /* Has the keeper look until it publishes that this KEK seals; false: it did not within seconds. */
 bool rotation_await_active(struct rotation *r, const struct object_id *id);

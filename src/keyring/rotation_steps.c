@@ -142,14 +142,16 @@ static struct err step_retire(struct rotation *r, const struct ring_standing *st
     return ERR_OK;
 }
 
-struct err rotation_take_step(struct rotation *r, enum ring_step step)
+struct err rotation_take_step(struct rotation *r, enum ring_step step, bool *ret_taken)
 {
     struct ring_standing standing;
+    *ret_taken = false;
     TRY(maker_fresh(&r->maker));
     rotation_judge(r, &standing);
     struct ring_plan plan = rotation_plan_look(r, &standing);
     if (plan.step != step)
         return ERR_OK; /* another replica was faster, or the token has changed: plan again */
+    *ret_taken = true;
     switch (step) {
     case RING_STEP_MAKE:
         return step_make(r, &standing);

@@ -125,9 +125,12 @@ static void on_maker_ended(void *context, uint64_t number)
     tell_monitor(&(struct control_message){.op = CONTROL_END_MAKER, .generation = number});
 }
 
-static void on_ring_changed(void *context)
+/* Some tokens show what other processes have changed only to who starts after that. */
+static void on_ring_changed(void *context, bool unseen)
 {
     const struct front_end *fe = context;
+    if (unseen)
+        keeper_replace(fe->keeper, "a fresh agent finds other KEKs or states than it does");
     keeper_rescan(fe->keeper);
 }
 
@@ -292,7 +295,8 @@ static void stop(struct front_end *fe)
 {
     rpc_listener_free(fe->listener);
     struct err e = rpc_server_stop(fe->server, GRACE_MS);
-    if (!err_is(e)) /* nobody seals any more; and the orders that admin calls wait for are answered */
+    if (!err_is(
+            e)) /* nobody seals any more; and the orders that admin calls wait for are answered */
         rotation_stop(fe->rotation);
     struct err admin = front_admin_stop(&fe->admin);
     if (err_is(e) || err_is(admin))

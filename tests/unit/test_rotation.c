@@ -34,8 +34,8 @@ static struct rig {
     enum lane_op fail_op;     /* makers fail this */
     struct listed_key before; /* another replica makes this before a maker looks; len 0: none */
     struct key_id missing, forgotten;
-    bool unwell;
-    bool silent; /* no maker comes, and nothing is said */
+    bool unwell, stale; /* stale: what is published is of before */
+    bool silent;        /* no maker comes, and nothing is said */
     uint64_t wanted, ended;
     unsigned bad_notes, n_reports;
     struct ring_report report;
@@ -120,10 +120,15 @@ static void on_end(void *context, uint64_t number)
     pthread_mutex_unlock(&rig.lock);
 }
 
-static void on_changed(void *context)
+static void on_changed(void *context, bool unseen)
 {
     (void)context;
-    publish();
+    pthread_mutex_lock(&rig.lock);
+    rig.stale = rig.stale && !unseen;
+    bool stale = rig.stale;
+    pthread_mutex_unlock(&rig.lock);
+    if (!stale)
+        publish();
     rotation_looked(rig.rotation);
 }
 
@@ -396,6 +401,19 @@ static void what_another_replica_has_made_is_not_made_again(void **state)
     fake_token_wait(&rig.token, KEY_ACTIVE, 2); /* it was due already */
     assert_int_equal(keys_on_token(), 2);
     expect_key(1, 8, KEY_ACTIVE);
+}
+
+static void what_only_a_new_agent_sees_is_seen_in_the_end(void **state)
+{
+    (void)state;
+    (void)add(7, KEY_ACTIVE, 1);
+    rig.stale = true;
+    start(HOUR_MS, 0, 1000);
+    fake_token_wait(&rig.token, KEY_ACTIVE, 2);
+    assert_int_equal(keys_on_token(), 2);
+    pthread_mutex_lock(&rig.lock);
+    assert_true(rig.n_agents <= 8);
+    pthread_mutex_unlock(&rig.lock);
 }
 
 static void a_token_that_fails_is_not_asked_in_a_row(void **state)
@@ -744,6 +762,7 @@ int main(void)
         ROTATION_TEST(a_full_disk_brings_one_successor_and_no_more),
         ROTATION_TEST(the_end_does_not_take_a_count_away_that_the_keeper_has_begun),
         ROTATION_TEST(what_another_replica_has_made_is_not_made_again),
+        ROTATION_TEST(what_only_a_new_agent_sees_is_seen_in_the_end),
         ROTATION_TEST(a_token_that_fails_is_not_asked_in_a_row),
         ROTATION_TEST(a_kek_with_odd_attributes_is_neither_used_nor_replaced),
         ROTATION_TEST(nothing_is_made_while_a_kek_is_missing),
