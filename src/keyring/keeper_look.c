@@ -161,7 +161,7 @@ static void remember(struct keeper *k, const struct kek *active)
                                        .generation = active->label.generation};
     struct err e = ERR_OK;
     pthread_mutex_lock(&k->memory_lock);
-    if (strcmp(k->known.key_id.text, memory.key_id.text) != 0) {
+    if (strcmp(k->known.key_id.text, memory.key_id.text) != 0 || k->known.lost) { /* or is back */
         e = begin_count(k, &memory.key_id);
         if (!err_is(e))
             e = ring_state_set_current(k->state_dir, keyring_name(k->keyring), &memory);

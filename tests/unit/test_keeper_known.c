@@ -192,6 +192,24 @@ static void a_kek_made_since_the_start_is_missed_when_it_goes(void **state)
     assert_int_equal(missing(2), 1);
 }
 
+static void a_given_up_kek_that_came_back_is_missed_when_it_goes_again(void **state)
+{
+    (void)state;
+    const struct ring_memory known = {fake_key_id(2), 2, true};
+    struct ring_memory after;
+    assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &known)));
+    start();
+    struct fake_agent *agent = serve(0, 2);
+    assert_false(err_is(ring_state_current(rig.dir, "k8s", &after)));
+    assert_false(after.lost);
+    fake_agent_keys(agent, keys, 1, 1);
+    keeper_rescan(rig.keeper);
+    rig_wait_condemned(&rig, 1);
+    rig_kill(&rig, "killed by signal 9");
+    (void)rig_serve(&rig, keys, 1);
+    assert_true(rig_wait_text(&rig, "is not on the token any more").failed);
+}
+
 static void a_lost_active_kek_is_followed_by_a_newer_one_alone(void **state)
 {
     (void)state;
@@ -284,6 +302,7 @@ int main(void)
         KNOWN_TEST(a_kek_that_is_given_up_is_not_missing_any_more),
         KNOWN_TEST(a_kek_that_was_given_up_stays_so_after_a_restart),
         KNOWN_TEST(a_kek_made_since_the_start_is_missed_when_it_goes),
+        KNOWN_TEST(a_given_up_kek_that_came_back_is_missed_when_it_goes_again),
         KNOWN_TEST(a_lost_active_kek_is_followed_by_a_newer_one_alone),
         KNOWN_TEST(the_first_use_of_an_older_kek_makes_its_canary),
         KNOWN_TEST(an_older_kek_with_other_material_is_quarantined_and_released),
