@@ -271,11 +271,17 @@ func rewind(t *testing.T, d *harness.Daemon, lost string) {
 		t.Fatalf("the backup holds %d objects, the token held %d", left, objects)
 	}
 	harness.Await(t, 15*time.Second, "a status that names the missing KEK", func() error {
-		if said := d.CLI(t, "status"); !strings.Contains(said, lost) || strings.Contains(said, "status:  ok") {
+		said := d.CLI(t, "status")
+		if !regexp.MustCompile(`(?m)^missing: .*` + regexp.QuoteMeta(lost)).MatchString(said) {
 			return errors.New(said)
 		}
 		return nil
 	})
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if status, err := d.Dial(t, "").Status(ctx, kms.V2); err == nil {
+		t.Errorf("Status is no error, though the active KEK is gone: %s, %s", status.Healthz, status.KeyID)
+	}
 	t.Log(d.CLI(t, "status"))
 	for since := time.Now(); time.Since(since) < 10*time.Second; time.Sleep(50 * time.Millisecond) {
 		if now := d.Token.Objects(t); now != left {
