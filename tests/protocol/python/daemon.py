@@ -78,6 +78,15 @@ def alive(pid):
     return stat is not None and stat[1] not in "ZX"
 
 
+def kill_all(pids):
+    """SIGKILL, whether they have ended meanwhile or not."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
 class Token:
     def __init__(self, test):
         self.dir = tempfile.mkdtemp(prefix="p11-kms-test.")
@@ -169,8 +178,7 @@ class Daemon:
         if self.process is None or self.process.poll() is not None:
             return
         processes = tree(self.process.pid)
-        for pid in processes:
-            os.kill(pid, signal.SIGKILL)
+        kill_all(processes)
         self.process.wait()
         eventually(5, lambda: [pid for pid in processes if alive(pid)] or None, "the end of all processes")
 
@@ -192,8 +200,7 @@ class Daemon:
     def kill_agents(self):
         agents = self.agents()
         assert agents, "the daemon has no agent"
-        for pid in agents:
-            os.kill(pid, signal.SIGKILL)
+        kill_all(agents)
 
     def front_end(self):
         below = [pid for pid in tree(self.process.pid)[1:] if (process_stat(pid) or " ")[0] == "p11-kmsd"]
