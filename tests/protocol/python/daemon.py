@@ -189,7 +189,10 @@ class Daemon:
     def finish(self):
         self.kill()
         with open(self.log, encoding="utf-8", errors="replace") as log:
-            self.test.on_failure("output of p11-kmsd (the end of it):\n" + log.read()[-8000:])
+            text = log.read()
+        self.test.on_failure("output of p11-kmsd (the end of it):\n" + text[-8000:])
+        if "Sanitizer" in text or "runtime error:" in text:
+            raise AssertionError("a sanitizer has complained:\n" + text)
 
     def rescan(self):
         self.process.send_signal(signal.SIGHUP)
