@@ -412,8 +412,13 @@ void keeper_named(struct keeper *k, const struct key_id *key_id)
     if (news && !err_is(known_keks_add(&k->named, key_id)))
         k->wishes.rescan = true; /* to publish it */
     pthread_mutex_unlock(&k->lock);
-    if (news)
-        wake(k);
+    if (!news)
+        return;
+    k->hooks.warn(k->hooks.context,
+                  "a Decrypt named a KEK that is not on the token: nothing rotates until it is "
+                  "back or given up",
+                  key_id->text);
+    wake(k);
 }
 
 void keeper_used(struct keeper *k, const struct object_id *id)

@@ -17,7 +17,7 @@ struct keeper_hooks {
     /* A look at the token, or at its absence, has ended: what waited for that number, or one below
      * it, may go on. */
     void (*looked)(void *context, uint64_t number);
-    /* Something an operator should read, that is not the health. */
+    /* Something an operator should read, that is not the health. On any thread. */
     void (*warn)(void *context, const char *message, const char *key_id);
     void *context;
 };

@@ -80,6 +80,7 @@ struct keeper {
     struct known_keks missing; /* believed: a fresh agent has not found them either */
     struct object_id suspects[SUSPECTS_MAX]; /* a fresh agent must prove them */
     size_t n_suspects;
+    struct object_id doubted; /* the last of them that was probed and not proved: not once more */
     struct known_keks proved; /* older KEKs whose canaries this agent has opened */
     struct health health;
     struct token_identity token;

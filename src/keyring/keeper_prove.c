@@ -172,6 +172,19 @@ static bool prove_older(struct keeper *k, struct kek *key)
     return true;
 }
 
+/* One whose proof an agent does not survive must not take its successors with it. */
+static bool resolve_doubt(struct keeper *k, struct kek *key)
+{
+    if (!k->fresh || !(key->quarantined || is_suspect(k, &key->id)) ||
+        object_id_equal(&k->doubted, &key->id))
+        return true;
+    k->doubted = key->id;
+    if (!prove_older(k, key))
+        return false;
+    k->doubted.len = 0;
+    return true;
+}
+
 bool keeper_carry_over(struct keeper *k, struct ring_look *look)
 {
     CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(k->keyring);
@@ -179,8 +192,7 @@ bool keeper_carry_over(struct keeper *k, struct ring_look *look)
         struct kek *key = &look->keys[i];
         const struct kek *before = ring_view_find(view, &key->id);
         key->quarantined = before && before->quarantined;
-        bool doubtful = key->quarantined || is_suspect(k, &key->id);
-        if (k->fresh && doubtful && !prove_older(k, key))
+        if (!resolve_doubt(k, key))
             return false;
     }
     if (k->fresh)

@@ -165,6 +165,17 @@ static struct err give_up(struct errand *errand, bool *ret_make)
     return ERR_OK;
 }
 
+/* Nobody seals: there is nothing to wait for. */
+static struct err activate_pending(struct errand *errand, const struct kek *pending)
+{
+    const struct object_id id = pending->id;
+    errand->report.key_id = pending->key_id;
+    errand->report.active_ms = clock_wall_ms();
+    TRY(activate(errand, &id));
+    return done(errand, "KEK %s, which was on its way already, is active",
+                errand->report.key_id.text);
+}
+
 static struct err make_successor(struct errand *errand)
 {
     const struct rotation_tuning tuning = rotation_tuning_of(errand->r);
@@ -172,6 +183,8 @@ static struct err make_successor(struct errand *errand)
     struct object_id made;
     TRY(refuse_to_begin(errand));
     const struct kek *pending = pending_of(errand);
+    if (pending && !sealing && kek_usable(pending))
+        return activate_pending(errand, pending);
     if (pending)
         return refuse(errand,
                       "KEK %s is on its way already: wait, `p11-kms keys activate` it now, or "

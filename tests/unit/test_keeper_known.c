@@ -274,6 +274,26 @@ static void an_older_kek_with_other_material_is_quarantined_and_released(void **
     assert_false(quarantined(0));
 }
 
+static void an_older_kek_whose_proof_kills_agents_kills_one(void **state)
+{
+    (void)state;
+    write_canary(1, "\x07");
+    start();
+    (void)serve(0, 2);
+    keeper_used(rig.keeper, &keys[0].id);
+    rig_wait_condemned(&rig, 1);
+    rig_kill(&rig, "killed by signal 9");
+    struct fake_agent *agent = rig_agent(&rig, keys, 2);
+    fake_agent_rule(agent, LANE_PROBE, FAKE_CLOSE);
+    rig_offer(&rig);
+    fake_agent_hello(agent);
+    fake_agent_wait_seen(agent, LANE_PROBE, 1); /* of the suspect, which is looked at first */
+    rig_kill(&rig, "killed by signal 11");
+    agent = serve(0, 2);
+    assert_int_equal(fake_agent_seen(agent, LANE_PROBE), 2); /* of the active one alone */
+    assert_int_equal(rig_condemnations(&rig), 1);
+}
+
 static void an_older_kek_that_fails_alone_is_no_outage(void **state)
 {
     (void)state;
@@ -306,6 +326,7 @@ int main(void)
         KNOWN_TEST(a_lost_active_kek_is_followed_by_a_newer_one_alone),
         KNOWN_TEST(the_first_use_of_an_older_kek_makes_its_canary),
         KNOWN_TEST(an_older_kek_with_other_material_is_quarantined_and_released),
+        KNOWN_TEST(an_older_kek_whose_proof_kills_agents_kills_one),
         KNOWN_TEST(an_older_kek_that_fails_alone_is_no_outage),
     };
     return cmocka_run_group_tests(tests, pool_jobs_setup, NULL);

@@ -519,7 +519,7 @@ static void activating_by_order_does_not_wait(void **state)
     struct object_id active = add(7, KEY_ACTIVE, 2).id;
     struct object_id next = add(8, KEY_PRE_ACTIVE, 3).id;
     const struct object_id nobody = fake_key(1, KEY_ACTIVE, 99).id;
-    start(NEVER, INT64_C(1000) * 365 * 24 * HOUR_MS, 1000);
+    start(NEVER, 24 * HOUR_MS, 1000);
     expect_refusal(RING_ACTIVATE, &old, "superseded");
     expect_refusal(RING_ACTIVATE, &active, "is active");
     assert_int_equal(give_order(RING_ACTIVATE, &nobody).code, ERR_NOT_FOUND);
@@ -622,6 +622,20 @@ static void a_token_that_is_not_well_here_makes_no_kek_active_too_early(void **s
     start(NEVER, HOUR_MS, 1000);
     assert_int_equal(give_order(RING_ROTATE, NULL).code, ERR_NONE);
     expect_key(1, 8, KEY_PRE_ACTIVE);
+}
+
+static void a_lost_active_kek_is_followed_by_the_one_that_waits(void **state)
+{
+    (void)state;
+    (void)add(13, KEY_PRE_ACTIVE, 1);
+    const struct ring_memory known = {fake_key_id(9), 12, false};
+    assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &known)));
+    rig.missing = known.key_id;
+    start(NEVER, HOUR_MS, 1000);
+    struct object_id lost = fake_key(12, KEY_ACTIVE, 9).id;
+    assert_int_equal(give_order(RING_ROTATE, &lost).code, ERR_NONE);
+    expect_key(0, 13, KEY_ACTIVE);
+    assert_int_equal(keys_on_token(), 1);
 }
 
 static void what_is_not_missing_cannot_be_given_up(void **state)
@@ -777,6 +791,7 @@ int main(void)
         ROTATION_TEST(giving_a_kek_up_makes_none_where_a_newer_one_is_active),
         ROTATION_TEST(one_of_two_lost_keks_given_up_is_not_enough),
         ROTATION_TEST(a_token_that_is_not_well_here_makes_no_kek_active_too_early),
+        ROTATION_TEST(a_lost_active_kek_is_followed_by_the_one_that_waits),
         ROTATION_TEST(what_is_not_missing_cannot_be_given_up),
         ROTATION_TEST(an_empty_ring_is_not_begun),
         ROTATION_TEST(without_a_maker_the_order_says_why),
