@@ -15,7 +15,7 @@ bool ring_selects(const struct agent *agent, const struct p11_key *key)
 const char *ring_show_label(const char *label, char ret[static KEY_LABEL_MAX + 1])
 {
     size_t len = 0;
-    for (; label[len] && len < KEY_LABEL_MAX; len++)
+    for (; len < KEY_LABEL_MAX && label[len]; len++)
         ret[len] = (char)(label[len] >= 0x20 && label[len] < 0x7f ? label[len] : '?');
     ret[len] = '\0';
     return ret;

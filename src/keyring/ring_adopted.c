@@ -62,7 +62,7 @@ size_t ring_adopted_place_of(const struct ring_adopted *adopted, const struct ke
 static struct err add(struct ring_adopted *adopted, const char *ring, struct bytes text)
 {
     struct err bad = err_make(ERR_INVALID, "ring_adopted");
-    struct adopted_key key;
+    struct adopted_key key = {.key_id = {""}};
     char named[RING_NAME_MAX + 1];
     if (adopted->n == ADOPTED_MAX)
         return err_make(ERR_EXHAUSTED, "ring_adopted");

@@ -224,7 +224,10 @@ static void start(int64_t rotate_every_ms, int64_t activation_delay_ms, uint64_t
         .tuning = {rotate_every_ms, activation_delay_ms, max_seals},
         .hooks = {on_want, on_end, on_changed, on_forget, on_note, NULL}};
     publish();
-    assert_false(err_is(rotation_new(&options, &rig.rotation)));
+    pthread_mutex_lock(&rig.lock); /* its hooks wait until the rig knows it */
+    struct err e = rotation_new(&options, &rig.rotation);
+    pthread_mutex_unlock(&rig.lock);
+    assert_false(err_is(e));
 }
 
 static struct listed_key add(uint32_t generation, enum key_state state, uint16_t tail)
