@@ -7,7 +7,6 @@
 #include "ring_retired.h"
 #include "text.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 enum { START_TIMEOUT_MS = 30000 };
@@ -23,19 +22,10 @@ struct session {
     const struct kek *kek, *active; /* in the newest look; kek: NULL if it is not there */
 };
 
-__attribute__((format(printf, 3, 4))) static struct err say(struct session *s, struct err e,
-                                                            const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(s->maker.text, sizeof s->maker.text, format, arguments);
-    va_end(arguments);
-    return e;
-}
-
 static struct err state_failed(struct session *s, struct err e)
 {
-    return err_is(e) ? say(s, e, "stateDir %s cannot be read or written", s->config->state_dir)
+    return err_is(e) ? maker_say(&s->maker, e, "stateDir %s cannot be read or written",
+                                 s->config->state_dir)
                      : ERR_OK;
 }
 
@@ -57,8 +47,8 @@ static struct err look(struct session *s)
     TRY(maker_fresh(&s->maker));
     TRY(state_failed(s, ring_state_current(state, ring, &known)));
     if (ring_look_judge(&s->maker.look, ring, &known, &active, &health) != VERDICT_SEALS)
-        return say(s, err_make(ERR_REFUSED, "destroy"), "nothing is destroyed in a sick ring: %s",
-                   health.text);
+        return maker_say(&s->maker, err_make(ERR_REFUSED, "destroy"),
+                         "nothing is destroyed in a sick ring: %s", health.text);
     s->active = &s->maker.look.keys[active];
     s->kek = maker_find(&s->maker, &s->id);
     return ERR_OK;
@@ -103,9 +93,10 @@ static struct err let_it_destroy(struct session *s)
     struct err e = lane_hello(lane, START_TIMEOUT_MS + s->maker.timeout_ms, s->maker.memory,
                               sizeof s->maker.memory, &reply);
     if (err_is(e))
-        return say(s, e, "the token agent failed: %s", err_format(e, text, sizeof text));
+        return maker_say(&s->maker, e, "the token agent failed: %s",
+                         err_format(e, text, sizeof text));
     if (reply.status.code != ERR_NONE)
-        return say(s, lane_status_err(&reply), "%s", reply.status.text);
+        return maker_say(&s->maker, lane_status_err(&reply), "%s", reply.status.text);
     return ERR_OK;
 }
 
@@ -126,17 +117,18 @@ static struct err conclude(struct session *s, struct err done, struct ring_destr
     if (err_is(e)) {
         char then[MAKER_TEXT_MAX + 1];
         memcpy(then, s->maker.text, sizeof then);
-        return say(s, e, "whether KEK %s is gone is not known: %.200s; run the command again",
-                   s->key_id.text, then);
+        return maker_say(&s->maker, e,
+                         "whether KEK %s is gone is not known: %.200s; run the command again",
+                         s->key_id.text, then);
     }
     if (!s->kek)
         return finish(s, RING_DESTROYED, ret);
     TRY(state_failed(s, ring_retired_abandon(s->config->state_dir, &s->key_id)));
     if (err_is(done))
-        return say(s, done, "KEK %s was not destroyed: %.380s", s->key_id.text, why);
-    return say(s, err_make(ERR_TOKEN, "destroy"),
-               "the token said that it destroyed KEK %s, and a fresh agent still finds it",
-               s->key_id.text);
+        return maker_say(&s->maker, done, "KEK %s was not destroyed: %.380s", s->key_id.text, why);
+    return maker_say(&s->maker, err_make(ERR_TOKEN, "destroy"),
+                     "the token said that it destroyed KEK %s, and a fresh agent still finds it",
+                     s->key_id.text);
 }
 
 /* Only a destruction that was begun here may end with a KEK that is not there: anything else is a
@@ -147,10 +139,11 @@ static struct err gone_already(struct session *s, struct ring_destroy_report *re
     TRY(state_failed(s, ring_retired_begun(s->config->state_dir, &s->key_id, &begun)));
     if (begun)
         return finish(s, RING_ALREADY_GONE, ret);
-    return say(s, err_make(ERR_NOT_FOUND, "destroy"),
-               "the token does not show KEK %s, and this host did not destroy it: if it is lost, "
-               "see `p11-kms status`",
-               s->key_id.text);
+    return maker_say(
+        &s->maker, err_make(ERR_NOT_FOUND, "destroy"),
+        "the token does not show KEK %s, and this host did not destroy it: if it is lost, "
+        "see `p11-kms status`",
+        s->key_id.text);
 }
 
 static struct err run(struct session *s, ring_destroy_confirm *confirm, void *context,
@@ -191,12 +184,13 @@ struct err ring_destroy(const struct config *config, const char *agent_path,
     memcpy(s.rules.name, config->ring.name, sizeof s.rules.name);
     struct err e = key_id_parse(bytes_of_string(key_id->text), ring, &s.id);
     if (config->ring.mode == RING_EXTERNAL)
-        e = say(&s, err_make(ERR_REFUSED, "keys destroy"),
-                "ring.mode is external: keys that you made are yours to destroy, with your token's "
-                "own tools");
+        e = maker_say(
+            &s.maker, err_make(ERR_REFUSED, "keys destroy"),
+            "ring.mode is external: keys that you made are yours to destroy, with your token's "
+            "own tools");
     else if (err_is(e) || strcmp(ring, config->ring.name) != 0)
-        e = say(&s, err_make(ERR_USAGE, "KEY_ID"), "%.160s is no key_id of ring %s", key_id->text,
-                config->ring.name);
+        e = maker_say(&s.maker, err_make(ERR_USAGE, "KEY_ID"), "%.160s is no key_id of ring %s",
+                      key_id->text, config->ring.name);
     else
         e = run(&s, confirm, context, ret);
     (void)snprintf(message, 512, "%s", s.maker.text);

@@ -7,7 +7,6 @@
 #include "ring_external.h"
 #include "ring_state.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 struct session {
@@ -20,16 +19,6 @@ struct session {
     struct maker maker;
     struct object_id made; /* the KEK that is to become active */
 };
-
-__attribute__((format(printf, 3, 4))) static struct err say(struct session *s, struct err e,
-                                                            const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(s->maker.text, sizeof s->maker.text, format, arguments);
-    va_end(arguments);
-    return e;
-}
 
 static void session_end(struct session *s)
 {
@@ -51,14 +40,15 @@ static struct err refuse_if_known(struct session *s)
     const char *state = s->config->state_dir;
     struct err e = ring_state_known(state, s->config->ring.name, note_known, &known);
     if (err_is(e))
-        return say(s, e, "stateDir %s cannot be read", state);
+        return maker_say(&s->maker, e, "stateDir %s cannot be read", state);
     if (!known.text[0])
         return ERR_OK;
-    return say(s, err_make(ERR_REFUSED, "init"),
-               "this host knows KEK %s, and the token does not show it: restore the token. Only if "
-               "nothing sealed with it is needed any more, remove %s/ring-%s.active and "
-               "%s/canaries/%s.*, then run init again",
-               known.text, state, s->config->ring.name, state, s->config->ring.name);
+    return maker_say(
+        &s->maker, err_make(ERR_REFUSED, "init"),
+        "this host knows KEK %s, and the token does not show it: restore the token. Only if "
+        "nothing sealed with it is needed any more, remove %s/ring-%s.active and "
+        "%s/canaries/%s.*, then run init again",
+        known.text, state, s->config->ring.name, state, s->config->ring.name);
 }
 
 /* --- the first KEK ----------------------------------------------------------------------- */
@@ -98,7 +88,7 @@ static struct err remember(struct session *s, const struct kek *active)
     struct err e = ring_state_set_seals(state, ring, &active->key_id, 0);
     if (!err_is(e))
         e = ring_state_set_current(state, ring, &memory);
-    return err_is(e) ? say(s, e, "stateDir %s cannot be written", state) : ERR_OK;
+    return err_is(e) ? maker_say(&s->maker, e, "stateDir %s cannot be written", state) : ERR_OK;
 }
 
 static struct err conclude(struct session *s, enum ring_init_result result,
@@ -114,10 +104,10 @@ static struct err conclude(struct session *s, enum ring_init_result result,
     case VERDICT_SEALS:
         break;
     case VERDICT_MISSING:
-        return say(s, err_make(ERR_REFUSED, "init"), "%s", health.text);
+        return maker_say(&s->maker, err_make(ERR_REFUSED, "init"), "%s", health.text);
     case VERDICT_EMPTY:
     case VERDICT_UNFIT:
-        return say(s, err_make(ERR_TOKEN, "init"), "%s", health.text);
+        return maker_say(&s->maker, err_make(ERR_TOKEN, "init"), "%s", health.text);
     }
     ret->result = result;
     ret->token = s->maker.token;
@@ -131,7 +121,8 @@ static struct err look(struct session *s)
     /* two inits on one host would make twins: harmless, and needless */
     struct err e = own_agent_take_turn(s->config->state_dir, &s->lock);
     if (err_is(e))
-        return say(s, e, "stateDir %s cannot be made or written", s->config->state_dir);
+        return maker_say(&s->maker, e, "stateDir %s cannot be made or written",
+                         s->config->state_dir);
     s->progress(s->context, "looking at the token");
     return maker_fresh(&s->maker);
 }
@@ -234,7 +225,7 @@ static struct err survey_all(struct session *s, struct ring_survey *survey)
     survey->nameless = found->foreign;
     survey->keys = calloc(found->n + 1, sizeof *survey->keys);
     if (!survey->keys)
-        return say(s, err_make(ERR_EXHAUSTED, "survey"), "out of memory");
+        return maker_say(&s->maker, err_make(ERR_EXHAUSTED, "survey"), "out of memory");
     s->progress(s->context, "sealing and opening with each key that is fit");
     for (; survey->n < found->n; survey->n++) {
         struct survey_key *key = &survey->keys[survey->n];

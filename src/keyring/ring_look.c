@@ -195,12 +195,11 @@ static enum verdict regressed(const struct ring_look *look, const struct ring_me
     return VERDICT_UNFIT;
 }
 
-/* By generation and, for twins, by CKA_ID, which orders as its text does. */
-static bool is_older(const struct kek *key, const struct ring_memory *known)
+int ring_look_compare(const struct kek *kek, const struct ring_memory *known)
 {
-    if (key->label.generation != known->generation)
-        return key->label.generation < known->generation;
-    return strcmp(key->key_id.text, known->key_id.text) < 0;
+    if (kek->label.generation != known->generation)
+        return kek->label.generation < known->generation ? -1 : 1;
+    return strcmp(kek->key_id.text, known->key_id.text);
 }
 
 enum verdict ring_look_judge(const struct ring_look *look, const char *ring,
@@ -224,7 +223,7 @@ enum verdict ring_look_judge(const struct ring_look *look, const char *ring,
         say(ret_health, "ring %s has KEKs on this token, but none is active", ring);
         return VERDICT_UNFIT;
     }
-    if (knows && is_older(&look->keys[best], known))
+    if (knows && ring_look_compare(&look->keys[best], known) < 0)
         return regressed(look, known, ret_health);
     if (!is_fit(&look->keys[best], ret_health))
         return VERDICT_UNFIT;

@@ -24,6 +24,11 @@ void ring_look_clear(struct ring_look *look);
 MUST_CHECK struct err ring_look_take(int lane, int timeout_ms, const struct ring_rules *rules,
                                      struct ring_look *ret, struct lane_status *ret_status);
 
+/* Order among the KEKs of a managed ring, one of which this host only remembers: below 0 when kek
+ * is the older one, above when it is the newer. Twins are ordered by CKA_ID, as their key_ids are.
+ */
+int ring_look_compare(const struct kek *kek, const struct ring_memory *known);
+
 enum verdict {
     VERDICT_SEALS,   /* *ret_active seals, once its canary opens */
     VERDICT_EMPTY,   /* no KEK here and none known: `p11-kms init` was not run yet */

@@ -13,24 +13,20 @@ struct errand {
     struct ring_report report;
 };
 
-__attribute__((format(printf, 2, 3))) static struct err refuse(struct errand *errand,
-                                                               const char *format, ...)
+/* The report's text; yields e. */
+__attribute__((format(printf, 3, 4))) static struct err say(struct errand *errand, struct err e,
+                                                            const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
     (void)vsnprintf(errand->report.text, sizeof errand->report.text, format, arguments);
     va_end(arguments);
-    return err_make(ERR_REFUSED, "order");
+    return e;
 }
 
-__attribute__((format(printf, 2, 3))) static struct err done(struct errand *errand,
-                                                             const char *format, ...)
+static struct err refuse(void)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(errand->report.text, sizeof errand->report.text, format, arguments);
-    va_end(arguments);
-    return ERR_OK;
+    return err_make(ERR_REFUSED, "order");
 }
 
 static struct err look(struct errand *errand)
@@ -55,7 +51,7 @@ static struct err find_missing(struct errand *errand, struct known_keks *ret)
 {
     struct err e = rotation_missing(errand->r, ret);
     if (err_is(e))
-        (void)refuse(errand, "stateDir cannot be read: which KEKs are missing is not known");
+        (void)say(errand, refuse(), "stateDir cannot be read: which KEKs are missing is not known");
     return e;
 }
 
@@ -65,10 +61,10 @@ static struct err refuse_while_missing(struct errand *errand)
     TRY(find_missing(errand, &missing));
     if (missing.n == 0)
         return ERR_OK;
-    return refuse(errand,
-                  "KEK %s is not on the token any more: restore the token, or give the KEK up with "
-                  "`p11-kms keys rotate --acknowledge-loss %s`",
-                  missing.ids[0].text, missing.ids[0].text);
+    return say(errand, refuse(),
+               "KEK %s is not on the token any more: restore the token, or give the KEK up with "
+               "`p11-kms keys rotate --acknowledge-loss %s`",
+               missing.ids[0].text, missing.ids[0].text);
 }
 
 /* Yields another that is missing as well, or an empty one. */
@@ -80,12 +76,12 @@ static struct err acknowledge_loss(struct errand *errand, struct key_id *ret_oth
     CLEANUP(known_keks_clear) struct known_keks missing = {NULL, 0, 0};
     TRY(find_missing(errand, &missing));
     if (named(errand))
-        return refuse(errand, "KEK %s is on the token: it is not lost", lost.text);
+        return say(errand, refuse(), "KEK %s is on the token: it is not lost", lost.text);
     if (!known && !known_keks_has(&missing, &lost))
-        return refuse(errand, "no KEK %s is known to be missing here", lost.text);
+        return say(errand, refuse(), "no KEK %s is known to be missing here", lost.text);
     struct err e = r->hooks.forget(r->hooks.context, &lost);
     if (err_is(e)) {
-        (void)refuse(errand, "the loss could not be written to stateDir");
+        (void)say(errand, refuse(), "the loss could not be written to stateDir");
         return e;
     }
     rotation_note(r, true, "a KEK was given up as lost", &lost, "by order");
@@ -116,7 +112,7 @@ static struct err refuse_to_begin(struct errand *errand)
 {
     if (errand->standing.active != SIZE_MAX || errand->standing.known.key_id.text[0])
         return ERR_OK;
-    return refuse(errand, "%s", errand->standing.health.text);
+    return say(errand, refuse(), "%s", errand->standing.health.text);
 }
 
 static struct err make(struct errand *errand, struct object_id *ret)
@@ -154,13 +150,13 @@ static struct err give_up(struct errand *errand, bool *ret_make)
     TRY(acknowledge_loss(errand, &other));
     *ret_make = false;
     if (has_active(errand))
-        return done(errand, "the loss of KEK %s is acknowledged; the active KEK stays",
-                    errand->report.key_id.text);
+        return say(errand, ERR_OK, "the loss of KEK %s is acknowledged; the active KEK stays",
+                   errand->report.key_id.text);
     if (other.text[0])
-        return done(errand,
-                    "the loss of KEK %s is acknowledged; nothing is made while KEK %s is missing "
-                    "too: restore the token, or give it up as well",
-                    errand->report.key_id.text, other.text);
+        return say(errand, ERR_OK,
+                   "the loss of KEK %s is acknowledged; nothing is made while KEK %s is missing "
+                   "too: restore the token, or give it up as well",
+                   errand->report.key_id.text, other.text);
     *ret_make = true;
     return ERR_OK;
 }
@@ -172,8 +168,8 @@ static struct err activate_pending(struct errand *errand, const struct kek *pend
     errand->report.key_id = pending->key_id;
     errand->report.active_ms = clock_wall_ms();
     TRY(activate(errand, &id));
-    return done(errand, "KEK %s, which was on its way already, is active",
-                errand->report.key_id.text);
+    return say(errand, ERR_OK, "KEK %s, which was on its way already, is active",
+               errand->report.key_id.text);
 }
 
 static struct err make_successor(struct errand *errand)
@@ -186,20 +182,20 @@ static struct err make_successor(struct errand *errand)
     if (pending && !sealing && kek_usable(pending))
         return activate_pending(errand, pending);
     if (pending)
-        return refuse(errand,
-                      "KEK %s is on its way already: wait, `p11-kms keys activate` it now, or "
-                      "`p11-kms keys deactivate` it",
-                      pending->key_id.text);
+        return say(errand, refuse(),
+                   "KEK %s is on its way already: wait, `p11-kms keys activate` it now, or "
+                   "`p11-kms keys deactivate` it",
+                   pending->key_id.text);
     TRY(make(errand, &made));
     errand->report.active_ms = clock_wall_ms();
     if (!sealing) { /* nothing to wait for: nobody seals */
         TRY(activate(errand, &made));
-        return done(errand, "KEK %s is made and active", errand->report.key_id.text);
+        return say(errand, ERR_OK, "KEK %s is made and active", errand->report.key_id.text);
     }
     errand->report.active_ms =
         kek_made_ms(maker_find(&errand->r->maker, &made)) + tuning.activation_delay_ms;
-    return done(errand, "KEK %s is made and becomes active after ring.activationDelay",
-                errand->report.key_id.text);
+    return say(errand, ERR_OK, "KEK %s is made and becomes active after ring.activationDelay",
+               errand->report.key_id.text);
 }
 
 static struct err rotate(struct errand *errand)
@@ -220,7 +216,7 @@ static struct err look_for_named(struct errand *errand)
     TRY(look(errand));
     if (named(errand))
         return ERR_OK;
-    (void)refuse(errand, "no KEK %s is on the token", errand->report.key_id.text);
+    (void)say(errand, refuse(), "no KEK %s is on the token", errand->report.key_id.text);
     return err_make(ERR_NOT_FOUND, "order");
 }
 
@@ -230,13 +226,13 @@ static struct err activate_named(struct errand *errand)
     TRY(refuse_while_missing(errand));
     const struct kek *kek = named(errand);
     if (kek->label.state != KEY_PRE_ACTIVE)
-        return refuse(errand, "KEK %s is %s: only a pre-active one can be activated",
-                      kek->key_id.text, key_state_name(kek->label.state));
+        return say(errand, refuse(), "KEK %s is %s: only a pre-active one can be activated",
+                   kek->key_id.text, key_state_name(kek->label.state));
     if (!rotation_may_follow(errand->r, &errand->standing, kek))
-        return refuse(errand, "KEK %s is superseded: a newer one has been active",
-                      kek->key_id.text);
+        return say(errand, refuse(), "KEK %s is superseded: a newer one has been active",
+                   kek->key_id.text);
     TRY(activate(errand, &errand->order->id));
-    return done(errand, "KEK %s is active", errand->report.key_id.text);
+    return say(errand, ERR_OK, "KEK %s is active", errand->report.key_id.text);
 }
 
 /* So that there is always one that seals. Leaves the maker's look as a fresh agent found it. */
@@ -260,21 +256,21 @@ static struct err worsen_named(struct errand *errand, enum key_state state)
     TRY(look_for_named(errand));
     const struct kek *kek = named(errand);
     if (kek->label.state >= state)
-        return refuse(errand, "KEK %s is %s already", kek->key_id.text,
-                      key_state_name(kek->label.state));
+        return say(errand, refuse(), "KEK %s is %s already", kek->key_id.text,
+                   key_state_name(kek->label.state));
     bool seals = errand->standing.active != SIZE_MAX &&
                  kek == &errand->r->maker.look.keys[errand->standing.active];
     if (seals)
         TRY(put_successor_in_place(errand));
     kek = named(errand);
     if (!kek)
-        return refuse(errand, "KEK %s has gone from the token meanwhile",
-                      errand->report.key_id.text);
+        return say(errand, refuse(), "KEK %s has gone from the token meanwhile",
+                   errand->report.key_id.text);
     TRY(maker_set_state(&errand->r->maker, kek, state));
     rotation_note(errand->r, state == KEY_COMPROMISED, "relabelled a KEK", &kek->key_id,
                   key_state_name(state));
-    return done(errand, "KEK %s is %s%s", kek->key_id.text, key_state_name(state),
-                seals ? "; its successor is active" : "");
+    return say(errand, ERR_OK, "KEK %s is %s%s", kek->key_id.text, key_state_name(state),
+               seals ? "; its successor is active" : "");
 }
 
 static struct err adopt(struct errand *errand)
@@ -290,20 +286,20 @@ static struct err adopt(struct errand *errand)
     bool waits =
         adoption.wanted.text[0] && strcmp(adoption.wanted.text, errand->report.key_id.text) != 0;
     if (waits || rotation_await_active(r, &adoption.id))
-        return done(errand, "%s", r->maker.text);
+        return say(errand, ERR_OK, "%s", r->maker.text);
     keyring_status(r->keyring, &health, &current);
-    return done(errand, "KEK %s is adopted and does not seal yet: %s", errand->report.key_id.text,
-                health.ok ? "look at Status again" : health.text);
+    return say(errand, ERR_OK, "KEK %s is adopted and does not seal yet: %s",
+               errand->report.key_id.text, health.ok ? "look at Status again" : health.text);
 }
 
 static struct err carry_out_external(struct errand *errand)
 {
     if (errand->order->command == RING_ADOPT)
         return adopt(errand);
-    return refuse(errand,
-                  "ring %s is external: its keys are made, retired and removed by whoever made "
-                  "them, and `p11-kms keys adopt` puts a new one in place",
-                  errand->r->maker.rules->name);
+    return say(errand, refuse(),
+               "ring %s is external: its keys are made, retired and removed by whoever made "
+               "them, and `p11-kms keys adopt` puts a new one in place",
+               errand->r->maker.rules->name);
 }
 
 static struct err carry_out(struct errand *errand)
@@ -322,7 +318,7 @@ static struct err carry_out(struct errand *errand)
     case RING_ADOPT:
         break;
     }
-    return refuse(errand, "keys are adopted only where ring.mode is external");
+    return say(errand, refuse(), "keys are adopted only where ring.mode is external");
 }
 
 static struct err name_key(const struct ring_rules *rules, const struct object_id *id,

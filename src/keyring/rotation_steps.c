@@ -70,19 +70,11 @@ struct ring_plan rotation_plan_look(struct rotation *r, const struct ring_standi
     return ring_plan_make(&facts);
 }
 
-/* Twins are ordered by CKA_ID, as their key_ids are. */
-static bool is_newer_than_known(const struct kek *kek, const struct ring_memory *known)
-{
-    if (!known->key_id.text[0] || kek->label.generation != known->generation)
-        return kek->label.generation > known->generation;
-    return strcmp(kek->key_id.text, known->key_id.text) > 0;
-}
-
 bool rotation_may_follow(const struct rotation *r, const struct ring_standing *standing,
                          const struct kek *kek)
 {
     const struct kek *keys = r->maker.look.keys;
-    return is_newer_than_known(kek, &standing->known) &&
+    return ring_look_compare(kek, &standing->known) > 0 &&
            (standing->active == SIZE_MAX || kek_newer(kek, &keys[standing->active]));
 }
 
