@@ -13,7 +13,7 @@ static void log_order(void *context, const char *method, const char *key_id,
               LOG_N("uid", peer->uid), LOG_N("pid", peer->pid));
 }
 
-struct err front_admin_start(struct front_admin *admin, int listen_fd,
+struct err front_admin_start(struct front_admin *admin, struct rpc_poller *poller, int listen_fd,
                              const struct admin_options *options)
 {
     struct admin_options logged = *options;
@@ -24,7 +24,7 @@ struct err front_admin_start(struct front_admin *admin, int listen_fd,
                                         .stranger = "it is neither root nor the daemon's own user"};
     TRY(admin_api_new(&logged, &admin->api));
     const struct rpc_method *methods = admin_api_methods(admin->api, &n);
-    TRY(rpc_server_start(methods, n, &admin->server));
+    TRY(rpc_server_start(poller, methods, n, &admin->server));
     return rpc_listener_new(listen_fd, admin->server, &access, refusals_log, &admin->refusals,
                             &admin->listener);
 }

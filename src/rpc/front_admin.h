@@ -13,10 +13,10 @@ struct front_admin {
     struct refusals refusals;
 };
 
-/* Serves the admin API on listen_fd. Orders are logged. On an error the process is
- * to end. */
-MUST_CHECK struct err front_admin_start(struct front_admin *admin, int listen_fd,
-                                        const struct admin_options *options);
+/* Serves the admin API on listen_fd, once the poller runs. Orders are logged. On an error the
+ * process is to end. */
+MUST_CHECK struct err front_admin_start(struct front_admin *admin, struct rpc_poller *poller,
+                                        int listen_fd, const struct admin_options *options);
 
 /* Takes no more calls; an order under way gets a moment. ERR_DEADLINE: one is still there, and the
  * rotation must not be freed. */

@@ -35,6 +35,7 @@ struct front_end {
     struct keeper *keeper;
     struct rotation *rotation;
     struct kms_api *api;
+    struct rpc_poller *poller;
     struct rpc_server *server;
     struct rpc_listener *listener;
     struct refusals refusals;
@@ -276,7 +277,8 @@ static struct err build(struct front_end *fe)
     kms_service_set_keeper(fe->service, fe->keeper);
     TRY(kms_api_new(fe->service, c->status_version, &fe->api));
     const struct rpc_method *methods = kms_api_methods(fe->api, &n);
-    TRY(rpc_server_start(methods, n, &fe->server));
+    TRY(rpc_poller_new(&fe->poller));
+    TRY(rpc_server_start(fe->poller, methods, n, &fe->server));
     fe->refusals = (struct refusals){.socket = "socket",
                                      .stranger = "neither allowUids nor allowGids names it"};
     TRY(rpc_listener_new(FRONT_END_LISTEN_FD, fe->server, &access, refusals_log, &fe->refusals,
@@ -286,7 +288,8 @@ static struct err build(struct front_end *fe)
                                         .mode =
                                             c->ring.mode == RING_EXTERNAL ? "external" : "managed",
                                         .token = c->token.uri};
-    return front_admin_start(&fe->admin, FRONT_END_ADMIN_FD, &admin);
+    TRY(front_admin_start(&fe->admin, fe->poller, FRONT_END_ADMIN_FD, &admin));
+    return rpc_poller_run(fe->poller);
 }
 
 /* What hangs in a token call is ended by the exit of the process, which follows. The keeper goes on

@@ -9,6 +9,7 @@ src_rpc_librpc_a_SOURCES = \
 	src/rpc/rpc_call.c src/rpc/rpc_call.h \
 	src/rpc/rpc_internal.h \
 	src/rpc/rpc_peers.c src/rpc/rpc_peers.h \
+	src/rpc/rpc_poller.c src/rpc/rpc_poller.h \
 	src/rpc/rpc_reply.c \
 	src/rpc/rpc_runtime.c src/rpc/rpc_runtime.h \
 	src/rpc/rpc_server.c src/rpc/rpc_server.h

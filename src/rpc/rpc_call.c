@@ -26,9 +26,9 @@ struct rpc_call *call_obtain(struct rpc_server *server, struct rpc_slot *slot)
         return NULL;
     call->server = server;
     call->slot = slot;
-    call->on_arrived = (struct event_tag){EVENT_ARRIVED, call};
-    call->on_closed = (struct event_tag){EVENT_CLOSED, call};
-    call->on_replied = (struct event_tag){EVENT_REPLIED, call};
+    call->on_arrived = (struct event_tag){EVENT_ARRIVED, call, NULL};
+    call->on_closed = (struct event_tag){EVENT_CLOSED, call, NULL};
+    call->on_replied = (struct event_tag){EVENT_REPLIED, call, NULL};
     grpc_metadata_array_init(&call->metadata);
     grpc_call_details_init(&call->details);
     return call;
@@ -54,7 +54,7 @@ void call_recycle(struct rpc_call *call)
 
 void call_post(struct rpc_call *call)
 {
-    const struct rpc_server *server = call->server;
+    struct rpc_server *server = call->server;
     if (call->slot->method)
         (void)grpc_server_request_registered_call(server->grpc, call->slot->registered, &call->grpc,
                                                   &call->deadline, &call->metadata, &call->payload,
@@ -63,6 +63,7 @@ void call_post(struct rpc_call *call)
         (void)grpc_server_request_call(server->grpc, &call->grpc, &call->details, &call->metadata,
                                        server->queue, server->queue, &call->on_arrived);
     call->slot->posted++;
+    server->posted++;
 }
 
 /* The end of a request's bytes. They may hold a plaintext, and lie in the buffer that gRPC read

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What rpc_server.c, rpc_call.c and rpc_reply.c share. */
+/* What rpc_poller.c, rpc_server.c, rpc_call.c and rpc_reply.c share. */
 #ifndef P11KMS_RPC_INTERNAL_H
 #define P11KMS_RPC_INTERNAL_H
 
 #include "rpc_peers.h"
+#include "rpc_poller.h"
 #include "rpc_server.h"
 
 #include <grpc/grpc.h>
@@ -13,7 +14,8 @@ enum event_kind { EVENT_ARRIVED, EVENT_CLOSED, EVENT_REPLIED, EVENT_STOPPED };
 /* What gRPC hands back when something completed. */
 struct event_tag {
     enum event_kind kind;
-    struct rpc_call *call; /* NULL with EVENT_STOPPED */
+    struct rpc_call *call;     /* NULL with EVENT_STOPPED */
+    struct rpc_server *server; /* with EVENT_STOPPED */
 };
 
 /* A method and the requests for its calls that wait inside gRPC. Polling thread only, once it
@@ -46,8 +48,7 @@ struct rpc_call {
 
 struct rpc_server {
     grpc_server *grpc;
-    grpc_completion_queue *queue;
-    pthread_t poller;
+    grpc_completion_queue *queue; /* the poller's */
     struct event_tag on_stopped;
     struct rpc_peers peers;
     pthread_mutex_t lock; /* guards stopped */
@@ -56,11 +57,17 @@ struct rpc_server {
     /* The rest is the polling thread's once it runs. */
     bool grpc_stopped;
     unsigned in_flight;
+    unsigned posted; /* of all slots */
     struct rpc_call *pool;
     size_t n_pool;
     size_t n_slots;
     struct rpc_slot slots[]; /* the last one is the catch-all */
 };
+
+grpc_completion_queue *rpc_poller_queue(const struct rpc_poller *poller);
+
+/* Something completed: the polling thread's only work. */
+void rpc_server_event(const struct event_tag *tag, bool ok);
 
 /* A call from the pool, or NULL without memory; and back, wiped. */
 struct rpc_call *call_obtain(struct rpc_server *server, struct rpc_slot *slot);

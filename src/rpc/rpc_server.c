@@ -5,7 +5,6 @@
 
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -70,29 +69,32 @@ static void post_missing(struct rpc_server *server, struct rpc_slot *slot)
     }
 }
 
-static void on_arrived(struct rpc_call *call, bool ok)
-{
-    struct rpc_slot *slot = call->slot;
-    slot->posted--;
-    if (!ok) { /* the server is stopping */
-        call_recycle(call);
-        return;
-    }
-    call->server->in_flight++;
-    post_missing(call->server, slot);
-    call_serve(call);
-}
-
 /* gRPC says "stopped" when its connections are gone, which may be before the last reply of a
- * cancelled call; and a reply needs the queue. So both have to be there. */
+ * cancelled call, and before what waited for calls has come back. All of it has to be there. */
 static void tell_if_stopped(struct rpc_server *server)
 {
-    if (!server->grpc_stopped || server->in_flight > 0)
+    if (!server->grpc_stopped || server->in_flight > 0 || server->posted > 0)
         return;
     (void)pthread_mutex_lock(&server->lock);
     server->stopped = true;
     (void)pthread_cond_signal(&server->stopped_changed);
     (void)pthread_mutex_unlock(&server->lock);
+}
+
+static void on_arrived(struct rpc_call *call, bool ok)
+{
+    struct rpc_slot *slot = call->slot;
+    struct rpc_server *server = call->server;
+    slot->posted--;
+    server->posted--;
+    if (!ok) { /* the server is stopping */
+        call_recycle(call);
+        tell_if_stopped(server);
+        return;
+    }
+    server->in_flight++;
+    post_missing(server, slot);
+    call_serve(call);
 }
 
 static void call_finish_one(struct rpc_call *call)
@@ -109,7 +111,7 @@ static void call_finish_one(struct rpc_call *call)
         post_missing(server, slot); /* nothing to do unless memory ran out before */
 }
 
-static void dispatch(struct rpc_server *server, const struct event_tag *tag, bool ok)
+void rpc_server_event(const struct event_tag *tag, bool ok)
 {
     switch (tag->kind) {
     case EVENT_ARRIVED:
@@ -125,36 +127,10 @@ static void dispatch(struct rpc_server *server, const struct event_tag *tag, boo
         call_finish_one(tag->call);
         break;
     case EVENT_STOPPED:
-        server->grpc_stopped = true;
-        tell_if_stopped(server);
+        tag->server->grpc_stopped = true;
+        tell_if_stopped(tag->server);
         break;
     }
-}
-
-static void *poll_queue(void *argument)
-{
-    struct rpc_server *server = (struct rpc_server *)argument;
-    for (;;) {
-        grpc_event event =
-            grpc_completion_queue_next(server->queue, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
-        if (event.type == GRPC_QUEUE_SHUTDOWN)
-            return NULL;
-        if (event.type == GRPC_OP_COMPLETE)
-            dispatch(server, (const struct event_tag *)event.tag, event.success != 0);
-    }
-}
-
-static struct err start_poller(struct rpc_server *server)
-{
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&server->poller, NULL, poll_queue, server);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed)
-        return err_errno(failed, "pthread_create");
-    (void)pthread_setname_np(server->poller, "rpc");
-    return ERR_OK;
 }
 
 static void register_methods(struct rpc_server *server, const struct rpc_method *methods)
@@ -184,17 +160,16 @@ static struct rpc_server *server_alloc(size_t n_methods)
     if (!server)
         return NULL;
     server->n_slots = n_slots;
-    server->on_stopped.kind = EVENT_STOPPED;
+    server->on_stopped = (struct event_tag){.kind = EVENT_STOPPED, .server = server};
     rpc_peers_init(&server->peers);
     init_waiting(server);
     return server;
 }
 
-/* The polling thread, if there ever was one, has ended, and gRPC holds no call any more. */
+/* gRPC holds no call of it any more, nor does the polling thread know of one. */
 static void server_free(struct rpc_server *server)
 {
     grpc_server_destroy(server->grpc);
-    grpc_completion_queue_destroy(server->queue);
     while (server->pool) {
         struct rpc_call *call = server->pool;
         server->pool = call->next;
@@ -206,33 +181,19 @@ static void server_free(struct rpc_server *server)
     free(server);
 }
 
-/* Without a polling thread: its work until the queue is empty is done here. */
-static void abandon_start(struct rpc_server *server)
-{
-    grpc_server_shutdown_and_notify(server->grpc, server->queue, &server->on_stopped);
-    grpc_completion_queue_shutdown(server->queue);
-    (void)poll_queue(server);
-    server_free(server);
-}
-
-struct err rpc_server_start(const struct rpc_method *methods, size_t n_methods,
-                            struct rpc_server **ret)
+struct err rpc_server_start(struct rpc_poller *poller, const struct rpc_method *methods,
+                            size_t n_methods, struct rpc_server **ret)
 {
     struct rpc_server *server = server_alloc(n_methods);
     if (!server)
         return err_make(ERR_EXHAUSTED, "rpc_server_start");
     server->grpc = make_grpc_server();
-    server->queue = grpc_completion_queue_create_for_next(NULL);
+    server->queue = rpc_poller_queue(poller);
     grpc_server_register_completion_queue(server->grpc, server->queue, NULL);
     register_methods(server, methods);
     grpc_server_start(server->grpc);
     for (size_t i = 0; i < server->n_slots; i++)
         post_missing(server, &server->slots[i]);
-    struct err e = start_poller(server);
-    if (err_is(e)) {
-        abandon_start(server);
-        return e;
-    }
     *ret = server;
     return ERR_OK;
 }
@@ -280,8 +241,6 @@ struct err rpc_server_stop(struct rpc_server *server, int grace_ms)
         if (!wait_stopped(server, CANCEL_GRACE_MS))
             return err_make(ERR_DEADLINE, "rpc_server_stop");
     }
-    grpc_completion_queue_shutdown(server->queue);
-    (void)pthread_join(server->poller, NULL);
     server_free(server);
     return ERR_OK;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A unary gRPC server on gRPC core with one polling thread. It knows methods, not KMS. */
+/* A unary gRPC server on gRPC core. It knows methods, not KMS. */
 #ifndef P11KMS_RPC_SERVER_H
 #define P11KMS_RPC_SERVER_H
 
 #include "rpc_call.h"
+#include "rpc_poller.h"
 
 #include <stddef.h>
 
@@ -21,18 +22,19 @@ enum {
     RPC_CALLS_MAX = 2048     /* calls in flight in all; more are RESOURCE_EXHAUSTED */
 };
 
-/* Starts the polling thread. methods is borrowed until rpc_server_stop has returned; every other
- * method is UNIMPLEMENTED. rpc_runtime_start first. ERR_EXHAUSTED or ERR_SYSTEM. */
-MUST_CHECK struct err rpc_server_start(const struct rpc_method *methods, size_t n_methods,
-                                       struct rpc_server **ret);
+/* Before its poller runs, which serves it from then on. methods is borrowed until rpc_server_stop
+ * has returned; every other method is UNIMPLEMENTED. ERR_EXHAUSTED. */
+MUST_CHECK struct err rpc_server_start(struct rpc_poller *poller, const struct rpc_method *methods,
+                                       size_t n_methods, struct rpc_server **ret);
 
 /* Serves a connected, non-blocking AF_UNIX socket and takes it, whatever happens. Any thread but
  * after rpc_server_stop began. */
 void rpc_server_add_peer(struct rpc_server *server, int fd, const struct rpc_peer *peer);
 
 /* Takes no new calls, waits up to grace_ms for those in flight, cancels the rest and frees the
- * server. Not on the polling thread. Accepts NULL. ERR_DEADLINE: a handler has still not replied a
- * second after its call was cancelled; nothing is freed then, and the process should end. */
+ * server. Not on the polling thread, which must run. Accepts NULL. ERR_DEADLINE: a handler has
+ * still not replied a second after its call was cancelled; nothing is freed then, and the process
+ * should end. */
 MUST_CHECK struct err rpc_server_stop(struct rpc_server *server, int grace_ms);
 
 #endif

@@ -62,6 +62,7 @@ int main(int argc, char **argv)
 {
     static const struct rpc_method methods[] = {{"/bench.Echo/Echo", echo, NULL}};
     struct rpc_access access = {.uids = {(uint32_t)getuid()}, .n_uids = 1};
+    struct rpc_poller *poller = NULL;
     struct rpc_server *server = NULL;
     struct rpc_listener *listener = NULL;
     if (argc != 2) {
@@ -73,7 +74,8 @@ int main(int argc, char **argv)
     if (signal_fd < 0 || listen_fd < 0)
         return 1;
     rpc_runtime_start(NULL);
-    if (err_is(rpc_server_start(methods, 1, &server)) ||
+    if (err_is(rpc_poller_new(&poller)) || err_is(rpc_server_start(poller, methods, 1, &server)) ||
+        err_is(rpc_poller_run(poller)) ||
         err_is(rpc_listener_new(listen_fd, server, &access, refused, NULL, &listener)))
         return 1;
     serve(listener, signal_fd);

@@ -68,7 +68,9 @@ void stand_serve(struct stand *stand, const struct rpc_method *methods, size_t n
                  const struct rpc_access *access)
 {
     listen_on(stand);
-    assert_false(err_is(rpc_server_start(methods, n, &stand->server)));
+    assert_false(err_is(rpc_poller_new(&stand->poller)));
+    assert_false(err_is(rpc_server_start(stand->poller, methods, n, &stand->server)));
+    assert_false(err_is(rpc_poller_run(stand->poller)));
     assert_false(err_is(rpc_listener_new(stand->listen_fd, stand->server, access, count_refused,
                                          stand, &stand->listener)));
     (void)pthread_mutex_init(&stand->lock, NULL);
@@ -99,7 +101,10 @@ struct err stand_stop(struct stand *stand, int grace_ms)
     assert_int_equal(write(stand->stop_fd, &one, sizeof one), sizeof one);
     (void)pthread_join(stand->accepter, NULL);
     rpc_listener_free(stand->listener);
-    return rpc_server_stop(TAKE_PTR(stand->server), grace_ms);
+    struct err e = rpc_server_stop(TAKE_PTR(stand->server), grace_ms);
+    if (!err_is(e))
+        rpc_poller_free(TAKE_PTR(stand->poller));
+    return e;
 }
 
 void stand_close(struct stand *stand)

@@ -21,6 +21,7 @@ struct stand {
     int listen_fd;
     struct kms_service fake;
     struct kms_api *api;
+    struct rpc_poller *poller;
     struct rpc_server *server;
     struct rpc_listener *listener; /* the accepting thread's, and locked against tests */
     pthread_mutex_t lock;
