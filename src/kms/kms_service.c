@@ -2,55 +2,22 @@
 #include "kms_service.h"
 
 #include "kms_check.h"
+#include "kms_flight.h"
 
-#include <pthread.h>
 #include <string.h>
 
 enum {
-    BUCKETS = 64,
-    PARKED_MAX = 64,     /* Decrypts that wait for a look at the token */
     WAIT_MAX_MS = 10000, /* for a lane; API servers give up after 3 s by default */
     MESSAGE_MAX = 640
 };
 
-/* Somebody who waits for a job's end. */
-struct waiter {
-    kms_done *done;
-    void *context;
-    const atomic_bool *cancelled;
-    struct waiter *next;
-};
-
-/* One token operation: an Encrypt, or a Decrypt for everybody who asked the same at once. */
-struct job {
-    struct lane_job lane; /* first: the pool gives it back */
-    struct kms_service *service;
-    struct ring_view *view;
-    const struct kek *kek; /* in view */
-    enum kms_op op;
-    enum family family;
-    struct object_id id;    /* Decrypt: the KEK that the envelope names */
-    struct waiter *waiters; /* guarded by the service's lock, as are the next three */
-    bool shared;            /* stands in a bucket */
-    uint64_t hash;
-    struct job *next; /* in a bucket or among the parked */
-    uint64_t look;    /* parked: what it waits for */
-    size_t envelope_len;
-    uint8_t envelope[]; /* Decrypt */
-};
-
 struct kms_service {
-    struct keyring *keyring; /* these never change once requests come */
+    struct keyring *keyring; /* none changes once requests come */
     struct lane_pool *pool;
     struct keeper *keeper;
     struct rotation *rotation; /* may be NULL: nobody counts */
     atomic_bool verify_v1;
-
-    pthread_mutex_t lock; /* guards the rest; the pool's lock may be held when it is taken, never
-                             the other way round */
-    struct job *buckets[BUCKETS]; /* Decrypts on their way */
-    struct job *parked;
-    size_t n_parked;
+    struct flights flights;
 };
 
 /* --- answering --------------------------------------------------------------------------- */
@@ -61,27 +28,10 @@ static void answer(const struct kms_request *request, enum err_code code, const 
     request->done(request->context, &result);
 }
 
-static struct bytes job_envelope(const struct job *job)
-{
-    return bytes_of(job->envelope, job->envelope_len);
-}
-
-static void leave_bucket_locked(struct job *job)
-{
-    struct job **at = &job->service->buckets[job->hash % BUCKETS];
-    while (job->shared && *at != job)
-        at = &(*at)->next;
-    if (job->shared)
-        *at = job->next;
-    job->shared = false;
-}
-
 /* Tells everybody who waits and frees the job. */
 static void end_job(struct job *job, const struct kms_result *result)
 {
-    pthread_mutex_lock(&job->service->lock);
-    leave_bucket_locked(job);
-    pthread_mutex_unlock(&job->service->lock);
+    flight_leave(&job->service->flights, job);
     while (job->waiters) { /* nobody can join any more */
         struct waiter *waiter = job->waiters;
         job->waiters = waiter->next;
@@ -190,27 +140,10 @@ static void on_done(struct lane_job *lane, struct err transport, const struct la
 static bool is_abandoned(struct lane_job *lane)
 {
     struct job *job = (struct job *)lane;
-    bool abandoned = true;
-    pthread_mutex_lock(&job->service->lock);
-    for (const struct waiter *w = job->waiters; w && abandoned; w = w->next)
-        abandoned = atomic_load(w->cancelled);
-    if (abandoned) /* the pool ends it now: whoever asks the same from here on must not join */
-        leave_bucket_locked(job);
-    pthread_mutex_unlock(&job->service->lock);
-    return abandoned;
+    return flight_abandoned(&job->service->flights, job);
 }
 
 /* --- to the lane ------------------------------------------------------------------------- */
-
-static struct err add_waiter_locked(struct job *job, const struct kms_request *request)
-{
-    struct waiter *waiter = calloc(1, sizeof *waiter);
-    if (!waiter)
-        return err_make(ERR_EXHAUSTED, "out of memory");
-    *waiter = (struct waiter){request->done, request->context, request->cancelled, job->waiters};
-    job->waiters = waiter;
-    return ERR_OK;
-}
 
 static struct err job_new(struct kms_service *service, const struct kms_request *request,
                           struct job **ret)
@@ -233,7 +166,7 @@ static struct err job_new(struct kms_service *service, const struct kms_request 
                                   .deadline_ns = own_deadline ? request->deadline_ns : latest,
                                   .done = on_done,
                                   .abandoned = is_abandoned};
-    struct err e = add_waiter_locked(job, request); /* nobody else sees the job yet */
+    struct err e = flight_first_waiter(job, request);
     if (err_is(e))
         free(job);
     else
@@ -309,23 +242,6 @@ static bool open_known(struct job *job)
 
 /* --- unknown KEKs ------------------------------------------------------------------------ */
 
-/* It may end at any moment from then on, in kms_service_looked. */
-static bool park(struct job *job)
-{
-    struct kms_service *service = job->service;
-    pthread_mutex_lock(&service->lock);
-    bool room = service->n_parked < PARKED_MAX;
-    if (room) {
-        leave_bucket_locked(job); /* the same link serves both lists */
-        job->look = keeper_want_look(service->keeper);
-        job->next = service->parked;
-        service->parked = job;
-        service->n_parked++;
-    }
-    pthread_mutex_unlock(&service->lock);
-    return room;
-}
-
 /* The KEK may be younger than our last look: have the token looked at. */
 static void open_unknown(struct job *job)
 {
@@ -333,34 +249,14 @@ static void open_unknown(struct job *job)
     if (ring_view_misses(job->view, &job->id)) { /* looked for again, but nobody waits for that */
         (void)keeper_want_look(service->keeper);
         end_job_unknown_kek(job);
-    } else if (!park(job)) {
+    } else if (!flight_park(&service->flights, job, service->keeper)) {
         end_job_with(job, ERR_EXHAUSTED, "too many requests name unknown KEKs");
     }
 }
 
-/* Takes out those that waited for this look. */
-static struct job *unpark(struct kms_service *service, uint64_t number)
-{
-    struct job *taken = NULL;
-    pthread_mutex_lock(&service->lock);
-    for (struct job **at = &service->parked; *at;) {
-        struct job *job = *at;
-        if (job->look > number) {
-            at = &job->next;
-            continue;
-        }
-        *at = job->next;
-        job->next = taken;
-        taken = job;
-        service->n_parked--;
-    }
-    pthread_mutex_unlock(&service->lock);
-    return taken;
-}
-
 void kms_service_looked(struct kms_service *service, uint64_t number)
 {
-    struct job *parked = unpark(service, number);
+    struct job *parked = flight_unpark(&service->flights, number);
     while (parked) {
         struct job *job = parked;
         parked = job->next;
@@ -370,38 +266,6 @@ void kms_service_looked(struct kms_service *service, uint64_t number)
 }
 
 /* --- requests ---------------------------------------------------------------------------- */
-
-static uint64_t hash_envelope(struct bytes envelope, enum family family)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ (uint64_t)family;
-    for (size_t i = 0; i < envelope.len; i++)
-        hash = (hash ^ envelope.data[i]) * UINT64_C(0x100000001b3);
-    return hash ^ hash >> 32;
-}
-
-/* Joins a Decrypt of the same bytes that is on its way already. */
-static bool join(struct kms_service *service, const struct kms_request *request, uint64_t hash)
-{
-    bool joined = false;
-    pthread_mutex_lock(&service->lock);
-    for (struct job *job = service->buckets[hash % BUCKETS]; job && !joined; job = job->next)
-        if (job->hash == hash && job->family == request->family &&
-            bytes_equal(job_envelope(job), request->input))
-            joined = !err_is(add_waiter_locked(job, request));
-    pthread_mutex_unlock(&service->lock);
-    return joined;
-}
-
-static void share(struct job *job, uint64_t hash)
-{
-    struct kms_service *service = job->service;
-    pthread_mutex_lock(&service->lock);
-    job->hash = hash;
-    job->shared = true;
-    job->next = service->buckets[hash % BUCKETS];
-    service->buckets[hash % BUCKETS] = job;
-    pthread_mutex_unlock(&service->lock);
-}
 
 static void encrypt(struct kms_service *service, const struct kms_request *request)
 {
@@ -428,8 +292,8 @@ static void decrypt(struct kms_service *service, const struct kms_request *reque
         answer(request, code, wrong);
         return;
     }
-    uint64_t hash = hash_envelope(request->input, request->family);
-    if (join(service, request, hash))
+    uint64_t hash = flight_hash(request->input, request->family);
+    if (flight_join(&service->flights, request, hash))
         return;
     struct err e = job_new(service, request, &job);
     if (err_is(e)) {
@@ -437,7 +301,7 @@ static void decrypt(struct kms_service *service, const struct kms_request *reque
         return;
     }
     job->id = id;
-    share(job, hash);
+    flight_share(&service->flights, job, hash);
     if (!open_known(job))
         open_unknown(job);
 }
@@ -467,7 +331,7 @@ struct err kms_service_new(struct keyring *keyring, struct lane_pool *pool,
     struct kms_service *service = calloc(1, sizeof *service);
     if (!service)
         return err_make(ERR_EXHAUSTED, "kms_service_new");
-    pthread_mutex_init(&service->lock, NULL);
+    flights_init(&service->flights);
     service->keyring = keyring;
     service->pool = pool;
     atomic_init(&service->verify_v1, true);
@@ -479,7 +343,7 @@ void kms_service_free(struct kms_service *service)
 {
     if (!service)
         return;
-    pthread_mutex_destroy(&service->lock);
+    flights_destroy(&service->flights);
     free(service);
 }
 

@@ -17,10 +17,10 @@ void kms_service_free(struct kms_service *service);
 /* Must be called once before the first request; the keeper outlives the requests. */
 void kms_service_set_keeper(struct kms_service *service, struct keeper *keeper);
 
-/* ring.verifySeals: whether v1 seals are opened again too; v2's always are. */
 /* Who counts the seals; before the first request. */
 void kms_service_set_rotation(struct kms_service *service, struct rotation *rotation);
 
+/* ring.verifySeals: whether v1 seals are opened again too; v2's always are. */
 void kms_service_set_verify_v1(struct kms_service *service, bool verify);
 
 /* The keeper's looked hook: answers what waited for this look at the token. */
