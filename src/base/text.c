@@ -127,6 +127,13 @@ int64_t clock_monotonic_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+struct timespec clock_after_ms(int64_t ms)
+{
+    int64_t at = clock_monotonic_ns() + ms * 1000000;
+    return (struct timespec){.tv_sec = (time_t)(at / 1000000000),
+                             .tv_nsec = (long)(at % 1000000000)};
+}
+
 int64_t clock_wall_ms(void)
 {
     struct timespec now;

@@ -6,6 +6,8 @@
 #include "bytes.h"
 #include "error.h"
 
+#include <time.h>
+
 /* Lower-case hex, terminated; needs 2 * len + 1 bytes. ERR_INVALID when size is too small. */
 MUST_CHECK struct err hex_encode(struct bytes from, char *to, size_t size);
 
@@ -26,6 +28,9 @@ MUST_CHECK struct err random_fill(void *memory, size_t len);
 
 /* Nanoseconds of CLOCK_MONOTONIC: for deadlines. */
 int64_t clock_monotonic_ns(void);
+
+/* That much later on the same clock: until when to wait. */
+struct timespec clock_after_ms(int64_t ms);
 
 /* Milliseconds of Unix time: for UUIDs and ages. */
 int64_t clock_wall_ms(void);

@@ -6,12 +6,10 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 enum {
-    MAKER_WAIT_MS = 10000, /* for the monitor to start one */
-    TICK_MS = 1000,        /* how late a jump of the clock is noticed */
-    LOOK_WAIT_MS = 5000,   /* for the keeper to see what was changed */
+    TICK_MS = 1000,      /* how late a jump of the clock is noticed */
+    LOOK_WAIT_MS = 5000, /* for the keeper to see what was changed */
     RETRY_FIRST_MS = 1000,
     RETRY_MOST_MS = 600000,
     IDLE_UNSEEN = 2, /* after that many looks in vain, the keeper's agent does not see it */
@@ -25,90 +23,6 @@ struct rotation_tuning rotation_tuning_of(struct rotation *r)
     struct rotation_tuning tuning = r->tuning;
     pthread_mutex_unlock(&r->lock);
     return tuning;
-}
-
-/* --- the maker --------------------------------------------------------------------------- */
-
-static void end_maker(void *context)
-{
-    struct rotation *r = context;
-    pthread_mutex_lock(&r->lock);
-    int lane = r->maker_lane;
-    r->maker_lane = -1;
-    pthread_mutex_unlock(&r->lock);
-    if (lane < 0)
-        return;
-    (void)close(lane);
-    r->hooks.end_maker(r->hooks.context, r->maker_number);
-}
-
-static struct timespec after_ms(int64_t ms)
-{
-    struct timespec at;
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += ms / 1000;
-    at.tv_nsec += (long)(ms % 1000) * 1000000;
-    at.tv_sec += at.tv_nsec / 1000000000;
-    at.tv_nsec %= 1000000000;
-    return at;
-}
-
-static struct err fresh_maker(void *context, int *ret_lane, char text[static MAKER_TEXT_MAX + 1])
-{
-    struct rotation *r = context;
-    const struct timespec until = after_ms(MAKER_WAIT_MS);
-    int waited = 0;
-    end_maker(r);
-    pthread_mutex_lock(&r->lock);
-    r->wanted = ++r->maker_number;
-    pthread_mutex_unlock(&r->lock);
-    r->hooks.want_maker(r->hooks.context, r->maker_number);
-    pthread_mutex_lock(&r->lock);
-    while (r->offered != r->maker_number && !r->stop && waited == 0)
-        waited = pthread_cond_timedwait(&r->changed, &r->lock, &until);
-    bool came = r->offered == r->maker_number;
-    r->wanted = 0;
-    if (came)
-        r->maker_lane = take_fd(&r->offered_lane);
-    int lane = r->stop ? -1 : r->maker_lane;
-    (void)snprintf(text, MAKER_TEXT_MAX + 1, "no agent that makes keys could be started: %s",
-                   came      ? r->maker_why
-                   : r->stop ? "the daemon stops"
-                             : "no answer in 10 s");
-    pthread_mutex_unlock(&r->lock);
-    if (!came) /* it must not stay, should it come after all */
-        r->hooks.end_maker(r->hooks.context, r->maker_number);
-    if (lane < 0)
-        return err_make(ERR_UNAVAILABLE, "maker");
-    text[0] = '\0';
-    *ret_lane = lane;
-    return ERR_OK;
-}
-
-void rotation_offer(struct rotation *r, uint64_t number, int lane)
-{
-    pthread_mutex_lock(&r->lock);
-    if (number == r->wanted && r->offered != number) {
-        r->offered = number;
-        r->offered_lane = take_fd(&lane);
-        r->maker_why[0] = '\0';
-        (void)pthread_cond_signal(&r->changed);
-    }
-    pthread_mutex_unlock(&r->lock);
-    if (lane >= 0) /* too late: nobody waits for it */
-        (void)close(lane);
-}
-
-/* One that came and went says so by the end of its lane. */
-void rotation_maker_gone(struct rotation *r, uint64_t number, const char *why)
-{
-    pthread_mutex_lock(&r->lock);
-    if (number == r->wanted && r->offered != number) {
-        r->offered = number;
-        (void)snprintf(r->maker_why, sizeof r->maker_why, "%s", why);
-        (void)pthread_cond_signal(&r->changed);
-    }
-    pthread_mutex_unlock(&r->lock);
 }
 
 /* --- what is known ----------------------------------------------------------------------- */
@@ -236,7 +150,7 @@ static bool is_active(struct rotation *r, const struct object_id *id)
 
 bool rotation_await_active(struct rotation *r, const struct object_id *id)
 {
-    const struct timespec until = after_ms(LOOK_WAIT_MS);
+    const struct timespec until = clock_after_ms(LOOK_WAIT_MS);
     int waited = 0;
     r->hooks.changed(r->hooks.context, false);
     while (waited == 0 && !is_active(r, id)) {
@@ -329,7 +243,7 @@ static int64_t wait_ms(const struct rotation *r)
 /* Yields the next order, if there is one. False: stop. */
 static bool wait_for_work(struct rotation *r, struct ring_order *ret_order)
 {
-    const struct timespec until = after_ms(wait_ms(r));
+    const struct timespec until = clock_after_ms(wait_ms(r));
     int waited = 0;
     ret_order->command = 0;
     pthread_mutex_lock(&r->lock);
@@ -454,7 +368,7 @@ struct err rotation_new(const struct rotation_options *options, struct rotation 
     r->tuning = options->tuning;
     r->offered_lane = r->maker_lane = -1;
     r->due_ms = INT64_MAX;
-    r->maker = (struct maker){.source = {fresh_maker, end_maker, r},
+    r->maker = (struct maker){.source = {rotation_fresh_maker, rotation_end_maker, r},
                               .state_dir = r->state_dir,
                               .rules = keyring_rules(options->keyring),
                               .timeout_ms = (int)options->generate_timeout_ms};

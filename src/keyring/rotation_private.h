@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the rotation's files share: rotation.c, the thread and what others ask of it;
- * rotation_steps.c, what it does by itself; rotation_orders.c, what it is told to do. */
+ * rotation_maker.c, where its agents come from; rotation_steps.c, what it does by itself;
+ * rotation_orders.c, what it is told to do. */
 #ifndef P11KMS_ROTATION_PRIVATE_H
 #define P11KMS_ROTATION_PRIVATE_H
 
@@ -58,6 +59,11 @@ struct ring_standing {
     size_t active; /* index into the maker's look, or SIZE_MAX */
     struct health health;
 };
+
+/* struct maker_source's functions, context being the rotation. */
+MUST_CHECK struct err rotation_fresh_maker(void *context, int *ret_lane,
+                                           char text[static MAKER_TEXT_MAX + 1]);
+void rotation_end_maker(void *context);
 
 /* Judges the maker's look. */
 void rotation_judge(struct rotation *r, struct ring_standing *ret);

@@ -2,11 +2,11 @@
 #include "rpc_server.h"
 
 #include "rpc_internal.h"
+#include "text.h"
 
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     POSTED_PER_METHOD = 8,
@@ -206,22 +206,9 @@ void rpc_server_add_peer(struct rpc_server *server, int fd, const struct rpc_pee
     grpc_server_credentials_release(credentials);
 }
 
-static struct timespec after_ms(int ms)
-{
-    struct timespec at;
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += ms / 1000;
-    at.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    return at;
-}
-
 static bool wait_stopped(struct rpc_server *server, int ms)
 {
-    struct timespec until = after_ms(ms);
+    struct timespec until = clock_after_ms(ms);
     (void)pthread_mutex_lock(&server->lock);
     int waited = 0;
     while (!server->stopped && waited == 0)

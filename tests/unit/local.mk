@@ -6,6 +6,7 @@ I_UNIT_MONITOR = $(AM_CPPFLAGS) $(I_MONITOR) -I$(srcdir)/tests/unit \
 
 FAKE_AGENT = tests/unit/fake_agent.c tests/unit/fake_agent.h \
 	tests/unit/fake_token.c tests/unit/fake_token.h
+ROTATION_RIG = tests/unit/rotation_rig.c tests/unit/rotation_rig.h $(FAKE_AGENT)
 
 check_PROGRAMS += tests/unit/test_config
 TESTS += tests/unit/test_config
@@ -311,6 +312,11 @@ tests_unit_test_ring_plan_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_rotation
 TESTS += tests/unit/test_rotation
 tests_unit_test_rotation_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
-tests_unit_test_rotation_SOURCES = tests/unit/test_rotation.c \
-	$(FAKE_AGENT)
+tests_unit_test_rotation_SOURCES = tests/unit/test_rotation.c $(ROTATION_RIG)
 tests_unit_test_rotation_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_rotation_orders
+TESTS += tests/unit/test_rotation_orders
+tests_unit_test_rotation_orders_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_rotation_orders_SOURCES = tests/unit/test_rotation_orders.c $(ROTATION_RIG)
+tests_unit_test_rotation_orders_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the rotation does by order. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "rotation_rig.h"
+
+#include "ring_state.h"
+
+#include <string.h>
+
+static void rotating_by_order_makes_one_and_no_second(void **state)
+{
+    (void)state;
+    (void)rig_add(7, KEY_ACTIVE, 1);
+    rig_start(NEVER, HOUR_MS, 1000);
+    struct ring_report report = rig_order(RING_ROTATE, NULL);
+    assert_int_equal(report.code, ERR_NONE);
+    assert_true(report.active_ms > 0);
+    rig_expect_key(1, 8, KEY_PRE_ACTIVE);
+    rig_refused(RING_ROTATE, NULL, report.key_id.text);
+    assert_int_equal(rig_keys(), 2);
+}
+
+static void activating_by_order_does_not_wait(void **state)
+{
+    (void)state;
+    struct object_id old = rig_add(6, KEY_PRE_ACTIVE, 1).id;
+    struct object_id active = rig_add(7, KEY_ACTIVE, 2).id;
+    struct object_id next = rig_add(8, KEY_PRE_ACTIVE, 3).id;
+    const struct object_id nobody = fake_key(1, KEY_ACTIVE, 99).id;
+    rig_start(NEVER, 24 * HOUR_MS, 1000);
+    rig_refused(RING_ACTIVATE, &old, "superseded");
+    rig_refused(RING_ACTIVATE, &active, "is active");
+    assert_int_equal(rig_order(RING_ACTIVATE, &nobody).code, ERR_NOT_FOUND);
+    assert_int_equal(rig_order(RING_ACTIVATE, &next).code, ERR_NONE);
+    rig_expect_key(2, 8, KEY_ACTIVE);
+}
+
+static void the_active_kek_gets_a_successor_before_it_goes(void **state)
+{
+    (void)state;
+    struct object_id active = rig_add(7, KEY_ACTIVE, 1).id;
+    rig_start(NEVER, HOUR_MS, 1000);
+    assert_int_equal(rig_order(RING_DEACTIVATE, &active).code, ERR_NONE);
+    rig_expect_key(0, 7, KEY_DEACTIVATED);
+    rig_expect_key(1, 8, KEY_ACTIVE);
+    rig_refused(RING_DEACTIVATE, &active, "already");
+    assert_int_equal(rig_order(RING_COMPROMISE, &active).code, ERR_NONE);
+    rig_expect_key(0, 7, KEY_COMPROMISED);
+    rig_refused(RING_DEACTIVATE, &active, "already");
+    assert_int_equal(rig_keys(), 2);
+}
+
+static void a_compromised_active_kek_is_followed_by_the_one_that_waits(void **state)
+{
+    (void)state;
+    struct object_id active = rig_add(7, KEY_ACTIVE, 1).id;
+    rig_start(NEVER, HOUR_MS, 1000);
+    assert_int_equal(rig_order(RING_ROTATE, NULL).code, ERR_NONE);
+    assert_int_equal(rig_order(RING_COMPROMISE, &active).code, ERR_NONE);
+    rig_expect_key(0, 7, KEY_COMPROMISED);
+    rig_expect_key(1, 8, KEY_ACTIVE);
+    assert_int_equal(rig_keys(), 2);
+}
+
+static void a_successor_that_cannot_be_made_keeps_the_active_kek(void **state)
+{
+    (void)state;
+    struct object_id active = rig_add(7, KEY_ACTIVE, 1).id;
+    rig.fail_op = LANE_GENERATE;
+    rig_start(NEVER, HOUR_MS, 1000);
+    struct ring_report report = rig_order(RING_DEACTIVATE, &active);
+    assert_int_equal(report.code, ERR_TOKEN);
+    assert_non_null(strstr(report.text, "the token is full"));
+    rig_expect_key(0, 7, KEY_ACTIVE);
+}
+
+static void a_lost_active_kek_is_never_followed_by_an_older_one(void **state)
+{
+    (void)state;
+    (void)rig_add(7, KEY_ACTIVE, 1);
+    const struct ring_memory known = {fake_key_id(9), 12, false};
+    assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &known)));
+    rig.missing = known.key_id;
+    rig_start(NEVER, HOUR_MS, 1000);
+    rig_refused(RING_ROTATE, NULL, known.key_id.text);
+    struct object_id lost = fake_key(12, KEY_ACTIVE, 9).id;
+    assert_int_equal(rig_order(RING_ROTATE, &lost).code, ERR_NONE);
+    rig_expect_key(0, 7, KEY_ACTIVE);
+    rig_expect_key(1, 13, KEY_ACTIVE); /* at once: nobody sealed */
+}
+
+/* Another replica has rotated meanwhile: its KEK is the successor. */
+static void giving_a_kek_up_makes_none_where_a_newer_one_is_active(void **state)
+{
+    (void)state;
+    (void)rig_add(7, KEY_ACTIVE, 1);
+    const struct ring_memory known = {fake_key_id(9), 5, false};
+    assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &known)));
+    rig.missing = known.key_id;
+    rig_start(NEVER, HOUR_MS, 1000);
+    struct object_id lost = fake_key(5, KEY_ACTIVE, 9).id;
+    struct ring_report report = rig_order(RING_ROTATE, &lost);
+    assert_int_equal(report.code, ERR_NONE);
+    assert_non_null(strstr(report.text, "the active KEK stays"));
+    assert_int_equal(rig_keys(), 1);
+}
+
+static void one_of_two_lost_keks_given_up_is_not_enough(void **state)
+{
+    (void)state;
+    (void)rig_add(7, KEY_DEACTIVATED, 1);
+    const struct ring_memory known = {fake_key_id(9), 12, false};
+    assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &known)));
+    rig.missing = known.key_id;
+    rig_add_canary(5);
+    rig_start(NEVER, HOUR_MS, 1000);
+    struct object_id lost = fake_key(12, KEY_ACTIVE, 9).id;
+    struct ring_report report = rig_order(RING_ROTATE, &lost);
+    assert_int_equal(report.code, ERR_NONE);
+    assert_non_null(strstr(report.text, fake_key_id(5).text));
+    assert_int_equal(rig_keys(), 1);
+}
+
+/* Other replicas may seal, and must see it first. */
+static void a_token_that_is_not_well_here_makes_no_kek_active_too_early(void **state)
+{
+    (void)state;
+    (void)rig_add(7, KEY_ACTIVE, 1);
+    rig.unwell = true;
+    rig_start(NEVER, HOUR_MS, 1000);
+    assert_int_equal(rig_order(RING_ROTATE, NULL).code, ERR_NONE);
+    rig_expect_key(1, 8, KEY_PRE_ACTIVE);
+}
+
+static void a_lost_active_kek_is_followed_by_the_one_that_waits(void **state)
+{
+    (void)state;
+    (void)rig_add(13, KEY_PRE_ACTIVE, 1);
+    const struct ring_memory known = {fake_key_id(9), 12, false};
+    assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &known)));
+    rig.missing = known.key_id;
+    rig_start(NEVER, HOUR_MS, 1000);
+    struct object_id lost = fake_key(12, KEY_ACTIVE, 9).id;
+    assert_int_equal(rig_order(RING_ROTATE, &lost).code, ERR_NONE);
+    rig_expect_key(0, 13, KEY_ACTIVE);
+    assert_int_equal(rig_keys(), 1);
+}
+
+static void what_is_not_missing_cannot_be_given_up(void **state)
+{
+    (void)state;
+    struct object_id active = rig_add(7, KEY_ACTIVE, 1).id;
+    const struct object_id nobody = fake_key(1, KEY_ACTIVE, 99).id;
+    rig_start(NEVER, HOUR_MS, 1000);
+    rig_refused(RING_ROTATE, &active, "it is not lost");
+    rig_refused(RING_ROTATE, &nobody, "known to be missing");
+    assert_int_equal(rig_keys(), 1);
+}
+
+static void an_empty_ring_is_not_begun(void **state)
+{
+    (void)state;
+    rig_start(HOUR_MS, SOON_MS, 1000);
+    rig_refused(RING_ROTATE, NULL, "p11-kms init");
+    assert_int_equal(rig_keys(), 0);
+}
+
+static void without_a_maker_the_order_says_why(void **state)
+{
+    (void)state;
+    (void)rig_add(7, KEY_ACTIVE, 1);
+    rig.no_maker = "fork failed";
+    rig_start(NEVER, HOUR_MS, 1000);
+    struct ring_report report = rig_order(RING_ROTATE, NULL);
+    assert_int_equal(report.code, ERR_UNAVAILABLE);
+    assert_non_null(strstr(report.text, "fork failed"));
+}
+
+static void external_keys_are_not_adopted_here(void **state)
+{
+    (void)state;
+    struct object_id active = rig_add(7, KEY_ACTIVE, 1).id;
+    rig_start(NEVER, HOUR_MS, 1000);
+    rig_refused(RING_ADOPT, &active, "external");
+}
+
+/* However old the key, and however often it sealed. */
+static void an_external_ring_is_never_changed(void **state)
+{
+    (void)state;
+    keyring_set_external(rig.keyring, 0);
+    struct listed_key key = rig_add(7, KEY_ACTIVE, 1);
+    rig_start(HOUR_MS, 0, 1000);
+    struct ring_report report = rig_order(RING_ADOPT, &key.id);
+    assert_int_equal(report.code, ERR_NONE);
+    assert_non_null(strstr(report.text, "is adopted and seals on this host"));
+    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(rig.keyring);
+    assert_string_equal(ring_view_active(view)->key_id.text, report.key_id.text);
+    for (unsigned i = 0; i < 2000; i++)
+        rotation_sealed(rig.rotation);
+    const enum ring_command others[] = {RING_ROTATE, RING_ACTIVATE, RING_DEACTIVATE,
+                                        RING_COMPROMISE};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        rig_refused(others[i], others[i] == RING_ROTATE ? NULL : &key.id, "is external");
+    struct rotation_status status = rig_settle();
+    assert_string_equal(status.blocked, "");
+    assert_int_equal(status.rotate_due_ms, 0);
+    assert_int_equal(rig_keys(), 1);
+    rig_expect_key(0, 7, KEY_ACTIVE);
+}
+
+static void a_key_that_does_not_seal_once_adopted_is_told(void **state)
+{
+    (void)state;
+    keyring_set_external(rig.keyring, 0);
+    struct listed_key key = rig_add(7, KEY_ACTIVE, 1);
+    rig_start(HOUR_MS, 0, 1000);
+    (void)rig_add(1, KEY_ACTIVE, 2);
+    struct ring_report report = rig_order(RING_ADOPT, &(struct object_id){.len = 3});
+    assert_int_equal(report.code, ERR_NOT_FOUND);
+    assert_string_equal(report.key_id.text, "k8s.000000");
+    const struct key_id wanted = {"k8s.0a"};
+    keyring_set_wanted(rig.keyring, &wanted);
+    report = rig_order(RING_ADOPT, &key.id);
+    assert_int_equal(report.code, ERR_NONE);
+    assert_non_null(strstr(report.text, "does not seal yet: ring.active names KEK k8s.0a"));
+}
+
+#define ROTATION_TEST(test) cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ROTATION_TEST(rotating_by_order_makes_one_and_no_second),
+        ROTATION_TEST(activating_by_order_does_not_wait),
+        ROTATION_TEST(the_active_kek_gets_a_successor_before_it_goes),
+        ROTATION_TEST(a_compromised_active_kek_is_followed_by_the_one_that_waits),
+        ROTATION_TEST(a_successor_that_cannot_be_made_keeps_the_active_kek),
+        ROTATION_TEST(a_lost_active_kek_is_never_followed_by_an_older_one),
+        ROTATION_TEST(giving_a_kek_up_makes_none_where_a_newer_one_is_active),
+        ROTATION_TEST(one_of_two_lost_keks_given_up_is_not_enough),
+        ROTATION_TEST(a_token_that_is_not_well_here_makes_no_kek_active_too_early),
+        ROTATION_TEST(a_lost_active_kek_is_followed_by_the_one_that_waits),
+        ROTATION_TEST(what_is_not_missing_cannot_be_given_up),
+        ROTATION_TEST(an_empty_ring_is_not_begun),
+        ROTATION_TEST(without_a_maker_the_order_says_why),
+        ROTATION_TEST(external_keys_are_not_adopted_here),
+        ROTATION_TEST(an_external_ring_is_never_changed),
+        ROTATION_TEST(a_key_that_does_not_seal_once_adopted_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
