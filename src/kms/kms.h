@@ -27,6 +27,7 @@ struct kms_request {
     struct bytes input;           /* plaintext or envelope; borrowed during kms_submit only */
     bool has_key_id;              /* Decrypt where the API sends it */
     struct bytes key_id;          /* borrowed during kms_submit only */
+    uint64_t connection;          /* whose request it is: connections take turns at the token */
     int64_t deadline_ns;          /* clock_monotonic_ns(); INT64_MAX: none */
     const atomic_bool *cancelled; /* the client is gone: lives until done was called */
     kms_done *done; /* called exactly once, on any thread, maybe before kms_submit returns */

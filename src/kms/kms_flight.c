@@ -18,7 +18,8 @@ static struct err add_waiter_locked(struct job *job, const struct kms_request *r
     struct waiter *waiter = calloc(1, sizeof *waiter);
     if (!waiter)
         return err_make(ERR_EXHAUSTED, "out of memory");
-    *waiter = (struct waiter){request->done, request->context, request->cancelled, job->waiters};
+    *waiter = (struct waiter){request->done, request->context, request->cancelled,
+                              request->deadline_ns, job->waiters};
     job->waiters = waiter;
     return ERR_OK;
 }
@@ -81,9 +82,10 @@ void flight_leave(struct flights *flights, struct job *job)
 bool flight_abandoned(struct flights *flights, struct job *job)
 {
     bool abandoned = true;
+    int64_t now = clock_monotonic_ns();
     pthread_mutex_lock(&flights->lock);
     for (const struct waiter *w = job->waiters; w && abandoned; w = w->next)
-        abandoned = atomic_load(w->cancelled);
+        abandoned = atomic_load(w->cancelled) || w->deadline_ns <= now;
     if (abandoned) /* the pool ends it now: whoever asks the same from here on must not join */
         leave_bucket_locked(flights, job);
     pthread_mutex_unlock(&flights->lock);

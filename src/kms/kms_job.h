@@ -12,6 +12,7 @@ struct waiter {
     kms_done *done;
     void *context;
     const atomic_bool *cancelled;
+    int64_t deadline_ns;
     struct waiter *next;
 };
 

@@ -145,6 +145,13 @@ static bool is_abandoned(struct lane_job *lane)
 
 /* --- to the lane ------------------------------------------------------------------------- */
 
+/* A client's Encrypts do not wait behind its own storm of Decrypts either. A Decrypt that others
+ * join stays in the flow of the first who asked. */
+static uint64_t flow_of(const struct kms_request *request)
+{
+    return request->connection * 2 + (request->op == KMS_ENCRYPT);
+}
+
 static struct err job_new(struct kms_service *service, const struct kms_request *request,
                           struct job **ret)
 {
@@ -163,6 +170,7 @@ static struct err job_new(struct kms_service *service, const struct kms_request 
     bool own_deadline = request->op == KMS_ENCRYPT && request->deadline_ns < latest;
     job->lane = (struct lane_job){.op = request->op == KMS_ENCRYPT ? LANE_SEAL : LANE_OPEN,
                                   .number = lane_pool_number(service->pool),
+                                  .flow = flow_of(request),
                                   .deadline_ns = own_deadline ? request->deadline_ns : latest,
                                   .done = on_done,
                                   .abandoned = is_abandoned};

@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 
 /* How late a hung agent or an expired job may be noticed. */
-enum { TICK_MS = 100, EVENTS = 16, LANES_MAX = 2 * AGENT_LANES_MAX };
+enum { TICK_MS = 100, SWEEP_MS = 1, EVENTS = 16, LANES_MAX = 2 * AGENT_LANES_MAX };
 
 struct pool_lane {
     int fd;
@@ -29,8 +29,8 @@ struct lane_pool {
     pthread_mutex_t lock; /* guards all below it */
     struct pool_lane lanes[LANES_MAX];
     size_t n_lanes;
-    struct lane_job *first, **last; /* waiting, oldest first */
-    size_t waiting;
+    struct lane_queue queue;
+    int64_t swept_ns;   /* when a full queue was last looked through for room */
     uint64_t condemned; /* the last generation that was reported */
     int64_t timeout_ns;
     bool stopping;
@@ -46,11 +46,13 @@ struct lane_pool {
 /* Jobs that have ended, to be told so once the lock is free. */
 struct ended {
     struct lane_job *first;
-    struct err error;
 };
 
-static void end_job(struct ended *ended, struct lane_job *job)
+static const struct err gone = {.code = ERR_UNAVAILABLE, .where = "the token agent is gone"};
+
+static void end_job(struct ended *ended, struct lane_job *job, struct err error)
 {
+    job->ending = error;
     job->next = ended->first;
     ended->first = job;
 }
@@ -66,42 +68,31 @@ static void tell_ended(struct ended *ended)
     while (ended->first) {
         struct lane_job *job = ended->first;
         ended->first = job->next;
-        finish(job, ended->error, NULL);
+        finish(job, job->ending, NULL);
     }
 }
 
-static void enqueue_locked(struct lane_pool *pool, struct lane_job *job)
+/* Whether there is no use in the token's answer any more; then why is in job->ending. */
+static bool is_pointless(struct lane_job *job, void *now_ns)
 {
-    job->next = NULL;
-    *pool->last = job;
-    pool->last = &job->next;
-    pool->waiting++;
-}
-
-static struct lane_job *dequeue_locked(struct lane_pool *pool)
-{
-    struct lane_job *job = pool->first;
-    if (!job)
-        return NULL;
-    pool->first = job->next;
-    if (!pool->first)
-        pool->last = &pool->first;
-    pool->waiting--;
-    return job;
+    if (job->deadline_ns <= *(const int64_t *)now_ns)
+        job->ending = err_make(ERR_DEADLINE, "no lane became free in time");
+    else if (job->abandoned(job))
+        job->ending = err_make(ERR_CANCELLED, "nobody waits");
+    else
+        return false;
+    return true;
 }
 
 /* Takes out of the queue what nobody waits for any more. */
-static void sweep_locked(struct lane_pool *pool, struct ended *cancelled, struct ended *expired)
+static void sweep_locked(struct lane_pool *pool, struct ended *ended)
 {
     int64_t now = clock_monotonic_ns();
-    for (size_t n = pool->waiting; n > 0; n--) {
-        struct lane_job *job = dequeue_locked(pool);
-        if (job->abandoned(job))
-            end_job(cancelled, job);
-        else if (job->deadline_ns <= now)
-            end_job(expired, job);
-        else
-            enqueue_locked(pool, job);
+    struct lane_job *swept = lane_queue_sweep(&pool->queue, is_pointless, &now);
+    while (swept) {
+        struct lane_job *job = swept;
+        swept = job->next;
+        end_job(ended, job, job->ending);
     }
 }
 
@@ -124,31 +115,33 @@ static struct pool_lane *free_lane_locked(struct lane_pool *pool)
     return NULL;
 }
 
-/* Feeds free lanes from the queue. A job that was not written stays first in line. */
-static void feed_locked(struct lane_pool *pool, struct ended *cancelled)
+/* Feeds free lanes from the queue; what is pointless by now never reaches the token. A job that was
+ * not written stays the next in turn. */
+static void feed_locked(struct lane_pool *pool, struct ended *ended)
 {
     struct pool_lane *lane;
-    while (pool->first && (lane = free_lane_locked(pool))) {
-        struct lane_job *job = pool->first;
-        if (job->abandoned(job)) {
-            end_job(cancelled, dequeue_locked(pool));
-            continue;
-        }
-        if (!send_locked(lane, job))
+    struct lane_job *job;
+    while ((job = lane_queue_peek(&pool->queue)) && (lane = free_lane_locked(pool))) {
+        int64_t now = clock_monotonic_ns();
+        if (is_pointless(job, &now))
+            end_job(ended, lane_queue_take(&pool->queue), job->ending);
+        else if (send_locked(lane, job))
+            (void)lane_queue_take(&pool->queue);
+        else
             break;
-        (void)dequeue_locked(pool);
     }
 }
 
 /* Gives up the lanes of all generations older than `below`. */
-static void drop_lanes_locked(struct lane_pool *pool, uint64_t below, struct ended *lost)
+static void drop_lanes_locked(struct lane_pool *pool, uint64_t below, const char *why,
+                              struct ended *ended)
 {
     for (size_t i = 0; i < pool->n_lanes; i++) {
         struct pool_lane *lane = &pool->lanes[i];
         if (lane->dead || lane->generation >= below)
             continue;
         if (lane->job)
-            end_job(lost, TAKE_PTR(lane->job));
+            end_job(ended, TAKE_PTR(lane->job), err_make(ERR_UNAVAILABLE, why));
         lane->dead = true;
         (void)shutdown(lane->fd, SHUT_RDWR);
     }
@@ -167,15 +160,13 @@ static void reap_lanes_locked(struct lane_pool *pool)
     pool->n_lanes = kept;
 }
 
-static const char gone[] = "the token agent is gone";
-
 void lane_pool_drop(struct lane_pool *pool, uint64_t generation, const char *why)
 {
-    struct ended lost = {NULL, err_make(ERR_UNAVAILABLE, why)};
+    struct ended ended = {NULL};
     pthread_mutex_lock(&pool->lock);
-    drop_lanes_locked(pool, generation + 1, &lost);
+    drop_lanes_locked(pool, generation + 1, why, &ended);
     pthread_mutex_unlock(&pool->lock);
-    tell_ended(&lost);
+    tell_ended(&ended);
 }
 
 /* The lanes go at once: not even SIGKILL ends an agent that hangs in the kernel. */
@@ -203,7 +194,7 @@ static struct pool_lane *lane_of_fd_locked(struct lane_pool *pool, int fd)
  * *ret_broken set, when the reply answers nothing that was asked. */
 static struct lane_job *take_reply_locked(struct lane_pool *pool, int fd, struct err decoded,
                                           const struct lane_reply *reply, bool *ret_broken,
-                                          uint64_t *ret_generation, struct ended *cancelled)
+                                          uint64_t *ret_generation, struct ended *ended)
 {
     struct pool_lane *lane = lane_of_fd_locked(pool, fd);
     if (!lane)
@@ -214,24 +205,24 @@ static struct lane_job *take_reply_locked(struct lane_pool *pool, int fd, struct
     if (*ret_broken)
         return NULL;
     lane->job = NULL;
-    feed_locked(pool, cancelled);
+    feed_locked(pool, ended);
     return job;
 }
 
 static void on_packet(struct lane_pool *pool, int fd, struct bytes packet)
 {
     struct lane_reply reply;
-    struct ended cancelled = {NULL, err_make(ERR_CANCELLED, "nobody waits")};
+    struct ended ended = {NULL};
     uint64_t generation = 0;
     bool broken = false;
     struct err decoded = lane_get_reply(packet, &reply);
     pthread_mutex_lock(&pool->lock);
     struct lane_job *job =
-        take_reply_locked(pool, fd, decoded, &reply, &broken, &generation, &cancelled);
+        take_reply_locked(pool, fd, decoded, &reply, &broken, &generation, &ended);
     pthread_mutex_unlock(&pool->lock);
     if (job)
         finish(job, ERR_OK, &reply);
-    tell_ended(&cancelled);
+    tell_ended(&ended);
     if (broken)
         condemn(pool, generation, "the agent answered what was not asked");
 }
@@ -251,7 +242,7 @@ static void on_readable(struct lane_pool *pool, int fd, uint8_t *memory)
     if (!err_is(e))
         on_packet(pool, fd, bytes_of(memory, len));
     else if (e.code == ERR_UNAVAILABLE)
-        lane_pool_drop(pool, generation, gone);
+        lane_pool_drop(pool, generation, gone.where);
     else
         condemn(pool, generation, "the agent sent no packet of ours");
     wipe(memory, err_is(e) ? LANE_PACKET_MAX : len);
@@ -259,21 +250,19 @@ static void on_readable(struct lane_pool *pool, int fd, uint8_t *memory)
 
 static void tick(struct lane_pool *pool)
 {
-    struct ended cancelled = {NULL, err_make(ERR_CANCELLED, "nobody waits")};
-    struct ended expired = {NULL, err_make(ERR_DEADLINE, "no lane became free in time")};
+    struct ended ended = {NULL};
     uint64_t hung = 0;
     int64_t now = clock_monotonic_ns();
     pthread_mutex_lock(&pool->lock);
-    sweep_locked(pool, &cancelled, &expired);
-    feed_locked(pool, &cancelled);
+    sweep_locked(pool, &ended);
+    feed_locked(pool, &ended);
     for (size_t i = 0; i < pool->n_lanes; i++) {
         const struct pool_lane *lane = &pool->lanes[i];
         if (lane->job && now - lane->sent_ns > pool->timeout_ns && lane->generation > hung)
             hung = lane->generation;
     }
     pthread_mutex_unlock(&pool->lock);
-    tell_ended(&cancelled);
-    tell_ended(&expired);
+    tell_ended(&ended);
     if (hung != 0)
         condemn(pool, hung, "no answer within token.timeout");
 }
@@ -343,7 +332,7 @@ struct err lane_pool_new(int64_t timeout_ms, lane_pool_condemn *condemn_function
     if (!pool)
         return err_make(ERR_EXHAUSTED, "lane_pool_new");
     pthread_mutex_init(&pool->lock, NULL);
-    pool->last = &pool->first;
+    lane_queue_init(&pool->queue);
     pool->timeout_ns = timeout_ms * 1000000;
     pool->condemn = condemn_function;
     pool->context = context;
@@ -365,7 +354,7 @@ void lane_pool_free(struct lane_pool *pool)
     pthread_mutex_unlock(&pool->lock);
     (void)eventfd_write(pool->wake_fd, 1);
     pthread_join(pool->thread, NULL);
-    lane_pool_drop(pool, UINT64_MAX - 1, gone);
+    lane_pool_drop(pool, UINT64_MAX - 1, gone.where);
     lane_pool_fail_waiting(pool);
     reap_lanes_locked(pool); /* nobody else is left */
     release(pool);
@@ -392,22 +381,20 @@ static struct err add_locked(struct lane_pool *pool, uint64_t generation, int fd
 
 struct err lane_pool_add(struct lane_pool *pool, uint64_t generation, const int *fds, size_t n)
 {
-    struct ended lost = {NULL, err_make(ERR_UNAVAILABLE, gone)};
-    struct ended cancelled = {NULL, err_make(ERR_CANCELLED, "nobody waits")};
+    struct ended ended = {NULL};
     struct err e = ERR_OK;
     pthread_mutex_lock(&pool->lock);
     pool->away = false;
-    drop_lanes_locked(pool, generation, &lost);
+    drop_lanes_locked(pool, generation, gone.where, &ended);
     for (size_t i = 0; i < n; i++) {
         if (!err_is(e))
             e = add_locked(pool, generation, fds[i]);
         if (err_is(e))
             (void)close(fds[i]);
     }
-    feed_locked(pool, &cancelled);
+    feed_locked(pool, &ended);
     pthread_mutex_unlock(&pool->lock);
-    tell_ended(&lost);
-    tell_ended(&cancelled);
+    tell_ended(&ended);
     return e;
 }
 
@@ -426,38 +413,58 @@ uint64_t lane_pool_number(struct lane_pool *pool)
     return atomic_fetch_add(&pool->next_number, 1) + 1;
 }
 
+/* Not for each of a flood: it costs as much as many refusals. */
+static void make_room_locked(struct lane_pool *pool, struct ended *ended)
+{
+    int64_t now = clock_monotonic_ns();
+    if (now - pool->swept_ns < SWEEP_MS * INT64_C(1000000))
+        return;
+    pool->swept_ns = now;
+    sweep_locked(pool, ended);
+}
+
+/* Waits, or takes the place of one of those who have asked for most. */
+static struct err enqueue_locked(struct lane_pool *pool, struct lane_job *job, struct ended *ended)
+{
+    const struct err full = err_make(ERR_EXHAUSTED, "too many requests wait for the token");
+    if (pool->away || pool->stopping)
+        return gone;
+    if (lane_queue_put(&pool->queue, job))
+        return ERR_OK;
+    make_room_locked(pool, ended);
+    if (lane_queue_put(&pool->queue, job))
+        return ERR_OK;
+    struct lane_job *instead = lane_queue_make_room(&pool->queue, job->flow);
+    if (!instead || !lane_queue_put(&pool->queue, job))
+        return full;
+    end_job(ended, instead, full);
+    return ERR_OK;
+}
+
 void lane_pool_submit(struct lane_pool *pool, struct lane_job *job)
 {
-    struct ended cancelled = {NULL, err_make(ERR_CANCELLED, "nobody waits")};
-    struct ended expired = {NULL, err_make(ERR_DEADLINE, "no lane became free in time")};
+    struct ended ended = {NULL};
     struct err refused = ERR_OK;
     pthread_mutex_lock(&pool->lock);
-    if (pool->waiting >= LANE_QUEUE_MAX)
-        sweep_locked(pool, &cancelled, &expired);
-    struct pool_lane *lane = pool->first ? NULL : free_lane_locked(pool);
-    bool sent = lane && send_locked(lane, job);
-    if (!sent && (pool->away || pool->stopping))
-        refused = err_make(ERR_UNAVAILABLE, gone);
-    else if (!sent && pool->waiting >= LANE_QUEUE_MAX)
-        refused = err_make(ERR_EXHAUSTED, "too many requests wait for the token");
-    else if (!sent)
-        enqueue_locked(pool, job);
+    struct pool_lane *lane = lane_queue_peek(&pool->queue) ? NULL : free_lane_locked(pool);
+    if (!lane || !send_locked(lane, job))
+        refused = enqueue_locked(pool, job, &ended);
     pthread_mutex_unlock(&pool->lock);
-    tell_ended(&cancelled);
-    tell_ended(&expired);
+    tell_ended(&ended);
     if (err_is(refused))
         finish(job, refused, NULL);
 }
 
 void lane_pool_fail_waiting(struct lane_pool *pool)
 {
-    struct ended failed = {NULL, err_make(ERR_UNAVAILABLE, gone)};
+    struct ended ended = {NULL};
+    struct lane_job *job;
     pthread_mutex_lock(&pool->lock);
     pool->away = true;
-    while (pool->first)
-        end_job(&failed, dequeue_locked(pool));
+    while ((job = lane_queue_take(&pool->queue)))
+        end_job(&ended, job, gone);
     pthread_mutex_unlock(&pool->lock);
-    tell_ended(&failed);
+    tell_ended(&ended);
 }
 
 void lane_pool_load(struct lane_pool *pool, size_t *ret_busy, size_t *ret_waiting)
@@ -467,6 +474,6 @@ void lane_pool_load(struct lane_pool *pool, size_t *ret_busy, size_t *ret_waitin
     for (size_t i = 0; i < pool->n_lanes; i++)
         busy += pool->lanes[i].job != NULL;
     *ret_busy = busy;
-    *ret_waiting = pool->waiting;
+    *ret_waiting = pool->queue.waiting;
     pthread_mutex_unlock(&pool->lock);
 }

@@ -5,9 +5,8 @@
 #define P11KMS_LANE_POOL_H
 
 #include "lane.h"
+#include "lane_queue.h"
 #include "secret.h"
-
-enum { LANE_QUEUE_MAX = 512 };
 
 struct lane_pool;
 struct lane_job;
@@ -28,10 +27,12 @@ struct lane_job {
     struct secret *packet; /* lane_put_request with number; the pool frees it */
     uint64_t number;       /* from lane_pool_number */
     enum lane_op op;
+    uint64_t flow;       /* whose job it is: those that wait take turns by flow */
     int64_t deadline_ns; /* monotonic; waiting beyond it is pointless */
     lane_job_done *done;
     lane_job_abandoned *abandoned;
-    struct lane_job *next; /* the pool's */
+    struct lane_job *next; /* the pool's, as is the next */
+    struct err ending;     /* why it ends without having reached an agent, or with one */
 };
 
 /* Called on the pool's thread when an agent held a request longer than the timeout or broke the
@@ -62,7 +63,8 @@ bool lane_pool_has_lanes(struct lane_pool *pool);
 /* A request number never used before. */
 uint64_t lane_pool_number(struct lane_pool *pool);
 
-/* Hands over a job. Never blocks. */
+/* Hands over a job. Never blocks. Where LANE_QUEUE_MAX wait already, the youngest of the longest
+ * flow ends with ERR_EXHAUSTED: this one, if its flow is about as long. */
 void lane_pool_submit(struct lane_pool *pool, struct lane_job *job);
 
 /* Fails all waiting jobs with ERR_UNAVAILABLE, and until lane_pool_add every job that finds no free

@@ -87,22 +87,41 @@ void call_encrypt_until(struct kms_rig *rig, struct call *call, int64_t deadline
     kms_submit(rig->service, &request);
 }
 
+static void decrypt(struct kms_rig *rig, struct kms_request *request, const char *key_id)
+{
+    request->has_key_id = key_id != NULL;
+    request->key_id = bytes_of_string(key_id ? key_id : "");
+    kms_submit(rig->service, request);
+}
+
 void call_decrypt_bytes(struct kms_rig *rig, struct call *call, enum family family,
                         struct bytes envelope, const char *key_id)
 {
     struct kms_request request = request_of(call, KMS_DECRYPT, family, envelope);
-    request.has_key_id = key_id != NULL;
-    request.key_id = bytes_of_string(key_id ? key_id : "");
-    kms_submit(rig->service, &request);
+    decrypt(rig, &request, key_id);
 }
 
-void call_decrypt(struct kms_rig *rig, struct call *call, uint16_t tail, const char *text)
+static void decrypt_text(struct kms_rig *rig, struct call *call, uint16_t tail, const char *text,
+                         int64_t deadline_ns)
 {
     uint8_t envelope[ENVELOPE_MAX];
     struct key_id key_id = fake_key_id(tail);
     size_t len = fake_envelope(FAMILY_V2, &key_id, text, envelope);
-    call_decrypt_bytes(rig, call, FAMILY_V2, bytes_of(envelope, len), key_id.text);
+    struct kms_request request = request_of(call, KMS_DECRYPT, FAMILY_V2, bytes_of(envelope, len));
+    request.deadline_ns = deadline_ns;
+    decrypt(rig, &request, key_id.text);
     memset(envelope, 0, sizeof envelope); /* it was only borrowed */
+}
+
+void call_decrypt(struct kms_rig *rig, struct call *call, uint16_t tail, const char *text)
+{
+    decrypt_text(rig, call, tail, text, INT64_MAX);
+}
+
+void call_decrypt_until(struct kms_rig *rig, struct call *call, const char *text,
+                        int64_t deadline_ns)
+{
+    decrypt_text(rig, call, 1, text, deadline_ns);
 }
 
 bool call_ended(struct call *call)

@@ -34,8 +34,10 @@ void kms_rig_end(struct kms_rig *rig);
 void call_encrypt(struct kms_rig *rig, struct call *call, enum family family,
                   struct bytes plaintext);
 
-/* Encrypts "dek" with a deadline (monotonic). */
+/* Encrypts "dek", or decrypts the fake envelope of text, with a deadline (monotonic). */
 void call_encrypt_until(struct kms_rig *rig, struct call *call, int64_t deadline_ns);
+void call_decrypt_until(struct kms_rig *rig, struct call *call, const char *text,
+                        int64_t deadline_ns);
 
 /* Decrypts the fake envelope of text under KEK `tail`, in family 2, with the key_id told. */
 void call_decrypt(struct kms_rig *rig, struct call *call, uint16_t tail, const char *text);

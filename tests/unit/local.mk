@@ -179,6 +179,12 @@ TESTS += tests/unit/test_cli_show
 tests_unit_test_cli_show_CPPFLAGS = $(AM_CPPFLAGS) $(I_CLI)
 tests_unit_test_cli_show_LDADD = $(LIBCLI) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_lane_queue
+TESTS += tests/unit/test_lane_queue
+tests_unit_test_lane_queue_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE) $(CMOCKA_CFLAGS)
+tests_unit_test_lane_queue_SOURCES = tests/unit/test_lane_queue.c
+tests_unit_test_lane_queue_LDADD = $(LIBLANE) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_lane_pool
 TESTS += tests/unit/test_lane_pool
 tests_unit_test_lane_pool_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE) $(CMOCKA_CFLAGS)

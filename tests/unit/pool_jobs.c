@@ -48,8 +48,8 @@ static bool is_abandoned(struct lane_job *lane)
     return atomic_load(&((struct test_job *)lane)->abandoned);
 }
 
-void job_submit_until(struct lane_pool *pool, struct test_job *job, const char *text,
-                      int64_t deadline_ns)
+static void submit(struct lane_pool *pool, struct test_job *job, const char *text, uint64_t flow,
+                   int64_t deadline_ns)
 {
     uint8_t envelope[ENVELOPE_MAX];
     struct key_id key_id = fake_key_id(1);
@@ -59,6 +59,7 @@ void job_submit_until(struct lane_pool *pool, struct test_job *job, const char *
     q.u.open.envelope = bytes_of(envelope, fake_envelope(FAMILY_V2, &key_id, text, envelope));
     job->lane = (struct lane_job){.number = q.number,
                                   .op = q.op,
+                                  .flow = flow,
                                   .deadline_ns = deadline_ns,
                                   .done = on_done,
                                   .abandoned = is_abandoned};
@@ -69,9 +70,20 @@ void job_submit_until(struct lane_pool *pool, struct test_job *job, const char *
     lane_pool_submit(pool, &job->lane);
 }
 
+void job_submit_until(struct lane_pool *pool, struct test_job *job, const char *text,
+                      int64_t deadline_ns)
+{
+    submit(pool, job, text, 0, deadline_ns);
+}
+
 void job_submit(struct lane_pool *pool, struct test_job *job, const char *text)
 {
-    job_submit_until(pool, job, text, clock_monotonic_ns() + INT64_C(60000000000));
+    submit(pool, job, text, 0, clock_monotonic_ns() + INT64_C(60000000000));
+}
+
+void job_submit_in(struct lane_pool *pool, struct test_job *job, uint64_t flow)
+{
+    submit(pool, job, "dek", flow, clock_monotonic_ns() + INT64_C(60000000000));
 }
 
 static void wait_ended(struct test_job *job)

@@ -29,6 +29,9 @@ void job_submit(struct lane_pool *pool, struct test_job *job, const char *text);
 void job_submit_until(struct lane_pool *pool, struct test_job *job, const char *text,
                       int64_t deadline_ns);
 
+/* A job of a flow, which may wait for a minute. */
+void job_submit_in(struct lane_pool *pool, struct test_job *job, uint64_t flow);
+
 /* Waits until the job has ended, and fails unless once and with this error. */
 void job_expect(struct test_job *job, enum err_code code);
 

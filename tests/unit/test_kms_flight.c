@@ -136,6 +136,60 @@ static void all_cancelled_is_cancelled_and_joined_no_more(void **state)
     call_expect_text(&late, "dek");
 }
 
+static void wait_until(int64_t ns)
+{
+    while (clock_monotonic_ns() < ns)
+        continue;
+}
+
+/* Its own deadline ends a wait, and nobody else's. */
+static void a_decrypt_goes_on_while_one_client_has_time(void **state)
+{
+    (void)state;
+    struct call fillers[RIG_LANES], hasty, patient, alone;
+    int64_t soon = clock_monotonic_ns() + 2000000;
+    occupy_all_lanes(fillers);
+    call_decrypt_until(&rig, &hasty, "dek", soon);
+    call_decrypt(&rig, &patient, 1, "dek");
+    call_decrypt_until(&rig, &alone, "another dek", soon);
+    wait_until(soon);
+    release_lanes(fillers);
+    call_expect_text(&patient, "dek");
+    call_expect_text(&hasty, "dek");
+    call_expect(&alone, ERR_CANCELLED, "");
+    assert_int_equal(fake_agent_seen(rig.agent, LANE_OPEN), 1);
+}
+
+static unsigned opened_before;
+
+static void count_opened(struct call *call)
+{
+    (void)call;
+    opened_before = fake_agent_seen(rig.agent, LANE_OPEN);
+}
+
+/* Both of one client, as kube-apiserver's are when it starts. */
+static void an_encrypt_does_not_wait_behind_a_storm_of_decrypts(void **state)
+{
+    (void)state;
+    enum { STORM = 100 };
+    static struct call storm[STORM], sealing;
+    struct call fillers[RIG_LANES];
+    occupy_all_lanes(fillers);
+    for (size_t i = 0; i < STORM; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "dek %zu", i);
+        call_decrypt(&rig, &storm[i], 1, text);
+    }
+    call_encrypt(&rig, &sealing, FAMILY_V2, bytes_of_string("dek"));
+    sealing.then = count_opened;
+    release_lanes(fillers);
+    call_expect(&sealing, ERR_NONE, "");
+    for (size_t i = 0; i < STORM; i++)
+        call_expect(&storm[i], ERR_NONE, "");
+    assert_in_range(opened_before, 0, STORM / 2); /* in order, it would be the last */
+}
+
 static struct call given_up[2], again[2];
 
 /* Asks for what the other one asked, which the same sweep of the pool has given up. */
@@ -398,6 +452,8 @@ int main(void)
         KMS_TEST(encrypts_are_never_shared),
         KMS_TEST(the_others_are_answered_though_the_first_cancels),
         KMS_TEST(all_cancelled_is_cancelled_and_joined_no_more),
+        KMS_TEST(a_decrypt_goes_on_while_one_client_has_time),
+        KMS_TEST(an_encrypt_does_not_wait_behind_a_storm_of_decrypts),
         KMS_TEST(whoever_did_not_cancel_is_never_told_so),
         KMS_TEST(unknown_keks_are_not_found_after_one_look),
         KMS_TEST(a_kek_that_is_missing_already_is_not_waited_for),

@@ -120,6 +120,26 @@ static void who_waits_first_is_served_first(void **state)
     rig_end(&rig);
 }
 
+static void a_flow_of_one_does_not_wait_behind_a_flow_of_many(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    struct test_job in_flight, greedy[20], meek;
+    hold(&rig);
+    job_submit_in(rig.pool, &in_flight, 1);
+    for (size_t i = 0; i < 20; i++)
+        job_submit_in(rig.pool, &greedy[i], 1);
+    job_submit_in(rig.pool, &meek, 2);
+    fake_agent_wait_seen(rig.agent, LANE_OPEN, 1);
+    fake_agent_release(rig.agent);
+    for (size_t i = 0; i < 20; i++)
+        job_expect_text(&greedy[i], "dek");
+    job_expect_text(&in_flight, "dek");
+    job_expect_text(&meek, "dek");
+    assert_in_range(meek.order, 2, 3);
+    rig_end(&rig);
+}
+
 static void every_job_gets_its_own_reply(void **state)
 {
     (void)state;
@@ -151,6 +171,25 @@ static void a_full_queue_refuses_at_once(void **state)
     rig.agent = add_agent(rig.pool, 1, 2);
     for (size_t i = 0; i < LANE_QUEUE_MAX; i++)
         job_expect_text(&jobs[i], "dek");
+    rig_end(&rig);
+}
+
+static void a_full_queue_makes_room_for_who_asks_for_less(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(0);
+    static struct test_job greedy[LANE_QUEUE_MAX], meek;
+    for (size_t i = 0; i < LANE_QUEUE_MAX; i++)
+        job_submit_in(rig.pool, &greedy[i], 1);
+    job_submit_in(rig.pool, &meek, 2);
+    expect_load(rig.pool, 0, LANE_QUEUE_MAX);
+    assert_true(job_ended(&greedy[LANE_QUEUE_MAX - 1]));
+    job_expect(&greedy[LANE_QUEUE_MAX - 1], ERR_EXHAUSTED);
+    assert_false(job_ended(&meek));
+    rig.agent = add_agent(rig.pool, 1, 2);
+    job_expect_text(&meek, "dek");
+    for (size_t i = 0; i + 1 < LANE_QUEUE_MAX; i++)
+        job_expect_text(&greedy[i], "dek");
     rig_end(&rig);
 }
 
@@ -196,6 +235,31 @@ static void an_expired_waiting_job_is_taken_out(void **state)
     expect_load(rig.pool, 0, 1);
     rig.agent = add_agent(rig.pool, 1, 1);
     job_expect_text(&stays, "two");
+    rig_end(&rig);
+}
+
+/* Also between two looks of the pool's clock. */
+static void what_has_expired_never_reaches_the_agent(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 20, JOBS = 5 };
+    struct rig rig = rig_new(1);
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        struct test_job in_flight, expired[JOBS];
+        hold(&rig);
+        job_submit(rig.pool, &in_flight, "dek");
+        fake_agent_wait_seen(rig.agent, LANE_OPEN, round);
+        int64_t soon = clock_monotonic_ns() + 2000000;
+        for (size_t i = 0; i < JOBS; i++)
+            job_submit_until(rig.pool, &expired[i], "late", soon);
+        while (clock_monotonic_ns() < soon)
+            continue;
+        fake_agent_release(rig.agent);
+        job_expect_text(&in_flight, "dek");
+        for (size_t i = 0; i < JOBS; i++)
+            job_expect(&expired[i], ERR_DEADLINE);
+    }
+    assert_int_equal(fake_agent_seen(rig.agent, LANE_OPEN), ROUNDS);
     rig_end(&rig);
 }
 
@@ -286,11 +350,14 @@ int main(void)
         cmocka_unit_test(the_packet_is_wiped_once_sent_and_freed_at_the_end),
         cmocka_unit_test(a_lane_has_one_request_in_flight),
         cmocka_unit_test(who_waits_first_is_served_first),
+        cmocka_unit_test(a_flow_of_one_does_not_wait_behind_a_flow_of_many),
         cmocka_unit_test(every_job_gets_its_own_reply),
         cmocka_unit_test(a_full_queue_refuses_at_once),
+        cmocka_unit_test(a_full_queue_makes_room_for_who_asks_for_less),
         cmocka_unit_test(a_full_queue_makes_room_of_what_nobody_waits_for),
         cmocka_unit_test(a_cancelled_waiting_job_is_taken_out),
         cmocka_unit_test(an_expired_waiting_job_is_taken_out),
+        cmocka_unit_test(what_has_expired_never_reaches_the_agent),
         cmocka_unit_test(a_cancelled_job_in_flight_keeps_its_lane),
         cmocka_unit_test(an_error_of_the_token_is_a_reply),
         cmocka_unit_test(a_newer_generation_ends_the_older),
