@@ -37,7 +37,7 @@ static void assert_back(const struct load_figures *figures, int64_t fault_ms, in
            limit_ms);
     assert_true(load_only_outage(figures));
     assert_true(away <= limit_ms);
-    assert_true(load_status_was_quick(figures));
+    assert_true(watch_was_quick(&figures->status));
 }
 
 static void test_agent_killed(void **state)

@@ -61,3 +61,10 @@ tests_fault_rotation_CPPFLAGS = $(FAULT_CPPFLAGS)
 tests_fault_rotation_CFLAGS = $(HARNESS_CFLAGS)
 tests_fault_rotation_SOURCES = tests/fault/rotation.c tests/fault/ring_objects.c tests/fault/ring_objects.h
 tests_fault_rotation_LDADD = $(FAULT_LDADD)
+
+check_PROGRAMS += tests/fault/overload
+TESTS += tests/fault/overload
+tests_fault_overload_CPPFLAGS = $(FAULT_CPPFLAGS)
+tests_fault_overload_CFLAGS = $(HARNESS_CFLAGS)
+tests_fault_overload_SOURCES = tests/fault/overload.c
+tests_fault_overload_LDADD = $(FAULT_LDADD)

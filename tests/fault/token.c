@@ -60,7 +60,7 @@ static void end(struct scene *s, int64_t fault_ms, int limit_ms)
     printf("figure: calls succeed again %lld ms after the fault began (limit %d)\n",
            (long long)away, limit_ms);
     assert_true(load_only_outage(&figures));
-    assert_int_equal(figures.statuses_failed, 0);
+    assert_int_equal(figures.status.failed, 0);
     assert_true(away <= limit_ms);
     (void)harness_await_health(s->h, "ok", BACK_MS);
     assert_true(harness_status(s->h, &after));

@@ -14,8 +14,7 @@
 enum {
     CONNECTIONS = 4,
     CALL_MS = 3000, /* kube-apiserver's default */
-    DEK_LEN = 32,
-    LATE_MS = 5
+    DEK_LEN = 32
 };
 
 static const uint8_t dek[DEK_LEN] = "the data encryption key of load";
@@ -29,9 +28,9 @@ struct sample {
 
 struct load {
     struct async *async;
-    struct kms_client *status_client;
+    struct watch *watch;
     struct sample samples[KMS_API_VERSIONS];
-    pthread_t caller, asker, sleeper;
+    pthread_t caller;
     atomic_bool stop;
 
     pthread_mutex_t lock; /* guards the figures */
@@ -109,63 +108,20 @@ static void *call(void *argument)
     return NULL;
 }
 
-/* --- Status ------------------------------------------------------------------------------ */
-
-static void ask_status(struct load *load)
-{
-    struct kms_client_status status;
-    struct kms_failure failure;
-    int64_t start = clock_monotonic_ns();
-    bool failed =
-        err_is(kms_client_status(load->status_client, KMS_API_V2, CALL_MS, &status, &failure));
-    double ms = (double)(clock_monotonic_ns() - start) / 1e6;
-    pthread_mutex_lock(&load->lock);
-    struct load_figures *f = &load->figures;
-    f->statuses++;
-    f->statuses_failed += failed;
-    f->over_10_ms += ms > 10;
-    f->over_50_ms += ms > 50;
-    f->worst_ms = ms > f->worst_ms ? ms : f->worst_ms;
-    pthread_mutex_unlock(&load->lock);
-}
-
-static void *ask(void *argument)
-{
-    struct load *load = argument;
-    while (!atomic_load(&load->stop)) {
-        ask_status(load);
-        pass_time(2);
-    }
-    return NULL;
-}
-
-/* Tells a slow daemon from a machine that is busy with something else. */
-static void *sleep_only(void *argument)
-{
-    struct load *load = argument;
-    while (!atomic_load(&load->stop)) {
-        int64_t due = clock_monotonic_ns() + 1000000;
-        sleep_until(due);
-        double late = (double)(clock_monotonic_ns() - due) / 1e6;
-        pthread_mutex_lock(&load->lock);
-        struct load_figures *f = &load->figures;
-        f->late_wakeups += late > LATE_MS;
-        f->worst_wakeup_ms = late > f->worst_wakeup_ms ? late : f->worst_wakeup_ms;
-        pthread_mutex_unlock(&load->lock);
-    }
-    return NULL;
-}
-
 /* --- life -------------------------------------------------------------------------------- */
 
-static bool make_samples(struct load *load)
+static bool make_samples(struct load *load, const char *socket_path)
 {
+    const struct kms_client_options options = {.socket_path = socket_path};
+    CLEANUP(kms_client_close_p) struct kms_client *client = NULL;
+    if (err_is(kms_client_open(&options, &client)))
+        return false;
     for (int v = 0; v < KMS_API_VERSIONS; v++) {
         CLEANUP(kms_sealed_release) struct kms_sealed sealed = {.n_annotations = 0};
         struct sample *sample = &load->samples[v];
         struct kms_failure failure;
-        if (err_is(kms_client_encrypt(load->status_client, (enum kms_api_version)v,
-                                      bytes_of(dek, DEK_LEN), CALL_MS, &sealed, &failure)) ||
+        if (err_is(kms_client_encrypt(client, (enum kms_api_version)v, bytes_of(dek, DEK_LEN),
+                                      CALL_MS, &sealed, &failure)) ||
             sealed.ciphertext.len > sizeof sample->ciphertext)
             return false;
         memcpy(sample->ciphertext, sealed.ciphertext.data, sealed.ciphertext.len);
@@ -178,26 +134,22 @@ static bool make_samples(struct load *load)
 static void release(struct load *load)
 {
     async_close(load->async);
-    kms_client_close(load->status_client);
     pthread_mutex_destroy(&load->lock);
     free(load);
 }
 
 struct load *load_start(const char *socket_path)
 {
-    const struct kms_client_options options = {.socket_path = socket_path};
     struct load *load = calloc(1, sizeof *load);
     if (!load)
         return NULL;
     pthread_mutex_init(&load->lock, NULL);
-    if (err_is(kms_client_open(&options, &load->status_client)) || !make_samples(load) ||
-        !(load->async = async_open(socket_path, CONNECTIONS))) {
+    if (!make_samples(load, socket_path) || !(load->async = async_open(socket_path, CONNECTIONS)) ||
+        !(load->watch = watch_start(socket_path))) {
         release(load);
         return NULL;
     }
-    if (pthread_create(&load->caller, NULL, call, load) != 0 ||
-        pthread_create(&load->asker, NULL, ask, load) != 0 ||
-        pthread_create(&load->sleeper, NULL, sleep_only, load) != 0)
+    if (pthread_create(&load->caller, NULL, call, load) != 0)
         abort();
     return load;
 }
@@ -233,10 +185,6 @@ static void show(const struct load_figures *f)
             (void)printf(" %s %u", async_code_name((grpc_status_code)code), f->by_code[code]);
     (void)printf("; wrong %u; failures over %lld ms\n", f->wrong,
                  (long long)(f->last_failure_ms - f->first_failure_ms));
-    (void)printf("  Status: %u calls, %u failed, %u over 10 ms, %u over 50 ms, worst %.1f ms; "
-                 "sleeping thread late %u times, worst %.1f ms\n",
-                 f->statuses, f->statuses_failed, f->over_10_ms, f->over_50_ms, f->worst_ms,
-                 f->late_wakeups, f->worst_wakeup_ms);
     (void)fflush(stdout);
 }
 
@@ -244,11 +192,10 @@ void load_stop(struct load *load, struct load_figures *ret)
 {
     atomic_store(&load->stop, true);
     (void)pthread_join(load->caller, NULL);
-    (void)pthread_join(load->asker, NULL);
-    (void)pthread_join(load->sleeper, NULL);
     async_wait(load->async, 0);
     *ret = load->figures;
     show(ret);
+    watch_stop(load->watch, &ret->status);
     release(load);
 }
 
@@ -257,16 +204,4 @@ bool load_only_outage(const struct load_figures *f)
     unsigned expected = f->by_code[GRPC_STATUS_OK] + f->by_code[GRPC_STATUS_UNAVAILABLE] +
                         f->by_code[GRPC_STATUS_DEADLINE_EXCEEDED];
     return f->wrong == 0 && expected == f->calls;
-}
-
-/* A daemon that waits for a token exceeds the wide limits too, by a second or more. */
-bool load_status_was_quick(const struct load_figures *f)
-{
-    bool busy = f->late_wakeups > 0;
-    unsigned allowed = f->statuses / (busy ? 50 : 1000);
-    if (busy)
-        (void)printf(
-            "  THE MACHINE IS BUSY: of Status one call of 50 may take more than 10 ms, and "
-            "none more than 250\n");
-    return f->statuses_failed == 0 && f->over_10_ms <= allowed && f->worst_ms <= (busy ? 250 : 50);
 }

@@ -5,6 +5,7 @@
 #define P11KMS_TEST_LOAD_H
 
 #include "async.h"
+#include "watch.h"
 
 enum { LOAD_PER_SECOND = 200, LOAD_CODES = 17 };
 
@@ -12,11 +13,7 @@ struct load_figures {
     unsigned calls, wrong;
     unsigned by_code[LOAD_CODES];
     int64_t first_failure_ms, last_failure_ms; /* now_ms() when a failed call ended; 0: none */
-    unsigned statuses, statuses_failed;
-    unsigned over_10_ms, over_50_ms;
-    double worst_ms;
-    unsigned late_wakeups; /* by more than 5 ms, of a thread that only sleeps: a busy machine */
-    double worst_wakeup_ms;
+    struct watch_figures status;
 };
 
 struct load;
@@ -32,10 +29,5 @@ void load_stop(struct load *load, struct load_figures *ret);
 
 /* Every call's code is one of OK, UNAVAILABLE and DEADLINE_EXCEEDED, and nothing was wrong. */
 bool load_only_outage(const struct load_figures *figures);
-
-/* Status was answered within 10 ms throughout: at most 1 of 1000 later, none later than 50 ms.
- * Where the sleeping thread was late too, something else had the processors: the limits are wide
- * then, and that is said. */
-bool load_status_was_quick(const struct load_figures *figures);
 
 #endif

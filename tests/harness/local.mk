@@ -12,6 +12,7 @@ tests_harness_libharness_a_SOURCES = \
 	tests/harness/harness.c tests/harness/harness.h \
 	tests/harness/load.c tests/harness/load.h \
 	tests/harness/process.c tests/harness/process.h \
+	tests/harness/watch.c tests/harness/watch.h \
 	tests/harness/wire.c tests/harness/wire.h
 HARNESS_LDADD = tests/harness/libharness.a $(LIBCLIENT) $(CMOCKA_LIBS) -lpthread
 

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* More requests than the token can answer, or a token that answers none: what is pointless never
+ * reaches it, nobody starves, and Status is quick throughout. */
+#include "faults.h"
+
+#include "async.h"
+#include "text.h"
+#include "watch.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum {
+    TEST_SECONDS = 240,
+    DEK_LEN = 32,
+    CODES = 17,
+    STREAMS = 128,   /* that one connection may have in flight */
+    QUEUE_MAX = 512, /* that wait for the token */
+    EXPIRING = 100,
+    EXPIRING_MS = 100,
+    CALL_MS = 3000, /* kube-apiserver's default */
+    REFUSED_MS = 250,
+    STORM = 5000,
+    STORM_MS = 3000,
+    MEEK_CALLS = 5,
+    MEASURED = 1000,
+    ENCRYPT_P99_MS = 100
+};
+
+static const uint8_t dek[DEK_LEN] = "the data encryption key sealed.";
+
+/* --- what was sealed --------------------------------------------------------------------- */
+
+struct store {
+    enum kms_api_version version;
+    size_t n;
+    struct kms_sealed sealed[STORM];
+};
+
+static struct store *store_make(const struct harness *h, enum kms_api_version version, size_t n)
+{
+    CLEANUP(kms_client_close_p) struct kms_client *client = harness_client(h);
+    struct store *store = calloc(1, sizeof *store);
+    struct kms_failure failure;
+    assert_non_null(store);
+    store->version = version;
+    for (; store->n < n; store->n++)
+        assert_false(
+            err_is(kms_client_encrypt(client, version, bytes_of(dek, DEK_LEN), HARNESS_CALL_MS,
+                                      &store->sealed[store->n], &failure)));
+    return store;
+}
+
+static void store_free(struct store *store)
+{
+    while (store->n > 0)
+        kms_sealed_release(&store->sealed[--store->n]);
+    free(store);
+}
+
+/* --- Decrypts ---------------------------------------------------------------------------- */
+
+/* Decrypts of one client, each of another ciphertext. Its figures belong to the answering thread
+ * until storm_end. */
+struct storm {
+    struct async *async;
+    const struct store *store;
+    unsigned connections;
+    int timeout_ms;
+    atomic_uint next;
+    atomic_bool again; /* an answer starts the next one */
+    atomic_uint ended;
+    unsigned by_code[CODES], wrong;
+    double refused_ms, slowest_ms; /* the longest of those refused, and of those answered well */
+};
+
+static void storm_call(struct storm *s);
+
+static void on_answer(void *context, const struct async_answer *answer)
+{
+    struct storm *s = context;
+    double ms = (double)(answer->ended_ns - answer->started_ns) / 1e6;
+    s->by_code[(unsigned)answer->code < CODES ? (unsigned)answer->code : 2]++;
+    if (answer->code == GRPC_STATUS_OK) {
+        s->wrong += !bytes_equal(wire_field(answer->response, WIRE_OUTPUT), bytes_of(dek, DEK_LEN));
+        s->slowest_ms = ms > s->slowest_ms ? ms : s->slowest_ms;
+    } else if (answer->code == GRPC_STATUS_RESOURCE_EXHAUSTED) {
+        s->refused_ms = ms > s->refused_ms ? ms : s->refused_ms;
+    }
+    if (atomic_load(&s->again))
+        storm_call(s);
+    atomic_fetch_add(&s->ended, 1);
+}
+
+static void storm_call(struct storm *s)
+{
+    uint8_t memory[WIRE_MESSAGE_MAX];
+    struct writer w = writer_over(memory, sizeof memory);
+    unsigned i = atomic_fetch_add(&s->next, 1);
+    const struct kms_sealed *sealed = &s->store->sealed[i % s->store->n];
+    wire_put_decrypt(&w, &(struct wire_decrypt){.version = s->store->version,
+                                                .ciphertext = sealed->ciphertext,
+                                                .key_id = bytes_of_string(sealed->key_id)});
+    async_start(s->async, &(struct async_request){.connection = i % s->connections,
+                                                  .version = s->store->version,
+                                                  .method = WIRE_DECRYPT,
+                                                  .message = writer_bytes(&w),
+                                                  .timeout_ms = s->timeout_ms,
+                                                  .done = on_answer,
+                                                  .context = s});
+}
+
+static struct storm *storm_open(const struct harness *h, const struct store *store,
+                                unsigned connections, int timeout_ms)
+{
+    struct storm *s = calloc(1, sizeof *s);
+    assert_non_null(s);
+    s->async = async_open(h->socket, connections);
+    assert_non_null(s->async);
+    s->store = store;
+    s->connections = connections;
+    s->timeout_ms = timeout_ms;
+    return s;
+}
+
+static void storm_start(struct storm *s, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        storm_call(s);
+}
+
+/* Waits for what is in flight, shows what became of all of them, and copies it to ret. */
+static void storm_end(struct storm *s, const char *what, struct storm *ret)
+{
+    atomic_store(&s->again, false);
+    async_close(s->async);
+    printf("  %s:", what);
+    for (unsigned code = 0; code < CODES; code++)
+        if (s->by_code[code] > 0)
+            printf(" %s %u", async_code_name((grpc_status_code)code), s->by_code[code]);
+    printf("; wrong %u; slowest answer %.1f ms, slowest refusal %.1f ms\n", s->wrong, s->slowest_ms,
+           s->refused_ms);
+    (void)fflush(stdout);
+    assert_int_equal(s->wrong, 0);
+    memcpy(ret, s, sizeof *ret);
+    free(s);
+}
+
+struct wanted_ends {
+    struct storm *storm;
+    unsigned n;
+};
+
+static bool enough_ended(void *context)
+{
+    const struct wanted_ends *wanted = context;
+    return atomic_load(&wanted->storm->ended) >= wanted->n;
+}
+
+/* --- daemons ----------------------------------------------------------------------------- */
+
+/* No probe disturbs the count of what reaches the token. */
+static void serve(struct harness *h, const char *token)
+{
+    faults_use(h);
+    h->config.token = token;
+    harness_write_config(h);
+    harness_start(h);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+}
+
+static void test_expired_requests_never_reach_the_token(void **state)
+{
+    struct harness *h = *state;
+    struct storm first, expired, last;
+    serve(h, "  sessions: 1\n  timeout: 8s\n  probeEvery: 1h\n");
+    struct store *store = store_make(h, KMS_API_V2, EXPIRING + 2);
+    struct watch *watch = watch_start(h->socket);
+    struct storm *patient = storm_open(h, store, 1, HARNESS_CALL_MS);
+    struct storm *hasty = storm_open(h, store, 2, EXPIRING_MS);
+    struct storm *marker = storm_open(h, store, 1, HARNESS_CALL_MS);
+    struct wanted_ends all = {hasty, EXPIRING};
+    struct watch_figures status;
+    atomic_store(&hasty->next, 1);
+    atomic_store(&marker->next, EXPIRING + 1);
+    faults_always(h, "C_DecryptInit", "slow"); /* a second each, and each is recorded */
+    storm_start(patient, 1);
+    faults_await(h, "fault", 1, HARNESS_CALL_MS);
+    storm_start(hasty, EXPIRING);
+    storm_start(marker, 1);
+    assert_true(await(enough_ended, &all, HARNESS_CALL_MS, NULL));
+    storm_end(patient, "the one that hangs", &first);
+    storm_end(hasty, "with 100 ms to live", &expired);
+    storm_end(marker, "the one behind them", &last);
+    unsigned reached = faults_count(h, "fault");
+    faults_end(h);
+    watch_stop(watch, &status);
+    printf("figure: %u Decrypts reached the token of %d\n", reached, EXPIRING + 2);
+    assert_int_equal(reached, 2);
+    assert_int_equal(expired.by_code[GRPC_STATUS_DEADLINE_EXCEEDED], EXPIRING);
+    assert_int_equal(first.by_code[GRPC_STATUS_OK], 1);
+    assert_int_equal(last.by_code[GRPC_STATUS_OK], 1);
+    assert_true(watch_was_quick(&status));
+    store_free(store);
+    h->passed = true;
+}
+
+static void test_a_full_queue_refuses_at_once(void **state)
+{
+    enum { CONNECTIONS = 6, CALLS = CONNECTIONS * STREAMS };
+    struct harness *h = *state;
+    struct storm ended;
+    struct watch_figures status;
+    serve(h, "  sessions: 1\n  timeout: 8s\n  probeEvery: 1h\n");
+    struct store *store = store_make(h, KMS_API_V2, CALLS);
+    struct watch *watch = watch_start(h->socket);
+    struct storm *storm = storm_open(h, store, CONNECTIONS, HARNESS_CALL_MS);
+    struct wanted_ends refused = {storm, CALLS - QUEUE_MAX - 1};
+    faults_once(h, "C_DecryptInit", "slow");
+    storm_start(storm, CALLS);
+    assert_true(await(enough_ended, &refused, HARNESS_CALL_MS, NULL));
+    storm_end(storm, "more than can wait", &ended);
+    watch_stop(watch, &status);
+    assert_int_equal(ended.by_code[GRPC_STATUS_RESOURCE_EXHAUSTED], CALLS - QUEUE_MAX - 1);
+    assert_int_equal(ended.by_code[GRPC_STATUS_OK], QUEUE_MAX + 1);
+    assert_true(ended.slowest_ms > 900); /* it did hang, and they did wait */
+    if (!HARNESS_SANITIZED && status.late_wakeups == 0)
+        assert_true(ended.refused_ms < REFUSED_MS);
+    else
+        printf("  HOW SOON THEY WERE REFUSED IS NOT JUDGED: the machine is busy\n");
+    assert_true(watch_was_quick(&status));
+    harness_round_trips(h);
+    store_free(store);
+    h->passed = true;
+}
+
+/* Thousands a second that give up while the token answers nothing. */
+static void test_a_storm_of_deadlines(void **state)
+{
+    enum { CONNECTIONS = 16 };
+    struct harness *h = *state;
+    struct storm ended;
+    struct watch_figures status;
+    serve(h, "  timeout: 20s\n  probeEvery: 1h\n");
+    struct store *store = store_make(h, KMS_API_V2, 2000);
+    struct watch *watch = watch_start(h->socket);
+    struct storm *storm = storm_open(h, store, CONNECTIONS, 40);
+    pid_t agent = harness_agent(h);
+    assert_int_equal(kill(agent, SIGSTOP), 0);
+    atomic_store(&storm->again, true);
+    storm_start(storm, CONNECTIONS * 8);
+    pass_time(STORM_MS);
+    storm_end(storm, "with 40 ms to live each", &ended);
+    watch_stop(watch, &status);
+    assert_int_equal(kill(agent, SIGCONT), 0);
+    assert_true(ended.by_code[GRPC_STATUS_DEADLINE_EXCEEDED] > 1000);
+    assert_true(watch_was_quick(&status));
+    harness_round_trips(h);
+    assert_int_equal(harness_agent(h), agent);
+    store_free(store);
+    h->passed = true;
+}
+
+/* --- fairness ---------------------------------------------------------------------------- */
+
+/* A token of four operations a second, and a client that always has 128 in flight: in order, the
+ * other one would wait for half a minute. */
+static void test_a_greedy_connection_starves_nobody(void **state)
+{
+    struct harness *h = *state;
+    struct storm greedy_figures, meek_figures;
+    serve(h, "  sessions: 4\n  timeout: 8s\n  probeEvery: 1h\n");
+    struct store *store = store_make(h, KMS_API_V2, STORM);
+    struct storm *greedy = storm_open(h, store, 1, HARNESS_CALL_MS * 2);
+    struct storm *meek = storm_open(h, store, 1, CALL_MS);
+    atomic_store(&meek->next, STORM - MEEK_CALLS);
+    faults_always(h, "C_DecryptInit", "slow");
+    atomic_store(&greedy->again, true);
+    storm_start(greedy, STREAMS);
+    faults_await(h, "fault", 4, HARNESS_CALL_MS);
+    for (unsigned i = 1; i <= MEEK_CALLS; i++) {
+        struct wanted_ends next = {meek, i};
+        storm_call(meek);
+        assert_true(await(enough_ended, &next, HARNESS_CALL_MS, NULL));
+    }
+    faults_end(h);
+    storm_end(greedy, "128 in flight", &greedy_figures);
+    storm_end(meek, "one in flight", &meek_figures);
+    printf("figure: one in flight beside 128, a token of 4 operations a second: slowest %.0f ms\n",
+           meek_figures.slowest_ms);
+    assert_int_equal(meek_figures.by_code[GRPC_STATUS_OK], MEEK_CALLS);
+    store_free(store);
+    h->passed = true;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Serial Encrypts on a connection of their own; prints the figures, and yields p99. */
+static double measure_encrypts(const struct harness *h, const char *beside)
+{
+    CLEANUP(kms_client_close_p) struct kms_client *client = harness_client(h);
+    static double took_ms[MEASURED];
+    for (size_t i = 0; i < MEASURED; i++) {
+        CLEANUP(kms_sealed_release) struct kms_sealed sealed = {.n_annotations = 0};
+        struct kms_failure failure;
+        int64_t start = clock_monotonic_ns();
+        if (err_is(kms_client_encrypt(client, KMS_API_V2, bytes_of(dek, DEK_LEN), CALL_MS, &sealed,
+                                      &failure)))
+            fail_msg("Encrypt: %s %s", failure.name, failure.message);
+        took_ms[i] = (double)(clock_monotonic_ns() - start) / 1e6;
+    }
+    qsort(took_ms, MEASURED, sizeof *took_ms, by_value);
+    printf("figure: Encrypt, one in flight, beside %s: p50 %.2f ms, p99 %.2f ms, longest %.2f ms\n",
+           beside, took_ms[MEASURED / 2], took_ms[MEASURED * 99 / 100], took_ms[MEASURED - 1]);
+    (void)fflush(stdout);
+    return took_ms[MEASURED * 99 / 100];
+}
+
+/* As when an API server of 5,000 Secrets under KMS v1 starts. */
+static void test_a_start_up_storm(void **state)
+{
+    struct harness *h = *state;
+    struct storm ended;
+    struct watch_figures status;
+    serve(h, "  probeEvery: 1h\n");
+    struct store *store = store_make(h, KMS_API_V1BETA1, STORM);
+    (void)measure_encrypts(h, "nothing");
+    struct storm *storm = storm_open(h, store, 1, CALL_MS);
+    struct watch *watch = watch_start(h->socket);
+    atomic_store(&storm->again, true);
+    storm_start(storm, STREAMS);
+    double p99 = measure_encrypts(h, "128 Decrypts");
+    struct wanted_ends all = {storm, STORM};
+    assert_true(await(enough_ended, &all, HARNESS_START_MS, NULL));
+    storm_end(storm, "the storm", &ended);
+    watch_stop(watch, &status);
+    assert_true(ended.by_code[GRPC_STATUS_OK] >= STORM);
+    assert_int_equal(ended.by_code[GRPC_STATUS_OK], atomic_load(&ended.ended));
+    assert_true(watch_was_quick(&status));
+    if (HARNESS_SANITIZED || status.late_wakeups > 0)
+        printf("  HOW LONG ENCRYPTS TOOK IS NOT JUDGED: the machine is busy\n");
+    else
+        assert_true(p99 < ENCRYPT_P99_MS);
+    store_free(store);
+    h->passed = true;
+}
+
+int main(void)
+{
+#define OVERLOAD(test) cmocka_unit_test_setup_teardown(test, harness_setup, harness_teardown)
+    const struct CMUnitTest tests[] = {
+        OVERLOAD(test_expired_requests_never_reach_the_token),
+        OVERLOAD(test_a_full_queue_refuses_at_once),
+        OVERLOAD(test_a_storm_of_deadlines),
+        OVERLOAD(test_a_greedy_connection_starves_nobody),
+        OVERLOAD(test_a_start_up_storm),
+    };
+    return HARNESS_RUN("overload", tests, TEST_SECONDS);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "watch.h"
+
+#include "await.h"
+#include "kms_client.h"
+#include "text.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { CALL_MS = 3000 /* kube-apiserver's default */, LATE_MS = 5 };
+
+struct watch {
+    struct kms_client *client;
+    pthread_t asker, sleeper;
+    atomic_bool stop;
+    struct watch_figures asked, slept; /* each its thread's, until that was joined */
+};
+
+static void ask(struct watch *watch)
+{
+    struct watch_figures *f = &watch->asked;
+    struct kms_client_status status;
+    struct kms_failure failure;
+    int64_t start = clock_monotonic_ns();
+    f->failed += err_is(kms_client_status(watch->client, KMS_API_V2, CALL_MS, &status, &failure));
+    double ms = (double)(clock_monotonic_ns() - start) / 1e6;
+    f->asked++;
+    f->over_10_ms += ms > 10;
+    f->over_50_ms += ms > 50;
+    f->worst_ms = ms > f->worst_ms ? ms : f->worst_ms;
+}
+
+static void *keep_asking(void *argument)
+{
+    struct watch *watch = argument;
+    while (!atomic_load(&watch->stop)) {
+        ask(watch);
+        pass_time(2);
+    }
+    return NULL;
+}
+
+/* Tells a slow daemon from a machine that is busy with something else. */
+static void *sleep_only(void *argument)
+{
+    struct watch *watch = argument;
+    struct watch_figures *f = &watch->slept;
+    while (!atomic_load(&watch->stop)) {
+        int64_t due = clock_monotonic_ns() + 1000000;
+        struct timespec at = {.tv_sec = due / 1000000000, .tv_nsec = due % 1000000000};
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) != 0)
+            continue;
+        double late = (double)(clock_monotonic_ns() - due) / 1e6;
+        f->late_wakeups += late > LATE_MS;
+        f->worst_wakeup_ms = late > f->worst_wakeup_ms ? late : f->worst_wakeup_ms;
+    }
+    return NULL;
+}
+
+struct watch *watch_start(const char *socket_path)
+{
+    const struct kms_client_options options = {.socket_path = socket_path};
+    struct watch *watch = calloc(1, sizeof *watch);
+    if (!watch)
+        return NULL;
+    if (err_is(kms_client_open(&options, &watch->client))) {
+        free(watch);
+        return NULL;
+    }
+    ask(watch); /* until its first call a client has no connection */
+    watch->asked = (struct watch_figures){.asked = 0};
+    if (pthread_create(&watch->asker, NULL, keep_asking, watch) != 0 ||
+        pthread_create(&watch->sleeper, NULL, sleep_only, watch) != 0)
+        abort();
+    return watch;
+}
+
+void watch_stop(struct watch *watch, struct watch_figures *ret)
+{
+    atomic_store(&watch->stop, true);
+    (void)pthread_join(watch->asker, NULL);
+    (void)pthread_join(watch->sleeper, NULL);
+    *ret = watch->asked;
+    ret->late_wakeups = watch->slept.late_wakeups;
+    ret->worst_wakeup_ms = watch->slept.worst_wakeup_ms;
+    (void)printf("  Status: %u calls, %u failed, %u over 10 ms, %u over 50 ms, worst %.1f ms; "
+                 "sleeping thread late %u times, worst %.1f ms\n",
+                 ret->asked, ret->failed, ret->over_10_ms, ret->over_50_ms, ret->worst_ms,
+                 ret->late_wakeups, ret->worst_wakeup_ms);
+    (void)fflush(stdout);
+    kms_client_close(watch->client);
+    free(watch);
+}
+
+/* A daemon that waits for a token exceeds the wide limits too, by a second or more. */
+bool watch_was_quick(const struct watch_figures *f)
+{
+    bool busy = f->late_wakeups > 0;
+    unsigned allowed = 1 + f->asked / (busy ? 50 : 1000);
+    if (busy)
+        (void)printf(
+            "  THE MACHINE IS BUSY: of Status one call of 50 may take more than 10 ms, and "
+            "none more than 250\n");
+    return f->failed == 0 && f->over_10_ms <= allowed && f->worst_ms <= (busy ? 250 : 50);
+}
