@@ -30,7 +30,7 @@ static struct err open_record(const struct agent *agent, struct pin_record *reco
     struct err e = pin_record_open(agent->config.state_dir,
                                    token_bytes(&agent->token, memory, sizeof memory), record);
     if (e.code == ERR_INVALID)
-        return advise(advice, err_make(ERR_TOKEN, "PIN record"), REMEDY_HUMAN,
+        return advise(advice, err_make(ERR_TOKEN, "PIN record"), REMEDY_PIN,
                       "the PIN record %.150s is damaged: check the PIN, then remove that file",
                       record->path);
     if (err_is(e)) {
@@ -49,12 +49,12 @@ static struct err check_flags(const struct agent *agent, struct advice *advice)
     struct err no = err_make(ERR_TOKEN, "login");
     TRY(p11_token_pin_flags(agent->module, agent->token.slot, &flags));
     if (flags.locked)
-        return advise(advice, no, REMEDY_HUMAN,
+        return advise(advice, no, REMEDY_PIN,
                       "the user PIN of token '%s' is locked: unlock it with the SO PIN and the "
                       "token's own tool",
                       agent->token.label);
     if (flags.final_try)
-        return advise(advice, no, REMEDY_HUMAN,
+        return advise(advice, no, REMEDY_PIN,
                       "token '%s' locks at the next wrong PIN, so we try none: log in once with "
                       "the token's own tool, which resets its counter",
                       agent->token.label);
@@ -73,10 +73,10 @@ static struct err refuse(const struct agent *agent, const struct pin_record *rec
     if (!pin_source_is_protected(agent->config.pin_source))
         TRY(pin_source_path(agent->config.pin_source, file, sizeof file, &unused));
     if (record->refusals >= PIN_REFUSALS_MAX)
-        return advise(advice, e, REMEDY_HUMAN,
+        return advise(advice, e, REMEDY_PIN,
                       "the token refused %u PINs; no other is tried: mend %.80s, then remove %.90s",
                       (unsigned)record->refusals, file, record->path);
-    return advise(advice, e, REMEDY_HUMAN,
+    return advise(advice, e, REMEDY_PIN,
                   "the token refused the PIN; it is not tried again: mend %.80s, or if the PIN is "
                   "right remove %.90s",
                   file, record->path);

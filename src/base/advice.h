@@ -5,14 +5,15 @@
 
 #include "error.h"
 
-/* The five answers to a failure of a token (design, "When the token fails"). */
+/* The answers to a failure of a token (design, "When the token fails"). */
 enum remedy {
     REMEDY_NONE = 0,
     REMEDY_CALLER,
     REMEDY_SESSION,
     REMEDY_LOGIN,
     REMEDY_AGENT,
-    REMEDY_HUMAN
+    REMEDY_HUMAN,
+    REMEDY_PIN /* a human too, and until then no PIN is tried */
 };
 
 enum { ADVICE_TEXT_MAX = 255 };

@@ -109,6 +109,9 @@ static struct err check_together(struct load *load)
                              "ring.activationDelay",
                              "must be ring.rescanEvery or more, so that every replica has seen a "
                              "new KEK before it seals; 0s where one daemon alone uses the token");
+    if (c->http.kind == HTTP_UNIX && (strcmp(c->http.path, c->socket_path) == 0 ||
+                                      strcmp(c->http.path, c->admin_socket_path) == 0))
+        return fail_at(load, "http", "must be another path than socket and adminSocket");
     if (strcmp(c->admin_socket_path, c->socket_path) == 0)
         return document_fail(load->error, document_line(&load->document, "adminSocket"),
                              "adminSocket", "must be another path than socket");

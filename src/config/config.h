@@ -20,6 +20,14 @@ enum verify_seals { VERIFY_ALL, VERIFY_V2 };
 enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
+/* Where /livez, /readyz, /healthz and /metrics are served: this host alone can connect. */
+struct http_place {
+    enum { HTTP_OFF, HTTP_UNIX, HTTP_IPV4, HTTP_IPV6 } kind;
+    char path[SOCKET_PATH_MAX + 1]; /* HTTP_UNIX */
+    uint8_t address[16];            /* HTTP_IPV4, HTTP_IPV6: of the loopback interface */
+    uint16_t port;
+};
+
 /* Plain data, no pointers: it may be copied. Durations are in milliseconds. */
 struct config {
     char socket_path[SOCKET_PATH_MAX + 1];       /* socket, without unix:// */
@@ -32,6 +40,7 @@ struct config {
     char status_version[8]; /* "v2beta1" or "v2" */
     char state_dir[PATH_MAX];
     bool require_mlock;
+    struct http_place http;
     struct {
         char module[PATH_MAX];
         char uri[CONFIG_URI_MAX + 1];

@@ -77,6 +77,7 @@ const struct config_key config_keys[] = {
      .parse = parse_bool,
      RAW(require_mlock),
      DEST(require_mlock)},
+    {.path = "http", .shape = KEY_SCALAR, .parse = parse_http, RAW(http), DEST(http)},
 
     {.path = "token", .shape = KEY_SECTION, .required = true},
     {.path = "token.module",
@@ -225,7 +226,6 @@ const struct config_key config_keys[] = {
      RAW(log.level),
      DEST(log.level)},
 
-    LATER("http"),
     LATER("audit"),
 };
 

@@ -66,6 +66,7 @@ static const cyaml_schema_field_t fields[] = {
     TEXT("statusVersion", struct raw_config, status_version),
     TEXT("stateDir", struct raw_config, state_dir),
     TEXT("requireMlock", struct raw_config, require_mlock),
+    TEXT("http", struct raw_config, http),
     SECTION("token", token, token_fields),
     SECTION("ring", ring, ring_fields),
     SECTION("log", log, log_fields),

@@ -21,6 +21,7 @@ struct raw_config {
     char *status_version;
     char *state_dir;
     char *require_mlock;
+    char *http;
     struct {
         char *module;
         char *uri;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "values.h"
 
+#include "config.h"
 #include "key_select.h"
 #include "text.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -65,6 +67,47 @@ bool parse_socket(const char *text, const struct value_rule *rule, void *to, siz
     if (strncmp(text, scheme, sizeof scheme - 1) != 0 || text[sizeof scheme - 1] != '/')
         return complain(complaint, "must be unix:///absolute/path");
     return parse_absolute_path(text + sizeof scheme - 1, rule, to, size, complaint);
+}
+
+/* "[::1]:8082" or "127.0.0.1:8082": false when it is no such thing. */
+static bool parse_host_port(const char *text, struct http_place *to)
+{
+    char host[64];
+    uint64_t port = 0;
+    const char *colon = strrchr(text, ':');
+    if (!colon || err_is(parse_u64(colon + 1, 1, UINT16_MAX, &port)))
+        return false;
+    bool six = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
+    size_t len = (size_t)(colon - text) - (six ? 2 : 0);
+    if (len >= sizeof host)
+        return false;
+    memcpy(host, text + six, len);
+    host[len] = '\0';
+    to->kind = six ? HTTP_IPV6 : HTTP_IPV4;
+    to->port = (uint16_t)port;
+    return inet_pton(six ? AF_INET6 : AF_INET, host, to->address) == 1;
+}
+
+/* No name: what localhost stands for is another file's business, and may change. */
+bool parse_http(const char *text, const struct value_rule *rule, void *to, size_t size,
+                struct complaint *complaint)
+{
+    static const uint8_t loopback6[16] = {[15] = 1};
+    struct http_place place;
+    memset(&place, 0, sizeof place); /* the padding too: a reload compares bytes */
+    if (strncmp(text, "unix:", 5) == 0) {
+        place.kind = HTTP_UNIX;
+        if (!parse_socket(text, rule, place.path, sizeof place.path, complaint))
+            return false;
+    } else if (!parse_host_port(text, &place)) {
+        return complain(complaint, "must be 127.0.0.1:PORT, [::1]:PORT or unix:///absolute/path");
+    } else if (place.kind == HTTP_IPV4 ? place.address[0] != 127
+                                       : memcmp(place.address, loopback6, sizeof loopback6) != 0) {
+        return complain(complaint, "must be an address of the loopback interface, such as "
+                                   "127.0.0.1:8082: it is served without any authentication");
+    }
+    memcpy(to, &place, size);
+    return true;
 }
 
 bool parse_group(const char *text, const struct value_rule *rule, void *to, size_t size,

@@ -27,6 +27,7 @@ typedef bool value_parser(const char *text, const struct value_rule *rule, void 
 
 value_parser parse_api_version;   /* to nothing: it has one value */
 value_parser parse_socket;        /* char[]: the path */
+value_parser parse_http;          /* struct http_place */
 value_parser parse_group;         /* char[]: a group's name or number */
 value_parser parse_id;            /* uint32_t: a uid or gid */
 value_parser parse_absolute_path; /* char[] */

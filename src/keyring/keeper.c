@@ -31,16 +31,18 @@ static void greet(struct keeper *k)
         return;
     }
     if (err_is(e)) {
-        keeper_condemn(k, "it did not greet as agents do");
+        keeper_condemn(k, CONDEMN_PROTOCOL, "it did not greet as agents do");
         return;
     }
     if (reply.status.code != ERR_NONE) {
         k->explained = true;
+        k->pin_blocked = reply.status.remedy == REMEDY_PIN;
         keeper_drop_agent(k);
         keeper_outage(k, reply.status.text);
         return;
     }
     k->token = reply.u.hello;
+    k->pin_blocked = false;
     k->phase = AGENT_UP;
     k->was_up = true;
     k->since_ns = clock_monotonic_ns();
@@ -59,7 +61,7 @@ static void lane_readable(struct keeper *k)
     if (e.code == ERR_UNAVAILABLE)
         keeper_lane_ended(k);
     else
-        keeper_condemn(k, "it spoke unasked");
+        keeper_condemn(k, CONDEMN_PROTOCOL, "it spoke unasked");
 }
 
 /* The monitor has reaped it. Its last words may still be in lane 0, which a child of the vendor's
@@ -166,11 +168,11 @@ static void look_due(struct keeper *k, const struct wishes *w)
         return;
     }
     if (k->attached && !lane_pool_has_lanes(k->pool)) {
-        keeper_condemn(k, "it closed its lanes");
+        keeper_condemn(k, CONDEMN_PROTOCOL, "it closed its lanes");
         return;
     }
     if (w->replace) {
-        keeper_condemn(k, w->replace);
+        keeper_condemn(k, w->replace_reason, w->replace);
         return;
     }
     if (rescan)
@@ -210,7 +212,7 @@ static void without_agent(struct keeper *k)
     int64_t now = clock_monotonic_ns();
     bool grace = k->health.ok && now < k->lost_ns + ms_ns(ABSENCE_GRACE_MS);
     if (k->phase == AGENT_STARTING && now >= k->since_ns + ms_ns(START_TIMEOUT_MS)) {
-        keeper_condemn(k, "it did not start in 30 s");
+        keeper_condemn(k, CONDEMN_TIMEOUT, "it did not start in 30 s");
         keeper_outage(k, "the token agent did not start in 30 s: is the token's module blocked?");
     } else if (!grace && !tell_how_it_ended(k)) {
         if (k->health.ok)
@@ -219,7 +221,7 @@ static void without_agent(struct keeper *k)
             keeper_look_in_vain(k);
     }
     if (k->lingers && now >= k->since_ns + ms_ns(ABSENCE_GRACE_MS))
-        keeper_condemn(k, "its lane has ended, and it has not");
+        keeper_condemn(k, CONDEMN_TIMEOUT, "its lane has ended, and it has not");
 }
 
 static void take_news(struct keeper *k, const struct wishes *w, bool readable)
@@ -384,10 +386,11 @@ void keeper_kick(struct keeper *k)
     wake(k);
 }
 
-void keeper_replace(struct keeper *k, const char *why)
+void keeper_replace(struct keeper *k, enum control_reason reason, const char *why)
 {
     pthread_mutex_lock(&k->lock);
     k->wishes.replace = why;
+    k->wishes.replace_reason = reason;
     pthread_mutex_unlock(&k->lock);
     wake(k);
 }
@@ -457,6 +460,11 @@ struct err keeper_forget(struct keeper *k, const struct key_id *key_id)
     pthread_mutex_unlock(&k->lock);
     keeper_rescan(k);
     return e;
+}
+
+int64_t keeper_proved_ms(const struct keeper *k)
+{
+    return atomic_load_explicit(&k->proved_ms, memory_order_relaxed);
 }
 
 void keeper_rescan(struct keeper *k)

@@ -11,7 +11,8 @@
 /* What the keeper needs from its owner; called on the keeper's thread. */
 struct keeper_hooks {
     /* Have this agent replaced. why is for the log. */
-    void (*condemn)(void *context, uint64_t generation, const char *why);
+    void (*condemn)(void *context, uint64_t generation, enum control_reason reason,
+                    const char *why);
     /* Health changed. */
     void (*health)(void *context, const struct health *health);
     /* A look at the token, or at its absence, has ended: what waited for that number, or one below
@@ -50,8 +51,8 @@ void keeper_agent_gone(struct keeper *keeper, uint64_t generation, const char *h
 /* Something went wrong with the token in a request: probe now. */
 void keeper_kick(struct keeper *keeper);
 
-/* The agent said of itself that only a new one helps. why is static, for the log. */
-void keeper_replace(struct keeper *keeper, const char *why);
+/* Only a new agent helps. why is static, for the log. */
+void keeper_replace(struct keeper *keeper, enum control_reason reason, const char *why);
 
 /* A Decrypt names a KEK that the view has not. Yields the number of the look that will tell: the
  * next to begin, LOOK_AGAIN_MS after the last at the earliest. One that ended a moment ago, or is
@@ -73,6 +74,10 @@ MUST_CHECK struct err keeper_forget(struct keeper *k, const struct key_id *key_i
 
 /* Looks again soon, whatever the rate limit says: for reloads. */
 void keeper_rescan(struct keeper *keeper);
+
+/* When the active KEK was last proved by a probe or a look: Unix time in ms; 0: not by this
+ * process. Lock-free. */
+int64_t keeper_proved_ms(const struct keeper *keeper);
 
 void keeper_retune(struct keeper *keeper, int64_t timeout_ms, int64_t probe_every_ms,
                    int64_t rescan_every_ms);

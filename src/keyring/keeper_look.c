@@ -21,9 +21,10 @@ static void publish(struct keeper *k, struct ring_view *view, const struct healt
     bool changed = strcmp(k->health.text, health->text) != 0 || k->health.ok != health->ok ||
                    k->health.failed != health->failed;
     k->health = *health;
-    keyring_publish(k->keyring, view, health);
+    k->health.pin_blocked = k->pin_blocked;
+    keyring_publish(k->keyring, view, &k->health);
     if (changed)
-        k->hooks.health(k->hooks.context, health);
+        k->hooks.health(k->hooks.context, &k->health);
 }
 
 static void publish_text(struct keeper *k, bool failed, const char *text)
@@ -86,11 +87,11 @@ void keeper_lane_ended(struct keeper *k)
     k->lingers = true;
 }
 
-void keeper_condemn(struct keeper *k, const char *why)
+void keeper_condemn(struct keeper *k, enum control_reason reason, const char *why)
 {
     lane_pool_drop(k->pool, k->generation, "the token agent is being replaced");
     if (k->gone < k->generation)
-        k->hooks.condemn(k->hooks.context, k->generation, why);
+        k->hooks.condemn(k->hooks.context, k->generation, reason, why);
     k->explained = true;
     keeper_drop_agent(k);
 }
@@ -112,7 +113,7 @@ static void attach(struct keeper *k)
     k->n_lanes = 1;
     k->attached = true;
     if (err_is(e))
-        keeper_condemn(k, "its lanes could not be used");
+        keeper_condemn(k, CONDEMN_RENEW, "its lanes could not be used");
 }
 
 /* --- looking ----------------------------------------------------------------------------- */
@@ -126,13 +127,17 @@ void keeper_broken_lane(struct keeper *k, struct err e)
     }
     (void)snprintf(line, sizeof line, "the token does not answer: %s",
                    err_format(e, text, sizeof text));
-    keeper_condemn(k, e.code == ERR_DEADLINE ? "no answer within token.timeout" : "broken lane");
+    if (e.code == ERR_DEADLINE)
+        keeper_condemn(k, CONDEMN_TIMEOUT, "no answer within token.timeout");
+    else
+        keeper_condemn(k, CONDEMN_PROTOCOL, "broken lane");
     keeper_outage(k, line);
 }
 
 void keeper_sick_token(struct keeper *k, const struct lane_status *status)
 {
-    keeper_condemn(k, status->text);
+    k->pin_blocked = status->remedy == REMEDY_PIN;
+    keeper_condemn(k, CONDEMN_SICK, status->text);
     keeper_outage(k, status->text);
 }
 
@@ -218,7 +223,7 @@ static bool account_for_missing(struct keeper *k, const struct ring_look *look)
         news = news || !known_keks_has(&k->missing, &missing.ids[i]);
     if (news && !k->fresh) {
         known_keks_clear(&missing);
-        keeper_condemn(k, "a known KEK is not found: a fresh agent must look");
+        keeper_condemn(k, CONDEMN_RENEW, "a known KEK is not found: a fresh agent must look");
         return false;
     }
     tell_missing(k, &missing);
@@ -286,7 +291,7 @@ static void seals(struct keeper *k, struct ring_look *look, size_t active)
 static void missing(struct keeper *k, const struct ring_look *look, struct health *health)
 {
     if (!k->fresh && (!k->health.failed || keeper_is_stale(k))) {
-        keeper_condemn(k, "the active KEK is not found: a fresh agent must look");
+        keeper_condemn(k, CONDEMN_RENEW, "the active KEK is not found: a fresh agent must look");
         return;
     }
     health->failed = true;

@@ -10,6 +10,7 @@
 #include "ring_look.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum {
     START_TIMEOUT_MS = 30000, /* a network HSM's library may take its time to start */
@@ -27,6 +28,7 @@ enum agent_phase { AGENT_NONE, AGENT_STARTING, AGENT_UP };
 struct wishes {
     bool stop, probe, rescan;
     const char *replace; /* why the agent must go; NULL: it may stay */
+    enum control_reason replace_reason;
     bool offered;
     uint64_t generation;
     int fds[AGENT_LANES_MAX];
@@ -42,6 +44,8 @@ struct keeper {
     struct lane_pool *pool;
     int wake_fd;
     pthread_t thread;
+
+    atomic_int_fast64_t proved_ms; /* written by the thread */
 
     pthread_mutex_t lock; /* guards these */
     struct wishes wishes;
@@ -83,6 +87,7 @@ struct keeper {
     struct object_id doubted; /* the last of them that was probed and not proved: not once more */
     struct known_keks proved; /* older KEKs whose canaries this agent has opened */
     struct health health;
+    bool pin_blocked; /* the last agent that came so far said so */
     struct token_identity token;
     uint8_t memory[LANE_PACKET_MAX];
 };
@@ -105,7 +110,7 @@ void keeper_drop_agent(struct keeper *k);
 void keeper_lane_ended(struct keeper *k);
 
 /* Has the agent replaced, and drops it with its request lanes. */
-void keeper_condemn(struct keeper *k, const char *why);
+void keeper_condemn(struct keeper *k, enum control_reason reason, const char *why);
 
 /* Tells that the token is away: health, waiting requests, parked requests. */
 void keeper_outage(struct keeper *k, const char *text);

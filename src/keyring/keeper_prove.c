@@ -68,14 +68,15 @@ static enum proof suspect(struct keeper *k, const struct kek *key)
     if (!k->fresh && is_quarantined(k, key) && !keeper_is_stale(k))
         return PROOF_CHANGED;
     if (!k->fresh) {
-        keeper_condemn(k, "the active KEK's canary does not open: a fresh agent must look");
+        keeper_condemn(k, CONDEMN_RENEW,
+                       "the active KEK's canary does not open: a fresh agent must look");
         return PROOF_OUTAGE;
     }
     enum proof works = new_canary(k, key, false);
     return works == PROOF_HOLDS ? PROOF_CHANGED : works;
 }
 
-enum proof keeper_prove(struct keeper *k, const struct kek *key)
+static enum proof prove(struct keeper *k, const struct kek *key)
 {
     struct canary canary = {.len = 0};
     struct lane_reply reply;
@@ -98,6 +99,14 @@ enum proof keeper_prove(struct keeper *k, const struct kek *key)
         return suspect(k, key);
     keeper_sick_token(k, &reply.status);
     return PROOF_OUTAGE;
+}
+
+enum proof keeper_prove(struct keeper *k, const struct kek *key)
+{
+    enum proof proof = prove(k, key);
+    if (proof == PROOF_HOLDS)
+        atomic_store_explicit(&k->proved_ms, clock_wall_ms(), memory_order_relaxed);
+    return proof;
 }
 
 /* --- older KEKs -------------------------------------------------------------------------- */
@@ -158,7 +167,8 @@ static bool prove_older(struct keeper *k, struct kek *key)
     }
     if (!k->fresh) {
         add_suspect(k, &key->id);
-        keeper_condemn(k, "an older KEK's canary does not open: a fresh agent must look");
+        keeper_condemn(k, CONDEMN_RENEW,
+                       "an older KEK's canary does not open: a fresh agent must look");
         return false;
     }
     if (!first_canary(k, key, false, &works))

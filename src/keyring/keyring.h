@@ -76,7 +76,8 @@ enum { HEALTH_TEXT_MAX = 511 };
 /* How the token fares. text is "ok" or one line an operator can act on. */
 struct health {
     bool ok;
-    bool failed; /* the active KEK is proved missing or changed */
+    bool failed;      /* the active KEK is proved missing or changed */
+    bool pin_blocked; /* no PIN is tried any more until somebody mends it */
     char text[HEALTH_TEXT_MAX + 1];
 };
 

@@ -86,7 +86,7 @@ static enum err_code code_for_client(const struct lane_status *status)
 static void consult_keeper(struct kms_service *service, const struct lane_status *status)
 {
     if (status->remedy == REMEDY_AGENT)
-        keeper_replace(service->keeper, "a request failed as only a new agent can mend");
+        keeper_replace(service->keeper, CONDEMN_SICK, "a request failed as a new agent may mend");
     else if (status->remedy != REMEDY_CALLER || status->code == ERR_NOT_FOUND)
         keeper_kick(service->keeper);
 }
@@ -127,7 +127,8 @@ static void on_done(struct lane_job *lane, struct err transport, const struct la
         return;
     }
     if (!is_as_asked(job, reply)) {
-        keeper_replace(job->service->keeper, "the agent answered something else than was asked");
+        keeper_replace(job->service->keeper, CONDEMN_PROTOCOL,
+                       "the agent answered something else than was asked");
         end_job_with(job, ERR_INTERNAL, "the token agent answered something else than was asked");
         return;
     }

@@ -15,7 +15,8 @@ enum {
     FRONT_END_CONTROL_FD = 3,
     FRONT_END_CONFIG_FD = 4,
     FRONT_END_LISTEN_FD = 5, /* the KMS APIs' socket */
-    FRONT_END_ADMIN_FD = 6   /* the admin API's */
+    FRONT_END_ADMIN_FD = 6,  /* the admin API's */
+    FRONT_END_HTTP_FD = 7    /* where the configuration has http alone */
 };
 
 /* The front end's argv[1]. */
@@ -51,6 +52,7 @@ enum control_gone {
 enum control_reason {
     CONDEMN_TIMEOUT = 1, /* token.timeout passed without a reply */
     CONDEMN_PROTOCOL,    /* it broke the lanes' rules */
+    CONDEMN_SICK,        /* the token failed as only a new agent may mend */
     CONDEMN_RENEW        /* nothing is wrong with it, but a fresh one is needed */
 };
 

@@ -2,6 +2,8 @@
 #include "lane.h"
 
 #include "io.h"
+#include "lane_tally.h"
+#include "text.h"
 
 #include <string.h>
 
@@ -244,7 +246,7 @@ static bool get_status(struct reader *r, struct lane_status *ret)
 {
     ret->remedy = (enum remedy)get_u8(r);
     ret->ckr = get_u64(r);
-    return get_text(r, ret->text, sizeof ret->text) && ret->remedy <= REMEDY_HUMAN;
+    return get_text(r, ret->text, sizeof ret->text) && ret->remedy <= REMEDY_PIN;
 }
 
 struct err lane_get_reply(struct bytes packet, struct lane_reply *ret)
@@ -297,8 +299,8 @@ static struct err receive_reply(int fd, int timeout_ms, uint64_t number, enum la
     return ERR_OK;
 }
 
-struct err lane_call(int fd, struct lane_request *request, int timeout_ms, void *memory,
-                     size_t size, struct lane_reply *ret)
+static struct err call(int fd, struct lane_request *request, int timeout_ms, void *memory,
+                       size_t size, struct lane_reply *ret)
 {
     struct writer w = writer_over(memory, size);
     lane_put_request(&w, request);
@@ -306,6 +308,16 @@ struct err lane_call(int fd, struct lane_request *request, int timeout_ms, void 
         return err_make(ERR_INTERNAL, "lane_call");
     TRY(packet_send(fd, writer_bytes(&w), NULL, 0));
     return receive_reply(fd, timeout_ms, request->number, request->op, memory, size, ret);
+}
+
+struct err lane_call(int fd, struct lane_request *request, int timeout_ms, void *memory,
+                     size_t size, struct lane_reply *ret)
+{
+    int64_t began_ns = clock_monotonic_ns();
+    struct err e = call(fd, request, timeout_ms, memory, size, ret);
+    lane_tally_add(request->op, err_is(e) ? e.code : ret->status.code,
+                   clock_monotonic_ns() - began_ns);
+    return e;
 }
 
 struct err lane_hello(int fd, int timeout_ms, void *memory, size_t size, struct lane_reply *ret)

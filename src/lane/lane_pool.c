@@ -3,6 +3,7 @@
 
 #include "agent_process.h"
 #include "io.h"
+#include "lane_tally.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -136,12 +137,17 @@ static void feed_locked(struct lane_pool *pool, struct ended *ended)
 static void drop_lanes_locked(struct lane_pool *pool, uint64_t below, const char *why,
                               struct ended *ended)
 {
+    int64_t now = clock_monotonic_ns();
     for (size_t i = 0; i < pool->n_lanes; i++) {
         struct pool_lane *lane = &pool->lanes[i];
         if (lane->dead || lane->generation >= below)
             continue;
-        if (lane->job)
+        if (lane->job) {
+            int64_t took_ns = now - lane->sent_ns;
+            lane_tally_add(lane->job->op,
+                           took_ns > pool->timeout_ns ? ERR_DEADLINE : ERR_UNAVAILABLE, took_ns);
             end_job(ended, TAKE_PTR(lane->job), err_make(ERR_UNAVAILABLE, why));
+        }
         lane->dead = true;
         (void)shutdown(lane->fd, SHUT_RDWR);
     }
@@ -170,7 +176,8 @@ void lane_pool_drop(struct lane_pool *pool, uint64_t generation, const char *why
 }
 
 /* The lanes go at once: not even SIGKILL ends an agent that hangs in the kernel. */
-static void condemn(struct lane_pool *pool, uint64_t generation, const char *why)
+static void condemn(struct lane_pool *pool, uint64_t generation, enum control_reason reason,
+                    const char *why)
 {
     pthread_mutex_lock(&pool->lock);
     bool first = generation > pool->condemned;
@@ -179,7 +186,7 @@ static void condemn(struct lane_pool *pool, uint64_t generation, const char *why
     pthread_mutex_unlock(&pool->lock);
     lane_pool_drop(pool, generation, why);
     if (first)
-        pool->condemn(pool->context, generation, why);
+        pool->condemn(pool->context, generation, reason, why);
 }
 
 static struct pool_lane *lane_of_fd_locked(struct lane_pool *pool, int fd)
@@ -204,6 +211,7 @@ static struct lane_job *take_reply_locked(struct lane_pool *pool, int fd, struct
     *ret_broken = !job || err_is(decoded) || reply->number != job->number || reply->op != job->op;
     if (*ret_broken)
         return NULL;
+    lane_tally_add(job->op, reply->status.code, clock_monotonic_ns() - lane->sent_ns);
     lane->job = NULL;
     feed_locked(pool, ended);
     return job;
@@ -224,7 +232,7 @@ static void on_packet(struct lane_pool *pool, int fd, struct bytes packet)
         finish(job, ERR_OK, &reply);
     tell_ended(&ended);
     if (broken)
-        condemn(pool, generation, "the agent answered what was not asked");
+        condemn(pool, generation, CONDEMN_PROTOCOL, "the agent answered what was not asked");
 }
 
 static void on_readable(struct lane_pool *pool, int fd, uint8_t *memory)
@@ -244,7 +252,7 @@ static void on_readable(struct lane_pool *pool, int fd, uint8_t *memory)
     else if (e.code == ERR_UNAVAILABLE)
         lane_pool_drop(pool, generation, gone.where);
     else
-        condemn(pool, generation, "the agent sent no packet of ours");
+        condemn(pool, generation, CONDEMN_PROTOCOL, "the agent sent no packet of ours");
     wipe(memory, err_is(e) ? LANE_PACKET_MAX : len);
 }
 
@@ -264,7 +272,7 @@ static void tick(struct lane_pool *pool)
     pthread_mutex_unlock(&pool->lock);
     tell_ended(&ended);
     if (hung != 0)
-        condemn(pool, hung, "no answer within token.timeout");
+        condemn(pool, hung, CONDEMN_TIMEOUT, "no answer within token.timeout");
 }
 
 static bool goes_on(struct lane_pool *pool)

@@ -4,6 +4,7 @@
 #ifndef P11KMS_LANE_POOL_H
 #define P11KMS_LANE_POOL_H
 
+#include "control.h"
 #include "lane.h"
 #include "lane_queue.h"
 #include "secret.h"
@@ -37,7 +38,8 @@ struct lane_job {
 
 /* Called on the pool's thread when an agent held a request longer than the timeout or broke the
  * protocol; its lanes are given up then. Called once a generation; why is static. */
-typedef void lane_pool_condemn(void *context, uint64_t generation, const char *why);
+typedef void lane_pool_condemn(void *context, uint64_t generation, enum control_reason reason,
+                               const char *why);
 
 MUST_CHECK struct err lane_pool_new(int64_t timeout_ms, lane_pool_condemn *condemn, void *context,
                                     struct lane_pool **ret);

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-enum { N_SOURCES = 4 };
+enum { SOURCES_MAX = 5 };
 
 /* What tells where the PIN is, or speaks to systemd, is not the front end's business. */
 static void forget_environment(void)
@@ -21,15 +21,16 @@ static void forget_environment(void)
 }
 
 /* In the child. */
-static _Noreturn void child_exec(const char *path, int sources[static N_SOURCES], pid_t parent)
+static _Noreturn void child_exec(const char *path, int *sources, size_t n, pid_t parent)
 {
     _Static_assert((int)FRONT_END_CONTROL_FD == (int)CHILD_FIRST_FD &&
                        FRONT_END_CONFIG_FD == FRONT_END_CONTROL_FD + 1 &&
                        FRONT_END_LISTEN_FD == FRONT_END_CONFIG_FD + 1 &&
-                       FRONT_END_ADMIN_FD == FRONT_END_LISTEN_FD + 1,
+                       FRONT_END_ADMIN_FD == FRONT_END_LISTEN_FD + 1 &&
+                       FRONT_END_HTTP_FD == FRONT_END_ADMIN_FD + 1,
                    "the order of the sources");
     char *const argv[] = {(char[]){"p11-kmsd"}, (char[]){FRONT_END_ARGUMENT}, NULL};
-    child_prepare(sources, N_SOURCES, parent);
+    child_prepare(sources, n, parent);
     forget_environment();
     (void)execv(path, argv);
     _exit(127);
@@ -50,8 +51,10 @@ struct err front_end_start(const char *path, const struct config *config,
     if (pid < 0)
         return err_errno(errno, "fork");
     if (pid == 0)
-        child_exec(path, (int[N_SOURCES]){theirs, memfd, listeners->kms.fd, listeners->admin.fd},
-                   parent);
+        child_exec(path,
+                   (int[SOURCES_MAX]){theirs, memfd, listeners->kms.fd, listeners->admin.fd,
+                                      listeners->http.fd},
+                   listeners->http.fd >= 0 ? SOURCES_MAX : SOURCES_MAX - 1, parent);
     *ret_pid = pid;
     *ret_control = take_fd(&ours);
     return ERR_OK;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "listeners.h"
 
+#include "listener_http.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,20 +10,27 @@
 
 /* Descriptors that systemd passed; -1: not that one. */
 struct passed {
-    int kms, admin;
+    int kms, admin, http;
 };
+
+static int *place_of(struct passed *passed, const char *name, bool alone)
+{
+    if (strcmp(name, "admin") == 0)
+        return &passed->admin;
+    if (strcmp(name, "http") == 0)
+        return &passed->http;
+    return strcmp(name, "kms") == 0 || alone ? &passed->kms : NULL;
+}
 
 static struct err sort_passed(int count, char *const *names, struct passed *passed,
                               struct listen_error *error)
 {
     for (int i = 0; i < count; i++) {
-        bool admin = strcmp(names[i], "admin") == 0;
-        bool kms = strcmp(names[i], "kms") == 0 || (count == 1 && !admin);
-        int *to = admin ? &passed->admin : &passed->kms;
-        if ((!admin && !kms) || *to >= 0) {
+        int *to = place_of(passed, names[i], count == 1);
+        if (!to || *to >= 0) {
             (void)snprintf(error->text, sizeof error->text,
                            "socket: systemd passed %d sockets, one of them named %.64s; want at "
-                           "most one FileDescriptorName=kms and one FileDescriptorName=admin",
+                           "most one FileDescriptorName= of each of kms, admin and http",
                            count, names[i]);
             return err_make(ERR_CONFIG, "socket");
         }
@@ -57,16 +66,21 @@ struct err listeners_open(const struct config *config, struct listeners *ret,
 {
     const struct socket_wish kms = {"socket", config->socket_path, config->socket_group};
     const struct socket_wish admin = {"adminSocket", config->admin_socket_path, ""};
-    struct passed passed = {-1, -1};
-    struct listeners listeners;
+    struct passed passed = {-1, -1, -1};
+    struct listeners listeners = {.admin = {.fd = -1, .lock = -1}};
     ret_error->key = kms.key;
     TRY(take_passed(&passed, ret_error));
     TRY(open_one(&kms, passed.kms, &listeners.kms, ret_error));
     struct err e = open_one(&admin, passed.admin, &listeners.admin, ret_error);
-    if (err_is(e))
+    if (!err_is(e))
+        e = listener_http_open(&config->http, config->socket_group, passed.http, &listeners.http,
+                               ret_error);
+    if (err_is(e)) {
         listener_close(&listeners.kms);
-    else
+        listener_close(&listeners.admin);
+    } else {
         *ret = listeners;
+    }
     return e;
 }
 
@@ -74,4 +88,5 @@ void listeners_close(struct listeners *listeners)
 {
     listener_close(&listeners->kms);
     listener_close(&listeners->admin);
+    listener_close(&listeners->http);
 }

@@ -5,6 +5,7 @@
 #include "config.h"
 #include "control.h"
 #include "front_admin.h"
+#include "front_http.h"
 #include "heap.h"
 #include "io.h"
 #include "keeper.h"
@@ -40,6 +41,8 @@ struct front_end {
     struct rpc_listener *listener;
     struct refusals refusals;
     struct front_admin admin;
+    struct vitals vitals;
+    struct http_server *http; /* NULL: not configured */
     struct heap heap;
     char condemned[128]; /* why the keeper last had an agent replaced, and when: its thread's */
     int64_t condemned_log_ns; /* a missing KEK is looked for by a fresh agent every few seconds */
@@ -53,26 +56,30 @@ static void tell_monitor(const struct control_message *message)
     (void)err_is(control_send(FRONT_END_CONTROL_FD, message, NULL, 0));
 }
 
-static void tell_condemned(uint64_t generation, enum control_reason reason, const char *why)
+static void tell_condemned(struct front_end *fe, uint64_t generation, enum control_reason reason,
+                           const char *why)
 {
     struct control_message message = {
         .op = CONTROL_CONDEMN, .generation = generation, .reason = reason};
     (void)snprintf(message.text, sizeof message.text, "%.*s", CONTROL_TEXT_MAX, why);
+    vitals_condemned(&fe->vitals, reason);
     tell_monitor(&message);
 }
 
 /* --- hooks ------------------------------------------------------------------------------- */
 
-static void on_pool_condemns(void *context, uint64_t generation, const char *why)
+static void on_pool_condemns(void *context, uint64_t generation, enum control_reason reason,
+                             const char *why)
 {
-    const struct front_end *fe = context;
+    struct front_end *fe = context;
     log_event(LOG_PRI_WARNING, "the token agent is replaced", LOG_S("reason", why),
               LOG_N("agent", generation));
-    tell_condemned(generation, CONDEMN_TIMEOUT, why);
+    tell_condemned(fe, generation, reason, why);
     keeper_kick(fe->keeper);
 }
 
-static void on_keeper_condemns(void *context, uint64_t generation, const char *why)
+static void on_keeper_condemns(void *context, uint64_t generation, enum control_reason reason,
+                               const char *why)
 {
     struct front_end *fe = context;
     int64_t now = clock_monotonic_ns();
@@ -84,7 +91,7 @@ static void on_keeper_condemns(void *context, uint64_t generation, const char *w
         (void)snprintf(fe->condemned, sizeof fe->condemned, "%s", why);
         fe->condemned_log_ns = now;
     }
-    tell_condemned(generation, CONDEMN_RENEW, why);
+    tell_condemned(fe, generation, reason, why);
 }
 
 static void on_health(void *context, const struct health *health)
@@ -131,7 +138,8 @@ static void on_ring_changed(void *context, bool unseen)
 {
     const struct front_end *fe = context;
     if (unseen)
-        keeper_replace(fe->keeper, "a fresh agent finds other KEKs or states than it does");
+        keeper_replace(fe->keeper, CONDEMN_RENEW,
+                       "a fresh agent finds other KEKs or states than it does");
     keeper_rescan(fe->keeper);
 }
 
@@ -242,6 +250,21 @@ static struct err protect(struct front_end *fe)
     return ERR_OK;
 }
 
+static struct err start_http(struct front_end *fe)
+{
+    struct vitals *v = &fe->vitals;
+    v->keyring = fe->keyring;
+    v->pool = fe->pool;
+    v->keeper = fe->keeper;
+    v->rotation = fe->rotation;
+    v->poller = fe->poller;
+    v->server = fe->server;
+    v->started_ms = clock_wall_ms();
+    vitals_beat(v);
+    return fe->config.http.kind == HTTP_OFF ? ERR_OK
+                                            : front_http_start(FRONT_END_HTTP_FD, v, &fe->http);
+}
+
 static struct err build(struct front_end *fe)
 {
     const struct config *c = &fe->config;
@@ -289,13 +312,15 @@ static struct err build(struct front_end *fe)
                                             c->ring.mode == RING_EXTERNAL ? "external" : "managed",
                                         .token = c->token.uri};
     TRY(front_admin_start(&fe->admin, fe->poller, FRONT_END_ADMIN_FD, &admin));
-    return rpc_poller_run(fe->poller);
+    TRY(rpc_poller_run(fe->poller));
+    return start_http(fe);
 }
 
 /* What hangs in a token call is ended by the exit of the process, which follows. The keeper goes on
  * until then, and calls the rotation: that is stopped, and not freed. */
 static void stop(struct front_end *fe)
 {
+    http_server_stop(fe->http);
     rpc_listener_free(fe->listener);
     struct err e = rpc_server_stop(fe->server, GRACE_MS);
     if (!err_is(
@@ -316,10 +341,12 @@ static bool on_control(struct front_end *fe)
         return false;
     switch (message.op) {
     case CONTROL_LANES:
+        vitals_agent_started(&fe->vitals, false);
         keeper_offer(fe->keeper, message.generation, fds, n);
         n = 0;
         break;
     case CONTROL_AGENT_GONE:
+        vitals_agent_gone(&fe->vitals, message.gone);
         keeper_agent_gone(fe->keeper, message.generation, message.text);
         break;
     case CONTROL_RELOAD:
@@ -329,6 +356,7 @@ static bool on_control(struct front_end *fe)
     case CONTROL_STOP:
         return false;
     case CONTROL_MAKER:
+        vitals_agent_started(&fe->vitals, true);
         rotation_offer(fe->rotation, message.generation, fds[0]);
         n = 0;
         break;
@@ -361,6 +389,7 @@ static void serve(struct front_end *fe)
     bool on = true;
     tell_monitor(&(struct control_message){.op = CONTROL_READY});
     while (on) {
+        vitals_beat(&fe->vitals);
         struct pollfd fds[] = {{.fd = FRONT_END_CONTROL_FD, .events = POLLIN},
                                {.fd = rpc_listener_fd(fe->listener), .events = POLLIN},
                                {.fd = rpc_listener_fd(fe->admin.listener), .events = POLLIN}};

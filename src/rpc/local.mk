@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The gRPC server, which knows nothing of KMS, and the KMS and admin APIs on top of it.
 noinst_LIBRARIES += src/rpc/librpc.a src/rpc/libkmsapi.a
-I_RPC = $(I_BASE) -I$(srcdir)/src/rpc
+I_RPC = $(I_OBS) -I$(srcdir)/src/rpc
 src_rpc_librpc_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_RPC)
 src_rpc_librpc_a_SOURCES = \
 	src/rpc/rpc_accept.c src/rpc/rpc_accept.h \
@@ -12,8 +12,9 @@ src_rpc_librpc_a_SOURCES = \
 	src/rpc/rpc_poller.c src/rpc/rpc_poller.h \
 	src/rpc/rpc_reply.c \
 	src/rpc/rpc_runtime.c src/rpc/rpc_runtime.h \
-	src/rpc/rpc_server.c src/rpc/rpc_server.h
-LIBRPC = src/rpc/librpc.a $(LIBBASE) $(GRPC_LIBS) -lpthread
+	src/rpc/rpc_server.c src/rpc/rpc_server.h \
+	src/rpc/rpc_tally.c src/rpc/rpc_tally.h
+LIBRPC = src/rpc/librpc.a src/obs/libobs.a $(LIBBASE) $(GRPC_LIBS) -lpthread
 
 src_rpc_libkmsapi_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) -I$(srcdir)/src/rpc $(I_PROTO)
 src_rpc_libkmsapi_a_SOURCES = \

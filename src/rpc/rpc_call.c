@@ -140,7 +140,7 @@ static void check_and_handle(struct rpc_call *call)
         refuse(call, ERR_INVALID, "the request holds no message");
     else if (call->payload->data.raw.compression != GRPC_COMPRESS_NONE)
         refuse(call, ERR_UNSUPPORTED, "compressed messages are not taken");
-    else if (rpc_call_deadline_ns(call) <= clock_monotonic_ns())
+    else if (rpc_call_deadline_ns(call) <= call->arrived_ns)
         refuse(call, ERR_DEADLINE, "the deadline had passed when the call arrived");
     else
         handle(call);
@@ -151,6 +151,7 @@ void call_serve(struct rpc_call *call)
     grpc_op watch = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
     watch.data.recv_close_on_server.cancelled = &call->closed;
     call->pending = 1;
+    call->arrived_ns = clock_monotonic_ns();
     if (grpc_call_start_batch(call->grpc, &watch, 1, &call->on_closed, NULL) == GRPC_CALL_OK)
         call->pending++;
     check_and_handle(call);

@@ -6,6 +6,8 @@
 #include "rpc_peers.h"
 #include "rpc_poller.h"
 #include "rpc_server.h"
+#include "rpc_tally.h"
+#include "timed.h"
 
 #include <grpc/grpc.h>
 
@@ -24,16 +26,18 @@ struct rpc_slot {
     const struct rpc_method *method; /* NULL: the catch-all of unknown methods */
     void *registered;
     unsigned posted;
+    struct timed ended[RPC_STATUSES]; /* any thread's */
 };
 
-/* Everything is the polling thread's, except what rpc_call.h lends to other threads: grpc and
- * deadline do not change after the arrival; response belongs to the replying thread until it has
- * set replied, which the polling thread reads before it looks. */
+/* Everything is the polling thread's, except what rpc_call.h lends to other threads: grpc, slot,
+ * arrived_ns and deadline do not change after the arrival; response belongs to the replying thread
+ * until it has set replied, which the polling thread reads before it looks. */
 struct rpc_call {
     struct rpc_server *server;
     struct rpc_slot *slot;
     grpc_call *grpc;
     gpr_timespec deadline;
+    int64_t arrived_ns;
     grpc_metadata_array metadata;
     grpc_call_details details; /* catch-all only */
     grpc_byte_buffer *payload;

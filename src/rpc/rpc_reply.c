@@ -2,6 +2,7 @@
 #include "rpc_internal.h"
 
 #include "secret.h"
+#include "text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -97,10 +98,12 @@ void rpc_call_reply(struct rpc_call *call, enum err_code code, const char *messa
         code = ERR_EXHAUSTED;
         message = "out of memory";
     }
+    grpc_status_code status = code_of(code);
+    timed_add(&call->slot->ended[status], clock_monotonic_ns() - call->arrived_ns);
     grpc_slice details = details_of(message);
     size_t n = put_send(ops, call->response);
     ops[n].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
-    ops[n].data.send_status_from_server.status = code_of(code);
+    ops[n].data.send_status_from_server.status = status;
     ops[n].data.send_status_from_server.status_details = code == ERR_NONE ? NULL : &details;
     n++;
     /* The polling thread acquires this before it touches the call again: gRPC orders the two as

@@ -68,7 +68,7 @@ static void expect_refused(struct fixture *f)
 {
     fixture_start(f, AGENT_SERVE);
     assert_int_equal(f->reply.status.code, ERR_TOKEN);
-    assert_int_equal(f->reply.status.remedy, REMEDY_HUMAN);
+    assert_int_equal(f->reply.status.remedy, REMEDY_PIN);
 }
 
 static void remove_record(const struct fixture *f)

@@ -57,6 +57,21 @@ TESTS += tests/unit/test_monitor_listener
 tests_unit_test_monitor_listener_CPPFLAGS = $(I_UNIT_MONITOR)
 tests_unit_test_monitor_listener_LDADD = $(LIBMONITOR) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_monitor_listener_http
+TESTS += tests/unit/test_monitor_listener_http
+tests_unit_test_monitor_listener_http_CPPFLAGS = $(I_UNIT_MONITOR)
+tests_unit_test_monitor_listener_http_LDADD = $(LIBMONITOR) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_timed
+TESTS += tests/unit/test_timed
+tests_unit_test_timed_CPPFLAGS = $(AM_CPPFLAGS) $(I_OBS)
+tests_unit_test_timed_LDADD = $(LIBOBS) $(CMOCKA_LIBS) -lpthread
+
+check_PROGRAMS += tests/unit/test_http_server
+TESTS += tests/unit/test_http_server
+tests_unit_test_http_server_CPPFLAGS = $(AM_CPPFLAGS) $(I_OBS)
+tests_unit_test_http_server_LDADD = $(LIBOBS) $(MICROHTTPD_LIBS) $(CMOCKA_LIBS) -lpthread
+
 dist_check_SCRIPTS += tests/unit/test_systemd_units.sh
 TESTS += tests/unit/test_systemd_units.sh
 

@@ -121,9 +121,10 @@ bool job_ended(struct test_job *job)
     return yes;
 }
 
-void pool_condemned(void *context, uint64_t generation, const char *why)
+void pool_condemned(void *context, uint64_t generation, enum control_reason reason, const char *why)
 {
     (void)context;
+    (void)reason;
     (void)why;
     pthread_mutex_lock(&lock);
     n_condemned++;

@@ -42,7 +42,8 @@ void job_expect_text(struct test_job *job, const char *text);
 bool job_ended(struct test_job *job);
 
 /* A lane_pool_condemn that counts. */
-void pool_condemned(void *context, uint64_t generation, const char *why);
+void pool_condemned(void *context, uint64_t generation, enum control_reason reason,
+                    const char *why);
 void condemned_wait(uint64_t generation);
 unsigned condemned_count(void);
 void condemned_reset(void);

@@ -12,17 +12,21 @@
 
 #include <cmocka.h>
 
-static void on_pool_condemns(void *context, uint64_t generation, const char *why)
+static void on_pool_condemns(void *context, uint64_t generation, enum control_reason reason,
+                             const char *why)
 {
     struct ring_rig *rig = context;
     (void)generation;
+    (void)reason;
     (void)why;
     keeper_kick(rig->keeper);
 }
 
-static void on_condemn(void *context, uint64_t generation, const char *why)
+static void on_condemn(void *context, uint64_t generation, enum control_reason reason,
+                       const char *why)
 {
     struct ring_rig *rig = context;
+    (void)reason;
     pthread_mutex_lock(&rig->lock);
     rig->condemnations++;
     rig->condemned = generation;

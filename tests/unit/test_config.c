@@ -50,6 +50,24 @@ static void defaults_are_as_documented(void **state)
     assert_int_equal(c.log.level, LOG_LEVEL_INFO);
 }
 
+static void http_is_on_this_host_or_nowhere(void **state)
+{
+    (void)state;
+    struct config c = load(LEAST);
+    assert_int_equal(c.http.kind, HTTP_OFF);
+    c = load(LEAST "http: 127.0.0.1:8082\n");
+    assert_int_equal(c.http.kind, HTTP_IPV4);
+    assert_memory_equal(c.http.address, "\x7f\0\0\1", 4);
+    assert_int_equal(c.http.port, 8082);
+    c = load(LEAST "http: \"[::1]:65535\"\n");
+    assert_int_equal(c.http.kind, HTTP_IPV6);
+    assert_memory_equal(c.http.address, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+    assert_int_equal(c.http.port, 65535);
+    c = load(LEAST "http: unix:///run/x/http.sock\n");
+    assert_int_equal(c.http.kind, HTTP_UNIX);
+    assert_string_equal(c.http.path, "/run/x/http.sock");
+}
+
 static void every_key_is_read(void **state)
 {
     (void)state;
@@ -162,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_as_documented),
+        cmocka_unit_test(http_is_on_this_host_or_nowhere),
         cmocka_unit_test(every_key_is_read),
         cmocka_unit_test(an_external_ring_is_read),
         cmocka_unit_test(an_empty_list_is_not_the_default),

@@ -11,6 +11,10 @@
 
 #include <cmocka.h>
 
+#define A_PLACE "must be 127.0.0.1:PORT, [::1]:PORT or unix:///absolute/path"
+#define LOOPBACK                                                                                   \
+    "must be an address of the loopback interface, such as 127.0.0.1:8082: it is served without "  \
+    "any authentication"
 #define LEAST                                                                                      \
     "apiVersion: p11-kms/v1\ntoken:\n  module: /m.so\n  uri: \"pkcs11:token=a\"\n"                 \
     "  pinSource: credential:pin\n"                                       /* 5 lines */
@@ -114,7 +118,24 @@ static const struct row {
      ":7: adminSocket: must be another path than socket"},
     {LEAST "socket: unix:///run/p11-kms/admin.sock\n",
      ":1: adminSocket: must be another path than socket"},
-    {LEAST "http: 127.0.0.1:1\n", ":6: http: not built in this version; remove the key"},
+    {LEAST "http: 8082\n", ":6: http: " A_PLACE},
+    {LEAST "http: localhost:8082\n", ":6: http: " A_PLACE},
+    {LEAST "http: \":8082\"\n", ":6: http: " A_PLACE},
+    {LEAST "http: \"::1:8082\"\n", ":6: http: " A_PLACE},
+    {LEAST "http: \"[127.0.0.1]:8082\"\n", ":6: http: " A_PLACE},
+    {LEAST "http: 127.0.0.1\n", ":6: http: " A_PLACE},
+    {LEAST "http: 127.0.0.1:0\n", ":6: http: " A_PLACE},
+    {LEAST "http: 127.0.0.1:65536\n", ":6: http: " A_PLACE},
+    {LEAST "http: http://127.0.0.1:8082\n", ":6: http: " A_PLACE},
+    {LEAST "http: 0.0.0.0:8082\n", ":6: http: " LOOPBACK},
+    {LEAST "http: 10.0.0.1:8082\n", ":6: http: " LOOPBACK},
+    {LEAST "http: \"[::]:8082\"\n", ":6: http: " LOOPBACK},
+    {LEAST "http: \"[::ffff:127.0.0.1]:8082\"\n", ":6: http: " LOOPBACK},
+    {LEAST "http: unix:health.sock\n", ":6: http: must be unix:///absolute/path"},
+    {LEAST "socket: unix:///x\nhttp: unix:///x\n",
+     ":7: http: must be another path than socket and adminSocket"},
+    {LEAST "http: unix:///run/p11-kms/admin.sock\n",
+     ":6: http: must be another path than socket and adminSocket"},
     {LEAST "log: {level: loud}\n", ":6: log.level: must be one of error, warning, info, debug"},
 
     {"apiVersion: p11-kms/v1\ntoken: {module: m.so}\n",

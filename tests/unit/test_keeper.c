@@ -104,6 +104,26 @@ static void a_failing_hello_is_told_and_stays_after_the_agents_end(void **state)
     assert_false(rig_ever_said(&rig, "exited with code 0"));
 }
 
+/* Blocked until an agent greets well, or the token says something else. */
+static void a_refused_pin_is_told_as_such(void **state)
+{
+    (void)state;
+    struct fake_agent *agent = rig_agent(&rig, NULL, 0);
+    fake_agent_fail(agent, LANE_HELLO, ERR_TOKEN, REMEDY_PIN, "the PIN is wrong: mend it");
+    rig_offer(&rig);
+    fake_agent_hello(agent);
+    assert_true(rig_wait_text(&rig, "the PIN is wrong: mend it").pin_blocked);
+    rig_kill(&rig, "exited with code 0");
+    (void)serve_well();
+    assert_false(rig_wait_ok(&rig).pin_blocked);
+    rig_kill(&rig, "killed");
+    agent = rig_agent(&rig, NULL, 0);
+    fake_agent_fail(agent, LANE_HELLO, ERR_TOKEN, REMEDY_HUMAN, "no such token");
+    rig_offer(&rig);
+    fake_agent_hello(agent);
+    assert_false(rig_wait_text(&rig, "no such token").pin_blocked);
+}
+
 static void a_failing_hello_whose_agent_is_reaped_first_is_still_told(void **state)
 {
     (void)state;
@@ -292,6 +312,7 @@ int main(void)
         KEEPER_TEST(a_good_agent_makes_it_well),
         KEEPER_TEST(the_lanes_come_only_with_a_proved_kek),
         KEEPER_TEST(a_failing_hello_is_told_and_stays_after_the_agents_end),
+        KEEPER_TEST(a_refused_pin_is_told_as_such),
         KEEPER_TEST(a_failing_hello_whose_agent_is_reaped_first_is_still_told),
         KEEPER_TEST(an_end_before_hello_is_told),
         KEEPER_TEST(an_end_that_comes_with_the_offer_is_told),

@@ -272,7 +272,7 @@ static void an_agent_that_is_to_be_replaced_is_condemned(void **state)
     (void)state;
     start();
     (void)serve_until_ok();
-    keeper_replace(rig.keeper, "it said so");
+    keeper_replace(rig.keeper, CONDEMN_SICK, "it said so");
     rig_wait_condemned(&rig, 1);
     assert_string_equal(rig.why, "it said so");
     assert_false(lane_pool_has_lanes(rig.pool));
