@@ -53,7 +53,8 @@ enum control_reason {
     CONDEMN_TIMEOUT = 1, /* token.timeout passed without a reply */
     CONDEMN_PROTOCOL,    /* it broke the lanes' rules */
     CONDEMN_SICK,        /* the token failed as only a new agent may mend */
-    CONDEMN_RENEW        /* nothing is wrong with it, but a fresh one is needed */
+    CONDEMN_RENEW,       /* nothing is wrong with it, but a fresh one is needed */
+    CONDEMN_REASONS      /* above all of them */
 };
 
 /* Only the members that the op names are sent; the others are zero on arrival. */

@@ -6,6 +6,7 @@
 #include "control.h"
 #include "front_admin.h"
 #include "front_http.h"
+#include "health_api.h"
 #include "heap.h"
 #include "io.h"
 #include "keeper.h"
@@ -36,6 +37,8 @@ struct front_end {
     struct keeper *keeper;
     struct rotation *rotation;
     struct kms_api *api;
+    struct health_api health_api;
+    struct rpc_method methods[KMS_API_METHODS + 1]; /* of the KMS socket */
     struct rpc_poller *poller;
     struct rpc_server *server;
     struct rpc_listener *listener;
@@ -62,7 +65,7 @@ static void tell_condemned(struct front_end *fe, uint64_t generation, enum contr
     struct control_message message = {
         .op = CONTROL_CONDEMN, .generation = generation, .reason = reason};
     (void)snprintf(message.text, sizeof message.text, "%.*s", CONTROL_TEXT_MAX, why);
-    vitals_condemned(&fe->vitals, reason);
+    vitals_condemned(&fe->vitals, generation, reason);
     tell_monitor(&message);
 }
 
@@ -250,7 +253,12 @@ static struct err protect(struct front_end *fe)
     return ERR_OK;
 }
 
-static struct err start_http(struct front_end *fe)
+static bool is_ready(void *context)
+{
+    return vitals_ready((struct vitals *)context);
+}
+
+static void start_vitals(struct front_end *fe)
 {
     struct vitals *v = &fe->vitals;
     v->keyring = fe->keyring;
@@ -261,15 +269,45 @@ static struct err start_http(struct front_end *fe)
     v->server = fe->server;
     v->started_ms = clock_wall_ms();
     vitals_beat(v);
-    return fe->config.http.kind == HTTP_OFF ? ERR_OK
-                                            : front_http_start(FRONT_END_HTTP_FD, v, &fe->http);
+}
+
+static struct err start_http(struct front_end *fe)
+{
+    if (fe->config.http.kind == HTTP_OFF)
+        return ERR_OK;
+    return front_http_start(FRONT_END_HTTP_FD, &fe->vitals, &fe->http);
+}
+
+static struct err start_servers(struct front_end *fe)
+{
+    const struct config *c = &fe->config;
+    const struct rpc_access access = access_of(c);
+    size_t n = 0;
+    TRY(kms_api_new(fe->service, c->status_version, &fe->api));
+    const struct rpc_method *methods = kms_api_methods(fe->api, &n);
+    memcpy(fe->methods, methods, n * sizeof *methods);
+    fe->health_api = (struct health_api){is_ready, &fe->vitals};
+    fe->methods[n] = health_api_method(&fe->health_api);
+    TRY(rpc_poller_new(&fe->poller));
+    TRY(rpc_server_start(fe->poller, fe->methods, n + 1, &fe->server));
+    fe->refusals = (struct refusals){.socket = "socket",
+                                     .stranger = "neither allowUids nor allowGids names it"};
+    TRY(rpc_listener_new(FRONT_END_LISTEN_FD, fe->server, &access, refusals_log, &fe->refusals,
+                         &fe->listener));
+    const struct admin_options admin = {.keyring = fe->keyring,
+                                        .rotation = fe->rotation,
+                                        .mode =
+                                            c->ring.mode == RING_EXTERNAL ? "external" : "managed",
+                                        .token = c->token.uri};
+    TRY(front_admin_start(&fe->admin, fe->poller, FRONT_END_ADMIN_FD, &admin));
+    start_vitals(fe); /* before the first call can ask for it */
+    TRY(rpc_poller_run(fe->poller));
+    return start_http(fe);
 }
 
 static struct err build(struct front_end *fe)
 {
     const struct config *c = &fe->config;
-    const struct rpc_access access = access_of(c);
-    size_t n = 0;
     TRY(keyring_new(c->ring.name, &fe->keyring));
     if (c->ring.mode == RING_EXTERNAL)
         keyring_set_external(fe->keyring, config_waivers(c));
@@ -298,22 +336,7 @@ static struct err build(struct front_end *fe)
         .hooks = {on_keeper_condemns, on_health, on_looked, on_warn, fe}};
     TRY(keeper_new(&options, &fe->keeper));
     kms_service_set_keeper(fe->service, fe->keeper);
-    TRY(kms_api_new(fe->service, c->status_version, &fe->api));
-    const struct rpc_method *methods = kms_api_methods(fe->api, &n);
-    TRY(rpc_poller_new(&fe->poller));
-    TRY(rpc_server_start(fe->poller, methods, n, &fe->server));
-    fe->refusals = (struct refusals){.socket = "socket",
-                                     .stranger = "neither allowUids nor allowGids names it"};
-    TRY(rpc_listener_new(FRONT_END_LISTEN_FD, fe->server, &access, refusals_log, &fe->refusals,
-                         &fe->listener));
-    const struct admin_options admin = {.keyring = fe->keyring,
-                                        .rotation = fe->rotation,
-                                        .mode =
-                                            c->ring.mode == RING_EXTERNAL ? "external" : "managed",
-                                        .token = c->token.uri};
-    TRY(front_admin_start(&fe->admin, fe->poller, FRONT_END_ADMIN_FD, &admin));
-    TRY(rpc_poller_run(fe->poller));
-    return start_http(fe);
+    return start_servers(fe);
 }
 
 /* What hangs in a token call is ended by the exit of the process, which follows. The keeper goes on
@@ -346,7 +369,7 @@ static bool on_control(struct front_end *fe)
         n = 0;
         break;
     case CONTROL_AGENT_GONE:
-        vitals_agent_gone(&fe->vitals, message.gone);
+        vitals_agent_gone(&fe->vitals, message.generation, message.gone);
         keeper_agent_gone(fe->keeper, message.generation, message.text);
         break;
     case CONTROL_RELOAD:

@@ -18,6 +18,8 @@ static const struct api_row {
 
 enum { ROWS = sizeof rows / sizeof rows[0], METHODS = ROWS * API_METHODS };
 
+_Static_assert((int)METHODS == (int)KMS_API_METHODS, "as many as the header says");
+
 struct kms_api {
     struct api_binding bindings[ROWS];
     char paths[METHODS][API_PATH_MAX + 1];
@@ -56,6 +58,17 @@ const struct rpc_method *kms_api_methods(const struct kms_api *api, size_t *ret_
 {
     *ret_n = METHODS;
     return api->methods;
+}
+
+bool kms_api_has(struct bytes service)
+{
+    char name[API_PATH_MAX + 1];
+    for (size_t i = 0; i < ROWS; i++) {
+        (void)snprintf(name, sizeof name, "%s.KeyManagementService", rows[i].package);
+        if (bytes_equal(service, bytes_of_string(name)))
+            return true;
+    }
+    return false;
 }
 
 void kms_api_free(struct kms_api *api)

@@ -23,5 +23,6 @@ src_rpc_libkmsapi_a_SOURCES = \
 	src/rpc/api_rows.h \
 	src/rpc/api_v1beta1.c \
 	src/rpc/api_v2.c \
+	src/rpc/health_api.c src/rpc/health_api.h \
 	src/rpc/kms_api.c src/rpc/kms_api.h
 LIBKMSAPI = src/rpc/libkmsapi.a $(LIBPROTO) $(LIBRPC)

@@ -13,12 +13,16 @@ void vitals_beat(struct vitals *vitals)
 
 /* --- agents ------------------------------------------------------------------------------ */
 
-void vitals_condemned(struct vitals *vitals, enum control_reason reason)
+void vitals_condemned(struct vitals *vitals, uint64_t generation, enum control_reason reason)
 {
-    atomic_store(&vitals->condemned, (int)reason);
+    uint_fast64_t before = atomic_load(&vitals->condemned);
+    while (before / CONDEMN_REASONS < generation &&
+           !atomic_compare_exchange_weak(&vitals->condemned, &before,
+                                         generation * CONDEMN_REASONS + reason))
+        continue;
 }
 
-static enum agent_cause cause_of_reason(int reason)
+static enum agent_cause cause_of_reason(uint64_t reason)
 {
     switch (reason) {
     case CONDEMN_TIMEOUT:
@@ -32,7 +36,7 @@ static enum agent_cause cause_of_reason(int reason)
     }
 }
 
-static enum agent_cause cause_of(struct vitals *vitals, enum control_gone gone)
+static enum agent_cause cause_of(uint64_t condemned, uint64_t generation, enum control_gone gone)
 {
     switch (gone) {
     case GONE_EXITED:
@@ -40,16 +44,19 @@ static enum agent_cause cause_of(struct vitals *vitals, enum control_gone gone)
     case GONE_KILLED:
         return AGENT_KILLED;
     case GONE_CONDEMNED:
-        return cause_of_reason(atomic_load(&vitals->condemned));
+        if (condemned / CONDEMN_REASONS == generation)
+            return cause_of_reason(condemned % CONDEMN_REASONS);
+        break;
     case GONE_RETIRED:
         break;
     }
     return AGENT_RENEWED;
 }
 
-void vitals_agent_gone(struct vitals *vitals, enum control_gone gone)
+void vitals_agent_gone(struct vitals *vitals, uint64_t generation, enum control_gone gone)
 {
-    atomic_store(&vitals->cause, (int)cause_of(vitals, gone));
+    uint64_t condemned = atomic_load(&vitals->condemned);
+    atomic_store(&vitals->cause, (int)cause_of(condemned, generation, gone));
 }
 
 void vitals_agent_started(struct vitals *vitals, bool maker)

@@ -34,18 +34,20 @@ struct vitals {
     const struct rpc_server *server; /* the KMS socket's */
     int64_t started_ms;
 
-    atomic_int_fast64_t beat_ns; /* when the main loop last went round */
-    atomic_int condemned;        /* enum control_reason, as last told to the monitor */
-    atomic_int cause;            /* enum agent_cause of the next agent */
+    atomic_int_fast64_t beat_ns;    /* when the main loop last went round */
+    atomic_uint_fast64_t condemned; /* the last generation * CONDEMN_REASONS, and why: first said */
+    atomic_int cause;               /* enum agent_cause of the next agent */
     atomic_uint_fast64_t agent_starts[AGENT_CAUSES];
 };
 
 /* The main loop goes round: at least once a second. */
 void vitals_beat(struct vitals *vitals);
 
-/* An agent is to be condemned; the monitor has reaped one; one was started. */
-void vitals_condemned(struct vitals *vitals, enum control_reason reason);
-void vitals_agent_gone(struct vitals *vitals, enum control_gone gone);
+/* An agent is condemned: pool and keeper may both say so, and the first one knows why. */
+void vitals_condemned(struct vitals *vitals, uint64_t generation, enum control_reason reason);
+
+/* The monitor has reaped an agent; it has started one. */
+void vitals_agent_gone(struct vitals *vitals, uint64_t generation, enum control_gone gone);
 void vitals_agent_started(struct vitals *vitals, bool maker);
 
 enum { VITALS_CHECKS = 3, VITALS_LATE_MS = 10000 };

@@ -129,3 +129,8 @@ AM_TESTS_ENVIRONMENT += P11KMS_BUILD_DIR="$(abs_top_builddir)/build"; export P11
 dist_check_SCRIPTS += tests/protocol/python/test_replicas.py
 EXTRA_DIST += tests/protocol/python/daemon.py tests/protocol/python/kms_client.py
 TESTS += tests/protocol/python/test_replicas.py
+
+# Health and metrics, compared with what was done.
+dist_check_SCRIPTS += tests/protocol/python/test_metrics.py
+EXTRA_DIST += tests/protocol/python/metrics.py
+TESTS += tests/protocol/python/test_metrics.py

@@ -21,12 +21,12 @@ adminSocket: unix://{socket}.admin
 allowUids: [{uid}]
 statusVersion: {status_version}
 stateDir: {state}
-token:
+{top}token:
   module: {module}
   uri: "{uri}"
   pinSource: file:{pin}
   timeout: 2s
-ring:
+{token}ring:
   name: {ring}
 {more}"""
 PR_SET_PDEATHSIG = 1
@@ -120,10 +120,11 @@ class Token:
 
 class Daemon:
     """One p11-kmsd. With a token given it is a replica: it shares that and nothing else, and the ring
-    is there, unless `init` says otherwise. `more` are lines of the configuration's
-    ring section; `env` are variables of its own."""
+    is there, unless `init` says otherwise. `top`, `tokens` and `more` are lines of the configuration,
+    of its token section and of its ring section; `env` are variables of its own."""
 
-    def __init__(self, test, token=None, status_version="v2beta1", more="", env=(), init=False):
+    def __init__(self, test, token=None, status_version="v2beta1", more="", env=(), init=False, top="",
+                 tokens="", module=MODULE):
         self.test, self.token = test, token or Token(test)
         self.dir = tempfile.mkdtemp(prefix="d.", dir=self.token.dir)
         self.socket, self.state, self.log = (self.dir + name for name in ("/run/kms.sock", "/state", "/log"))
@@ -131,8 +132,8 @@ class Daemon:
         os.mkdir(self.state, 0o700)
         self.config = self.dir + "/config.yaml"
         write(self.config, CONFIG.format(socket=self.socket, uid=os.getuid(), status_version=status_version,
-                                         state=self.state, module=MODULE, uri=URI, pin=self.token.pin, ring=RING,
-                                         more=more))
+                                         state=self.state, module=module, uri=URI, pin=self.token.pin, ring=RING,
+                                         more=more, top=top.format(dir=self.dir), token=tokens))
         self.env = dict(self.token.env, **dict(env))
         if token is None or init:
             self.token.run(program("P11KMS_BUILD_DIR", "p11-kms"), "init", "--config", self.config)
@@ -141,12 +142,15 @@ class Daemon:
         self.start()
 
     def start(self):
+        self.start_within(20)
+
+    def start_within(self, seconds):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [program("P11KMS_BUILD_DIR", "p11-kmsd"), "--config", self.config], env=self.env,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
-        self.await_healthy(20)
+        self.await_healthy(seconds)
 
     def await_healthy(self, within):
         client = Client(self.socket)
