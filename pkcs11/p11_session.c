@@ -42,10 +42,3 @@ struct err p11_session_logged_in(const struct p11_session *session, bool *ret)
     *ret = info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS;
     return ERR_OK;
 }
-
-struct err p11_session_login(const struct p11_session *session, struct bytes pin)
-{
-    CK_UTF8CHAR *text = pin.len > 0 ? (CK_UTF8CHAR *)(uintptr_t)pin.data : NULL;
-    struct err e = P11_CALL(session->module, C_Login, session->handle, CKU_USER, text, pin.len);
-    return e.native == CKR_USER_ALREADY_LOGGED_IN ? ERR_OK : e;
-}

@@ -28,8 +28,4 @@ MUST_CHECK struct err p11_session_reopen(struct p11_session *session);
 /* Whether this process is logged in as the user. */
 MUST_CHECK struct err p11_session_logged_in(const struct p11_session *session, bool *ret);
 
-/* C_Login as the user, once. A PIN with no bytes means the protected authentication path.
- * Already logged in is success. */
-MUST_CHECK struct err p11_session_login(const struct p11_session *session, struct bytes pin);
-
 #endif

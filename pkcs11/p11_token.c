@@ -33,6 +33,7 @@ static struct p11_pin_flags pin_flags(CK_FLAGS flags)
 {
     return (struct p11_pin_flags){
         .login_required = (flags & CKF_LOGIN_REQUIRED) != 0,
+        .count_low = (flags & CKF_USER_PIN_COUNT_LOW) != 0,
         .final_try = (flags & CKF_USER_PIN_FINAL_TRY) != 0,
         .locked = (flags & CKF_USER_PIN_LOCKED) != 0,
         .protected_path = (flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0,

@@ -8,7 +8,6 @@
 /* What the token says of its user PIN. */
 struct p11_pin_flags {
     bool login_required;
-    bool set;       /* CKF_USER_PIN_INITIALIZED */
     bool count_low; /* at least one wrong PIN since the last good one */
     bool final_try; /* the next wrong PIN locks it */
     bool locked;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "login.h"
 
+#include "hold.h"
 #include "p11_ckr.h"
+#include "p11_login.h"
 #include "pin_record.h"
-#include "pin_source.h"
 
 #include <string.h>
 
@@ -23,6 +24,14 @@ static struct bytes token_bytes(const struct p11_token *token, uint8_t *memory, 
     return writer_bytes(&w);
 }
 
+static struct err no_record(const struct agent *agent, struct err e, struct advice *advice)
+{
+    char why[96];
+    return advise(advice, e, REMEDY_HUMAN,
+                  "without a record of PINs no login is tried; state directory %.100s: %s",
+                  agent->config.state_dir, err_format(e, why, sizeof why));
+}
+
 static struct err open_record(const struct agent *agent, struct pin_record *record,
                               struct advice *advice)
 {
@@ -33,21 +42,17 @@ static struct err open_record(const struct agent *agent, struct pin_record *reco
         return advise(advice, err_make(ERR_TOKEN, "PIN record"), REMEDY_PIN,
                       "the PIN record %.150s is damaged: check the PIN, then remove that file",
                       record->path);
-    if (err_is(e)) {
-        char why[96];
-        return advise(advice, e, REMEDY_HUMAN,
-                      "without a record of PINs no login is tried; state directory %.100s: %s",
-                      agent->config.state_dir, err_format(e, why, sizeof why));
-    }
-    return ERR_OK;
+    return err_is(e) ? no_record(agent, e, advice) : ERR_OK;
 }
 
 /* The token's own counters come before anything of ours. */
-static struct err check_flags(const struct agent *agent, struct advice *advice)
+static struct err check_flags(const struct agent *agent, struct p11_pin_flags *ret,
+                              struct advice *advice)
 {
     struct p11_pin_flags flags;
     struct err no = err_make(ERR_TOKEN, "login");
     TRY(p11_token_pin_flags(agent->module, agent->token.slot, &flags));
+    *ret = flags;
     if (flags.locked)
         return advise(advice, no, REMEDY_PIN,
                       "the user PIN of token '%s' is locked: unlock it with the SO PIN and the "
@@ -65,62 +70,127 @@ static struct err check_flags(const struct agent *agent, struct advice *advice)
     return ERR_OK;
 }
 
+/* What the record says no to, in the operator's words. */
 static struct err refuse(const struct agent *agent, const struct pin_record *record, struct err e,
                          struct advice *advice)
 {
-    char file[PATH_MAX] = "the PIN given at the token";
+    char file[PATH_MAX];
     struct advice unused = {.text = ""};
-    if (!pin_source_is_protected(agent->config.pin_source))
-        TRY(pin_source_path(agent->config.pin_source, file, sizeof file, &unused));
+    if (pin_source_is_protected(agent->config.pin_source))
+        return advise(advice, e, REMEDY_PIN,
+                      "the login at the token was refused or not finished; nobody is asked again: "
+                      "remove %.90s, reload p11-kms, then give the PIN",
+                      record->path);
+    TRY(pin_source_path(agent->config.pin_source, file, sizeof file, &unused));
     if (record->refusals >= PIN_REFUSALS_MAX)
         return advise(advice, e, REMEDY_PIN,
                       "the token refused %u PINs; no other is tried: mend %.80s, then remove %.90s",
                       (unsigned)record->refusals, file, record->path);
+    if (record->any_pin)
+        return advise(advice, e, REMEDY_PIN,
+                      "a login was cut short, and %.60s is another file since, so its PIN may be "
+                      "the one that was refused: check it, then remove %.90s",
+                      file, record->path);
     return advise(advice, e, REMEDY_PIN,
                   "the token refused the PIN; it is not tried again: mend %.80s, or if the PIN is "
                   "right remove %.90s",
                   file, record->path);
 }
 
-static struct err try_pin(const struct agent *agent, const struct p11_session *session,
-                          struct pin_record *record, struct bytes pin, struct advice *advice)
+/* Some token's way to refuse a PIN is a code that says nothing. */
+static struct err doubt(const struct pin_record *record, struct err e, struct advice *advice)
 {
-    TRY(pin_record_begin(record));
-    struct err e = p11_session_login(session, pin);
-    if (!err_is(e))
-        return pin_record_accept(record);
-    if (!p11_ckr_refuses_pin(e.native)) {
+    const struct p11_ckr *row = p11_ckr_find(e.native);
+    return advise(advice, e, REMEDY_PIN,
+                  "C_Login: %s (0x%lx), which may mean a wrong PIN; it is not tried again: check "
+                  "token and PIN, then remove %.90s",
+                  row->name, e.native, record->path);
+}
+
+/* Whether the token counts more wrong PINs than before. One that does not answer says nothing. */
+static bool counts_more(const struct agent *agent, const struct p11_pin_flags *before)
+{
+    struct p11_pin_flags now;
+    if (err_is(p11_token_pin_flags(agent->module, agent->token.slot, &now)))
+        return false;
+    return (now.locked && !before->locked) || (now.final_try && !before->final_try) ||
+           (now.count_low && !before->count_low);
+}
+
+/* One try: the PIN, where it is from, and what the token's flags were. */
+struct attempt {
+    struct bytes pin;
+    struct pin_identity source;
+    struct p11_pin_flags flags;
+};
+
+/* Whether a failed login has burnt a try. Where somebody at the token gives the PIN, each one may
+ * have called a person there. */
+static bool burnt(const struct agent *agent, const struct pin_record *record,
+                  const struct attempt *attempt, enum login_end end)
+{
+    if (end == LOGIN_REFUSED)
+        return true;
+    if (end == LOGIN_NOT_BEGUN)
+        return false;
+    if (pin_source_is_protected(agent->config.pin_source))
+        return true;
+    return counts_more(agent, &attempt->flags) ||
+           (end == LOGIN_DOUBTFUL && !pin_record_proved(record, &attempt->source));
+}
+
+static struct err try_pin(const struct agent *agent, const struct p11_session *session,
+                          struct pin_record *record, const struct attempt *attempt,
+                          struct advice *advice)
+{
+    enum login_end end;
+    struct err e = pin_record_begin(record, &attempt->source);
+    if (err_is(e))
+        return no_record(agent, e, advice);
+    e = p11_session_login(session, attempt->pin, &end);
+    if (end == LOGIN_GOOD)
+        return pin_record_accept(record, &attempt->source);
+    if (end == LOGIN_SHARED || !burnt(agent, record, attempt, end)) {
         TRY(pin_record_abandon(record));
         return e;
     }
-    TRY(pin_record_refuse(record, pin));
-    return refuse(agent, record, e, advice);
+    TRY(pin_record_refuse(record, attempt->pin));
+    e.code = ERR_TOKEN; /* whatever the token calls it, somebody must look */
+    bool plain = end == LOGIN_REFUSED || attempt->pin.len == 0;
+    return plain ? refuse(agent, record, e, advice) : doubt(record, e, advice);
 }
 
 static struct err login_with_record(const struct agent *agent, const struct p11_session *session,
-                                    struct bytes pin, struct advice *advice)
+                                    struct attempt *attempt, struct advice *advice)
 {
     CLEANUP(close_record_p) struct pin_record record = {.lock = -1};
     enum pin_verdict verdict;
     TRY(open_record(agent, &record, advice));
-    TRY(check_flags(agent, advice));
-    TRY(pin_record_judge(&record, pin, &verdict));
+    TRY(check_flags(agent, &attempt->flags, advice));
+    TRY(pin_record_judge(&record, attempt->pin, &attempt->source, &verdict));
     if (verdict != PIN_MAY_BE_TRIED)
         return refuse(agent, &record, err_make(ERR_TOKEN, "PIN refused before"), advice);
-    return try_pin(agent, session, &record, pin, advice);
+    if (attempt->flags.count_low)
+        pin_record_count_foreign(&record);
+    hold_begin();
+    struct err e = try_pin(agent, session, &record, attempt, advice);
+    hold_end();
+    return e;
 }
 
 static struct err login_locked(struct agent *agent, const struct p11_session *session,
                                struct advice *advice)
 {
     AUTO_SECRET struct secret *pin = NULL;
+    struct attempt attempt;
     bool logged_in;
     TRY(p11_session_logged_in(session, &logged_in));
     if (logged_in)
         return ERR_OK; /* another lane was quicker */
     TRY(secret_new(PIN_MAX + 2, &pin));
-    TRY(pin_source_read(agent->config.pin_source, pin, advice));
-    TRY(login_with_record(agent, session, secret_bytes(pin), advice));
+    TRY(pin_source_read(agent->config.pin_source, pin, &attempt.source, advice));
+    attempt.pin = secret_bytes(pin);
+    TRY(login_with_record(agent, session, &attempt, advice));
     key_cache_clear(agent->keys);
     return ERR_OK;
 }

@@ -2,6 +2,7 @@
 /* p11-kms-agent: the only process that loads a PKCS#11 module and sees the PIN. */
 #include "agent.h"
 
+#include "hold.h"
 #include "io.h"
 #include "ops.h"
 
@@ -144,6 +145,8 @@ int main(int argc, char **argv)
     }
     lock_memory();
     let_others_finish();
+    if (!err_is(e))
+        e = hold_start();
     (void)signal(SIGPIPE, SIG_IGN); /* modules that talk to a daemon write to dead sockets */
     if (!err_is(e))
         e = init_secrets(agent.config.lanes);

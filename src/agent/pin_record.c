@@ -3,20 +3,20 @@
 
 #include "cleanup.h"
 #include "io.h"
+#include "login_lock.h"
 #include "text.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 
 /* 50 to 100 ms on a server of today. PBKDF2 and not scrypt: an agent whose memory is locked must
  * not need 32 MiB at once. */
-enum { ITERATIONS = 120000, LINE_MAX_BYTES = 256, TOKEN_HASH = 8 };
+enum { ITERATIONS = 120000, LINE_MAX_BYTES = 384, TOKEN_HASH = 8 };
 
 static const char magic[] = "p11-kms-pin-record-1";
+static const char *const states[] = {
+    [PIN_TRYING] = "trying", [PIN_REFUSED] = "refused", [PIN_GOOD] = "good"};
 
 static struct err hash_pin(struct bytes pin, const uint8_t salt[static PIN_SALT],
                            uint8_t ret[static PIN_HASH])
@@ -38,41 +38,35 @@ static struct err record_path(const char *state_dir, struct bytes token, char *r
     return path_join(state_dir, name, ret, size);
 }
 
-static struct err take_lock(const char *state_dir, int *ret)
-{
-    char path[PATH_MAX];
-    TRY(path_join(state_dir, "pin.lock", path, sizeof path));
-    AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return err_errno(errno, "open pin.lock");
-    while (flock(fd, LOCK_EX) != 0)
-        if (errno != EINTR)
-            return err_errno(errno, "flock");
-    *ret = take_fd(&fd);
-    return ERR_OK;
-}
-
 static bool exact_hex(const char *text, uint8_t *to, size_t size)
 {
     size_t len;
     return !err_is(hex_decode(text, to, size, &len)) && len == size;
 }
 
+static bool parse_state(const char *word, enum pin_state *ret)
+{
+    for (*ret = PIN_TRYING; *ret <= PIN_GOOD; (*ret)++)
+        if (strcmp(word, states[*ret]) == 0)
+            return true;
+    return false;
+}
+
 static struct err parse(char *line, struct pin_record *r)
 {
     struct err bad = err_make(ERR_INVALID, "PIN record");
-    char word[24], state[12], count[8], salt[40], hash[72];
-    if (sscanf(line, "%23s %11s %7s %39s %71s", word, state, count, salt, hash) != 5 ||
-        strcmp(word, magic) != 0 || err_is(parse_u64(count, 0, 999, &r->refusals)))
+    char word[24], state[12], count[8], salt[40], hash[72], source[PIN_IDENTITY_MAX + 1], rest;
+    if (sscanf(line, "%23s %11s %7s %39s %71s %127s %c", word, state, count, salt, hash, source,
+               &rest) != 6 ||
+        strcmp(word, magic) != 0 || !parse_state(state, &r->state) ||
+        err_is(parse_u64(count, 0, 999, &r->refusals)))
         return bad;
-    bool trying = strcmp(state, "trying") == 0;
-    if (!trying && strcmp(state, "refused") != 0)
-        return bad;
-    r->state = trying ? PIN_TRYING : PIN_REFUSED;
     r->any_pin = strcmp(hash, "-") == 0;
     if (!r->any_pin &&
         (!exact_hex(salt, r->salt, sizeof r->salt) || !exact_hex(hash, r->hash, sizeof r->hash)))
         return bad;
+    if (strcmp(source, "-") != 0)
+        memcpy(r->source.text, source, sizeof source);
     return ERR_OK;
 }
 
@@ -92,7 +86,7 @@ struct err pin_record_open(const char *state_dir, struct bytes token, struct pin
 {
     *ret = (struct pin_record){.lock = -1, .state = PIN_UNTRIED};
     TRY(record_path(state_dir, token, ret->path, sizeof ret->path));
-    TRY(take_lock(state_dir, &ret->lock));
+    TRY(login_lock_take(state_dir, &ret->lock));
     struct err e = read_record(ret);
     if (err_is(e))
         pin_record_close(ret);
@@ -106,15 +100,17 @@ void pin_record_close(struct pin_record *record)
     record->lock = -1;
 }
 
-static struct err write_record(const struct pin_record *r, bool trying)
+static struct err write_record(const struct pin_record *r, enum pin_state state,
+                               const struct pin_identity *source)
 {
     char salt[2 * PIN_SALT + 1] = "-", hash[2 * PIN_HASH + 1] = "-", line[LINE_MAX_BYTES];
-    if (!trying && !r->any_pin) {
+    if (state == PIN_REFUSED && !r->any_pin) {
         TRY(hex_encode(bytes_of(r->salt, sizeof r->salt), salt, sizeof salt));
         TRY(hex_encode(bytes_of(r->hash, sizeof r->hash), hash, sizeof hash));
     }
-    (void)snprintf(line, sizeof line, "%s %s %llu %s %s\n", magic, trying ? "trying" : "refused",
-                   (unsigned long long)r->refusals, salt, hash);
+    (void)snprintf(line, sizeof line, "%s %s %llu %s %s %s\n", magic, states[state],
+                   (unsigned long long)r->refusals, salt, hash,
+                   source->text[0] ? source->text : "-");
     return file_replace(r->path, bytes_of_string(line), 0600);
 }
 
@@ -123,23 +119,31 @@ struct err pin_record_refuse(struct pin_record *record, struct bytes pin)
     record->state = PIN_REFUSED;
     record->refusals++;
     record->any_pin = pin.len == 0;
+    record->source = (struct pin_identity){.text = ""};
     if (!record->any_pin) {
         TRY(random_fill(record->salt, sizeof record->salt));
         TRY(hash_pin(pin, record->salt, record->hash));
     }
-    return write_record(record, false);
+    return write_record(record, PIN_REFUSED, &record->source);
 }
 
-struct err pin_record_judge(struct pin_record *record, struct bytes pin, enum pin_verdict *ret)
+static bool same_source(const struct pin_record *record, const struct pin_identity *source)
+{
+    return source->text[0] && strcmp(record->source.text, source->text) == 0;
+}
+
+struct err pin_record_judge(struct pin_record *record, struct bytes pin,
+                            const struct pin_identity *source, enum pin_verdict *ret)
 {
     uint8_t hash[PIN_HASH];
     bool same = true;
-    if (record->state == PIN_UNTRIED) {
+    if (record->state == PIN_UNTRIED || record->state == PIN_GOOD) {
         *ret = PIN_MAY_BE_TRIED;
         return ERR_OK;
     }
     if (record->state == PIN_TRYING) {
-        TRY(pin_record_refuse(record, pin));
+        struct bytes tried = same_source(record, source) ? pin : bytes_of(NULL, 0);
+        TRY(pin_record_refuse(record, tried));
     } else if (!record->any_pin && pin.len > 0) {
         TRY(hash_pin(pin, record->salt, hash));
         same = bytes_equal_secret(bytes_of(hash, sizeof hash),
@@ -152,19 +156,35 @@ struct err pin_record_judge(struct pin_record *record, struct bytes pin, enum pi
     return ERR_OK;
 }
 
-struct err pin_record_begin(const struct pin_record *record)
+bool pin_record_proved(const struct pin_record *record, const struct pin_identity *source)
 {
-    return write_record(record, true);
+    return record->state == PIN_GOOD && same_source(record, source);
 }
 
-struct err pin_record_accept(struct pin_record *record)
+void pin_record_count_foreign(struct pin_record *record)
 {
-    record->state = PIN_UNTRIED;
+    if (record->refusals == 0)
+        record->refusals = 1;
+}
+
+struct err pin_record_begin(const struct pin_record *record, const struct pin_identity *source)
+{
+    return write_record(record, PIN_TRYING, source);
+}
+
+/* Where there is no room for what helps only in doubt, no record does as well. */
+struct err pin_record_accept(struct pin_record *record, const struct pin_identity *source)
+{
+    record->state = PIN_GOOD;
     record->refusals = 0;
-    return file_remove(record->path);
+    record->source = *source;
+    struct err e = write_record(record, PIN_GOOD, source);
+    return err_is(e) ? file_remove(record->path) : ERR_OK;
 }
 
 struct err pin_record_abandon(const struct pin_record *record)
 {
-    return record->state == PIN_UNTRIED ? file_remove(record->path) : write_record(record, false);
+    if (record->state == PIN_UNTRIED)
+        return file_remove(record->path);
+    return write_record(record, record->state, &record->source);
 }

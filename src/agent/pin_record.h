@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this host knows about wrong PINs, so that it never locks a token.
  *
- * One small file per token in the state directory. Before C_Login it says "trying", and is gone
- * after a good one. A refused PIN leaves a salted, slow hash. "Trying" carries no hash: a good
- * PIN's hash is never on the disk, and no login waits for one. So when a "trying" is found that
- * nobody resolved (a crash inside C_Login has burnt a try too), the PIN that the source holds
- * now is taken for the one that was tried: agents are started again within seconds, long before
- * anybody mends a file, and where that guess is wrong the operator removes the record. */
+ * One small file per token in the state directory. Before C_Login it says "trying", after a good
+ * one "good", with the identity of the file that the PIN came from. A refused PIN leaves a salted,
+ * slow hash. "Trying" and "good" carry none: a good PIN's hash is never on the disk, and no login
+ * waits for one. A "trying" that nobody resolved is a refusal (a crash inside C_Login has burnt a
+ * try too): of the PIN that the source holds now where its file is still the same, of any PIN where
+ * it is not, because nobody knows any more which one was tried. */
 #ifndef P11KMS_PIN_RECORD_H
 #define P11KMS_PIN_RECORD_H
 
 #include "bytes.h"
 #include "error.h"
+#include "pin_source.h"
 
 #include <limits.h>
 
@@ -23,14 +24,15 @@ enum { PIN_SALT = 16, PIN_HASH = 32 };
  * and holds whether the flag shows or not. */
 enum { PIN_REFUSALS_MAX = 2 };
 
-enum pin_state { PIN_UNTRIED, PIN_TRYING, PIN_REFUSED };
+enum pin_state { PIN_UNTRIED, PIN_TRYING, PIN_REFUSED, PIN_GOOD };
 
 struct pin_record {
     char path[PATH_MAX];
     int lock; /* flock over reading, C_Login and writing: agents of one host come one by one */
     enum pin_state state;
     uint64_t refusals; /* since the last good login */
-    bool any_pin;      /* no hash: entered at the token, so every PIN is the refused one */
+    bool any_pin;      /* no hash: given at the token, or not known any more; so every PIN is it */
+    struct pin_identity source; /* of the PIN tried, or of the good one */
     uint8_t salt[PIN_SALT];
     uint8_t hash[PIN_HASH];
 };
@@ -45,15 +47,24 @@ MUST_CHECK struct err pin_record_open(const char *state_dir, struct bytes token,
 /* Releases the lock. Accepts one that was never opened, with lock -1. */
 void pin_record_close(struct pin_record *record);
 
-/* Whether this PIN may be tried. An unresolved "trying" first becomes a refusal of it, on disk. */
+/* Whether this PIN, of this source, may be tried. An unresolved "trying" first becomes a refusal,
+ * on disk. */
 MUST_CHECK struct err pin_record_judge(struct pin_record *record, struct bytes pin,
-                                       enum pin_verdict *ret);
+                                       const struct pin_identity *source, enum pin_verdict *ret);
+
+/* Whether the last login with this very file was good. */
+bool pin_record_proved(const struct pin_record *record, const struct pin_identity *source);
+
+/* Somebody else has given the token a wrong PIN: that one counts as well. */
+void pin_record_count_foreign(struct pin_record *record);
 
 /* Before C_Login: on disk when this returns. */
-MUST_CHECK struct err pin_record_begin(const struct pin_record *record);
+MUST_CHECK struct err pin_record_begin(const struct pin_record *record,
+                                       const struct pin_identity *source);
 
 /* After C_Login: the PIN was good; was refused; was not looked at (an outage). */
-MUST_CHECK struct err pin_record_accept(struct pin_record *record);
+MUST_CHECK struct err pin_record_accept(struct pin_record *record,
+                                        const struct pin_identity *source);
 MUST_CHECK struct err pin_record_refuse(struct pin_record *record, struct bytes pin);
 MUST_CHECK struct err pin_record_abandon(const struct pin_record *record);
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -46,9 +47,21 @@ static struct err refuse_open(int errnum, const char *path, struct advice *advic
                   strerrordesc_np(errnum));
 }
 
+/* Whatever writes to a file changes its ctime, and nobody can set that back. */
+static struct pin_identity identity_of(const struct stat *st)
+{
+    struct pin_identity identity;
+    (void)snprintf(identity.text, sizeof identity.text, "%lx:%lx:%lx.%lx:%lx.%lx",
+                   (unsigned long)st->st_dev, (unsigned long)st->st_ino,
+                   (unsigned long)st->st_mtim.tv_sec, (unsigned long)st->st_mtim.tv_nsec,
+                   (unsigned long)st->st_ctim.tv_sec, (unsigned long)st->st_ctim.tv_nsec);
+    return identity;
+}
+
 /* Judged on the open file, so that nobody can swap it in between. Of a credential only what it is:
  * systemd sets its modes, and the group bits it shows are the mask of an ACL. */
-static struct err check_file(int fd, const char *path, bool is_credential, struct advice *advice)
+static struct err check_file(int fd, const char *path, bool is_credential,
+                             struct pin_identity *ret_identity, struct advice *advice)
 {
     struct err bad = err_make(ERR_TOKEN, "token.pinSource");
     mode_t forbidden = is_credential ? S_IRWXO : S_IRWXG | S_IRWXO;
@@ -66,6 +79,7 @@ static struct err check_file(int fd, const char *path, bool is_credential, struc
         return advise(advice, bad, REMEDY_HUMAN,
                       "the PIN file %.80s belongs to uid %u, not to us or root: chown root %.80s",
                       path, (unsigned)st.st_uid, path);
+    *ret_identity = identity_of(&st);
     return ERR_OK;
 }
 
@@ -93,13 +107,17 @@ static struct err read_pin(int fd, const char *path, struct secret *pin, struct 
     return ERR_OK;
 }
 
-struct err pin_source_read(const char *source, struct secret *pin, struct advice *advice)
+struct err pin_source_read(const char *source, struct secret *pin,
+                           struct pin_identity *ret_identity, struct advice *advice)
 {
     char path[PATH_MAX];
+    struct pin_identity identity = {.text = ""};
     bool is_credential = after(source, credential) != NULL;
     secret_wipe(pin);
-    if (pin_source_is_protected(source))
+    if (pin_source_is_protected(source)) {
+        *ret_identity = identity;
         return ERR_OK;
+    }
     if (secret_capacity(pin) < PIN_MAX + 2)
         return err_make(ERR_INTERNAL, "pin_source_read");
     TRY(pin_source_path(source, path, sizeof path, advice));
@@ -109,9 +127,11 @@ struct err pin_source_read(const char *source, struct secret *pin, struct advice
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | links);
     if (fd < 0)
         return refuse_open(errno, path, advice);
-    TRY(check_file(fd, path, is_credential, advice));
+    TRY(check_file(fd, path, is_credential, &identity, advice));
     struct err e = read_pin(fd, path, pin, advice);
     if (err_is(e))
         secret_wipe(pin);
+    else
+        *ret_identity = identity;
     return e;
 }

@@ -6,7 +6,14 @@
 #include "advice.h"
 #include "secret.h"
 
-enum { PIN_MAX = 255 };
+enum { PIN_MAX = 255, PIN_IDENTITY_MAX = 127 };
+
+/* Which file the PIN was read from, and since when it is as it is: device, inode and times. Equal
+ * ones: the same PIN. It says nothing of the PIN itself, so it may be kept. Empty: nothing is known
+ * (the PIN is given at the token). */
+struct pin_identity {
+    char text[PIN_IDENTITY_MAX + 1]; /* one word */
+};
 
 /* Whether the PIN is given at the token itself. */
 bool pin_source_is_protected(const char *source);
@@ -19,6 +26,6 @@ MUST_CHECK struct err pin_source_path(const char *source, char *ret, size_t size
  * protected source yields no bytes. A file that others may read, or that belongs to another
  * user, is ERR_TOKEN, and advice names it and the command that mends it. */
 MUST_CHECK struct err pin_source_read(const char *source, struct secret *pin,
-                                      struct advice *advice);
+                                      struct pin_identity *ret_identity, struct advice *advice);
 
 #endif

@@ -2,6 +2,7 @@
 #include "ring_destroy.h"
 
 #include "cleanup.h"
+#include "login_lock.h"
 #include "maker.h"
 #include "own_agent.h"
 #include "ring_retired.h"
@@ -90,8 +91,9 @@ static struct err let_it_destroy(struct session *s)
     int lane;
     char text[160];
     TRY(own_agent_start(&s->agent, AGENT_DESTROY, &s->id, &lane, s->maker.text));
-    struct err e = lane_hello(lane, START_TIMEOUT_MS + s->maker.timeout_ms, s->maker.memory,
-                              sizeof s->maker.memory, &reply);
+    struct err e =
+        lane_hello_patiently(lane, START_TIMEOUT_MS + s->maker.timeout_ms, s->config->state_dir,
+                             s->maker.memory, sizeof s->maker.memory, &reply);
     if (err_is(e))
         return maker_say(&s->maker, e, "the token agent failed: %s",
                          err_format(e, text, sizeof text));

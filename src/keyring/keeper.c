@@ -15,6 +15,7 @@ static void take_offer(struct keeper *k, const struct wishes *w)
     k->n_lanes = w->n_fds;
     k->generation = w->generation;
     k->phase = AGENT_STARTING;
+    k->start_due_ns = k->since_ns + ms_ns(LOGIN_TOLD_MS);
     k->fresh = true;
     k->explained = k->was_up = false;
     known_keks_clear(&k->proved);
@@ -127,7 +128,7 @@ static int64_t next_due(struct keeper *k)
         return earlier(wanted_look_due(k), earlier(k->probe_ns + ms_ns(probe_period(k)),
                                                    k->rescan_ns + ms_ns(rescan_period(k))));
     case AGENT_STARTING:
-        due = k->since_ns + ms_ns(START_TIMEOUT_MS);
+        due = k->start_due_ns;
         break;
     case AGENT_NONE:
         if (k->lingers)
@@ -211,10 +212,9 @@ static void without_agent(struct keeper *k)
 {
     int64_t now = clock_monotonic_ns();
     bool grace = k->health.ok && now < k->lost_ns + ms_ns(ABSENCE_GRACE_MS);
-    if (k->phase == AGENT_STARTING && now >= k->since_ns + ms_ns(START_TIMEOUT_MS)) {
-        keeper_condemn(k, CONDEMN_TIMEOUT, "it did not start in 30 s");
-        keeper_outage(k, "the token agent did not start in 30 s: is the token's module blocked?");
-    } else if (!grace && !tell_how_it_ended(k)) {
+    if (k->phase == AGENT_STARTING && now >= k->start_due_ns)
+        keeper_start_goes_on(k, now);
+    else if (!grace && !tell_how_it_ended(k)) {
         if (k->health.ok)
             keeper_outage(k, "the token agent is being restarted");
         else if (keeper_look_wanted(k))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "keeper_private.h"
+#include "login_lock.h"
 #include "ring_retired.h"
 #include "ring_state.h"
 
@@ -114,6 +115,28 @@ static void attach(struct keeper *k)
     k->attached = true;
     if (err_is(e))
         keeper_condemn(k, CONDEMN_RENEW, "its lanes could not be used");
+}
+
+/* C_Login may take as long as a person at a keypad, or a library that waits for its network. The
+ * monitor would not kill the agent there, and no other could log in beside it. */
+void keeper_start_goes_on(struct keeper *k, int64_t now)
+{
+    int64_t took = now - k->since_ns;
+    char line[256];
+    bool login = took < ms_ns(LOGIN_PATIENCE_MS) && login_lock_holder(k->state_dir) != 0;
+    if (!login && took < ms_ns(START_TIMEOUT_MS)) {
+        k->start_due_ns = now + ms_ns(LOGIN_TOLD_MS);
+    } else if (!login) {
+        keeper_condemn(k, CONDEMN_TIMEOUT, "it did not start in time");
+        keeper_outage(k, "the token agent did not start in 30 s: is the token's module blocked?");
+    } else {
+        (void)snprintf(line, sizeof line,
+                       "C_Login has not returned for %d s: does the token wait for a PIN at its "
+                       "keypad, or for its network?",
+                       (int)(took / 1000000000));
+        k->start_due_ns = now + ms_ns(LOGIN_TOLD_MS);
+        keeper_outage(k, line);
+    }
 }
 
 /* --- looking ----------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@
 
 enum {
     START_TIMEOUT_MS = 30000, /* a network HSM's library may take its time to start */
+    LOGIN_TOLD_MS = 3000,     /* a login that takes longer may wait for somebody at the token */
     SICK_EVERY_MS = 1000,
     ABSENCE_GRACE_MS = 1000, /* an agent that is replaced in less is no outage */
     FRESH_LOOK_MS = 10000,   /* how often a missing KEK is looked for by a fresh agent */
@@ -71,8 +72,9 @@ struct keeper {
     uint64_t generation;
     int lanes[AGENT_LANES_MAX];
     size_t n_lanes;
-    int64_t since_ns; /* when the phase began */
-    int64_t lost_ns;  /* when the last agent with lanes in the pool was lost */
+    int64_t since_ns;     /* when the phase began */
+    int64_t start_due_ns; /* when a start that goes on is looked at */
+    int64_t lost_ns;      /* when the last agent with lanes in the pool was lost */
     int64_t probe_ns, rescan_ns;
     bool explained;            /* why this agent is to end is known, and told if it must be */
     bool fresh;                /* this agent has not looked yet */
@@ -114,6 +116,9 @@ void keeper_condemn(struct keeper *k, enum control_reason reason, const char *wh
 
 /* Tells that the token is away: health, waiting requests, parked requests. */
 void keeper_outage(struct keeper *k, const char *text);
+
+/* Of an agent that has not greeted: tells what takes so long, or loses it. */
+void keeper_start_goes_on(struct keeper *k, int64_t now);
 
 /* Tells those who wait for a look that there can be none. */
 void keeper_look_in_vain(struct keeper *k);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "maker.h"
 
+#include "login_lock.h"
 #include "ring_state.h"
 
 #include <stdarg.h>
@@ -60,7 +61,8 @@ struct err maker_fresh(struct maker *m)
     ring_look_clear(&m->look);
     m->text[0] = '\0';
     TRY(m->source.fresh(m->source.context, &m->lane, m->text));
-    struct err e = lane_hello(m->lane, START_TIMEOUT_MS, m->memory, sizeof m->memory, &reply);
+    struct err e = lane_hello_patiently(m->lane, START_TIMEOUT_MS, m->state_dir, m->memory,
+                                        sizeof m->memory, &reply);
     TRY(explain(m, e, &reply));
     m->token = reply.u.hello;
     m->number = 0;

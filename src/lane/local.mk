@@ -9,5 +9,6 @@ src_lane_liblane_a_SOURCES = \
 	src/lane/lane.c src/lane/lane.h \
 	src/lane/lane_pool.c src/lane/lane_pool.h \
 	src/lane/lane_queue.c src/lane/lane_queue.h \
-	src/lane/lane_tally.c src/lane/lane_tally.h
+	src/lane/lane_tally.c src/lane/lane_tally.h \
+	src/lane/login_lock.c src/lane/login_lock.h
 LIBLANE = src/lane/liblane.a src/obs/libobs.a $(LIBFORMAT) -lpthread

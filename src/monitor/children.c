@@ -6,6 +6,7 @@
 #include "front_end_process.h"
 #include "io.h"
 #include "log.h"
+#include "login_lock.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 static const int64_t well_after_ns = INT64_C(10000000000);
 /* How long an agent may take to end a token call when its front end has ended. */
 static const int64_t orphan_ns = INT64_C(3000000000);
+static const int64_t login_patience_ns = LOGIN_PATIENCE_MS * INT64_C(1000000);
 
 void children_init(struct children *children, const char *front_end_path, const char *agent_path)
 {
@@ -24,6 +26,7 @@ void children_init(struct children *children, const char *front_end_path, const 
     children->front.name = "front end";
     children->agent.name = "agent";
     children->control = -1;
+    children->kill_due_ns = INT64_MAX;
     maker_process_init(&children->maker);
     children->front_end_path = front_end_path ? front_end_path : "/proc/self/exe";
     if (agent_path)
@@ -103,6 +106,7 @@ static void start_agent(struct children *children, const struct config *config)
     }
     started(&children->agent, agent.pid);
     children->gone = 0;
+    children->state_dir = config->state_dir;
     struct control_message message = {
         .op = CONTROL_LANES, .generation = ++children->generation, .count = agent.lanes};
     children_tell(children, &message, agent.lane, agent.lanes);
@@ -123,6 +127,7 @@ static void run_maker(struct children *children, const struct config *config)
     char text[128];
     AUTO_CLOSE int lane = -1;
     copy_agent_config(config, AGENT_MAKE, 1, &agent_config);
+    children->maker.state_dir = config->state_dir;
     struct err e = maker_process_run(&children->maker, children->agent_path, &agent_config, &lane);
     if (err_is(e))
         tell_maker_gone(children, err_format(e, text, sizeof text));
@@ -145,6 +150,23 @@ static bool is_orphan(const struct children *children)
     return children->front.pid == 0 && children->agent.pid != 0;
 }
 
+static bool agent_logs_in(const struct children *children)
+{
+    return children->agent.pid != 0 &&
+           login_lock_holder(children->state_dir) == children->agent.pid;
+}
+
+/* Not inside C_Login: see login_lock.h. No agent could take its place there in any case. */
+static void kill_agent(struct children *children)
+{
+    int64_t now = clock_monotonic_ns();
+    children->kill_due_ns = INT64_MAX;
+    if (now < children->kill_by_ns && agent_logs_in(children))
+        children->kill_due_ns = now + LOGIN_LOOK_MS * INT64_C(1000000);
+    else
+        (void)kill(children->agent.pid, SIGKILL);
+}
+
 void children_start(struct children *children, const struct config *config,
                     const struct listeners *listeners)
 {
@@ -153,6 +175,8 @@ void children_start(struct children *children, const struct config *config,
         children->orphan_due_ns = INT64_MAX;
         children_kill_agent(children, GONE_RETIRED, "its front end ended");
     }
+    if (children->agent.pid != 0 && now >= children->kill_due_ns)
+        kill_agent(children);
     if (children->front.pid == 0 && !children_have_agents(children) &&
         now >= children->front.due_ns)
         start_front_end(children, config, listeners);
@@ -173,10 +197,15 @@ static int64_t agents_due_ns(const struct children *children)
     return children->maker.pid == 0 ? children->front.due_ns : INT64_MAX;
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 int64_t children_due_ns(const struct children *children)
 {
-    int64_t agents = agents_due_ns(children), maker = maker_process_due_ns(&children->maker);
-    return maker < agents ? maker : agents;
+    return earlier(children->kill_due_ns,
+                   earlier(agents_due_ns(children), maker_process_due_ns(&children->maker)));
 }
 
 void children_tell(struct children *children, const struct control_message *message, const int *fds,
@@ -199,7 +228,21 @@ void children_kill_agent(struct children *children, enum control_gone gone, cons
         return;
     children->gone = gone;
     (void)snprintf(children->gone_text, sizeof children->gone_text, "%s", text);
-    (void)kill(children->agent.pid, SIGKILL);
+    /* Without a front end nobody is answered until the agent has gone: it has had its time. */
+    children->kill_by_ns = children->front.pid == 0 ? 0 : clock_monotonic_ns() + login_patience_ns;
+    kill_agent(children);
+}
+
+void children_kill_agents_now(struct children *children)
+{
+    if (children->agent.pid != 0)
+        (void)kill(children->agent.pid, SIGKILL);
+    maker_process_kill(&children->maker);
+}
+
+bool children_log_in(const struct children *children)
+{
+    return agent_logs_in(children) || maker_process_logs_in(&children->maker);
 }
 
 void children_kill_front_end(struct children *children)
@@ -284,6 +327,7 @@ void children_reap(struct children *children)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == children->agent.pid) {
             children->agent.pid = 0; /* reaped: its number may be anybody's now */
+            children->kill_due_ns = INT64_MAX;
             agent_ended(children, status);
         } else if (pid == children->maker.pid) {
             children->maker.pid = 0;

@@ -26,7 +26,10 @@ struct children {
     struct child agent;
     uint64_t generation;    /* of the agent, from 1 */
     int64_t orphan_due_ns;  /* when an agent that outlives its front end is killed */
-    enum control_gone gone; /* why we killed the agent; 0: we did not */
+    enum control_gone gone; /* why we killed the agent, or are about to; 0: neither */
+    int64_t kill_due_ns;    /* when to look whether its login has ended; INT64_MAX: it may run */
+    int64_t kill_by_ns;     /* when it is killed all the same */
+    const char *state_dir;  /* the agent's; set while one runs */
     char gone_text[CONTROL_TEXT_MAX + 1];
     struct maker_process maker;
     const char *front_end_path;
@@ -50,8 +53,15 @@ int64_t children_due_ns(const struct children *children);
 void children_tell(struct children *children, const struct control_message *message, const int *fds,
                    size_t n_fds);
 
-/* SIGKILL to the agent, if one runs. text is for the log and the front end. */
+/* SIGKILL to the agent, if one runs; while there is a front end, one that logs in gets
+ * LOGIN_PATIENCE_MS to finish that. text is for the log and the front end. */
 void children_kill_agent(struct children *children, enum control_gone gone, const char *text);
+
+/* SIGKILL to agents of both kinds, whatever they do. */
+void children_kill_agents_now(struct children *children);
+
+/* Whether an agent of either kind is logging in. */
+bool children_log_in(const struct children *children);
 
 /* Whether an agent runs, of either kind. */
 bool children_have_agents(const struct children *children);

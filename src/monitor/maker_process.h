@@ -9,10 +9,12 @@
 #include <stdint.h>
 
 struct maker_process {
-    pid_t pid;           /* 0: none runs */
-    uint64_t running;    /* the front end's number for it */
-    uint64_t wanted;     /* to be started when none runs; 0: none */
-    int64_t kill_due_ns; /* when it has had time enough to end; INT64_MAX: it may run */
+    pid_t pid;             /* 0: none runs */
+    uint64_t running;      /* the front end's number for it */
+    uint64_t wanted;       /* to be started when none runs; 0: none */
+    int64_t kill_due_ns;   /* when it has had time enough to end; INT64_MAX: it may run */
+    int64_t kill_by_ns;    /* when it is killed even if it logs in */
+    const char *state_dir; /* where it logs in; set before the first runs */
 };
 
 void maker_process_init(struct maker_process *maker);
@@ -36,5 +38,8 @@ int64_t maker_process_due_ns(const struct maker_process *maker);
 
 /* SIGKILL, if one runs. */
 void maker_process_kill(struct maker_process *maker);
+
+/* Whether one runs and is logging in. */
+bool maker_process_logs_in(const struct maker_process *maker);
 
 #endif

@@ -4,6 +4,7 @@
 #include "cleanup.h"
 #include "io.h"
 #include "log.h"
+#include "login_lock.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,6 +19,8 @@ static const int64_t drain_ns = INT64_C(10000000000);
 static const int64_t kill_ns = INT64_C(2000000000);
 /* How long an agent may take to end a token call when nobody needs it any more. */
 static const int64_t alone_ns = INT64_C(3000000000);
+/* How long a stop waits for a login: less than the unit's TimeoutStopSec. */
+static const int64_t login_ns = INT64_C(15000000000);
 
 struct supervision {
     const struct options *options;
@@ -28,6 +31,7 @@ struct supervision {
     bool alone;     /* the front end has ended */
     bool killed;    /* the drain took too long */
     int64_t stop_ns;
+    int64_t stop_by_ns; /* an agent that logs in has until then */
 };
 
 static void stop(struct supervision *s)
@@ -36,6 +40,7 @@ static void stop(struct supervision *s)
         return;
     s->children->stopping = true;
     s->stop_ns = clock_monotonic_ns() + drain_ns;
+    s->stop_by_ns = clock_monotonic_ns() + login_ns;
     log_event(LOG_PRI_INFO, "stopping");
     (void)sd_notify(0, "STOPPING=1\nSTATUS=Stopping");
     children_tell(s->children, &(struct control_message){.op = CONTROL_STOP}, NULL, 0);
@@ -196,12 +201,15 @@ static bool stopped(struct supervision *s)
     }
     if (now < s->stop_ns)
         return false;
+    if (!s->killed && now < s->stop_by_ns && c->front.pid == 0 && children_log_in(c)) {
+        s->stop_ns = now + LOGIN_LOOK_MS * INT64_C(1000000);
+        return false;
+    }
     if (s->killed)
         return true; /* not even SIGKILL ends it: it hangs in the kernel, and dies when it can */
     log_event(LOG_PRI_WARNING, "what still runs is killed");
     children_kill_front_end(c);
-    children_kill_agent(c, GONE_RETIRED, "stopping");
-    maker_process_kill(&c->maker);
+    children_kill_agents_now(c);
     s->killed = true;
     s->stop_ns = now + kill_ns;
     return false;

@@ -5,6 +5,7 @@
 #include "cleanup.h"
 #include "io.h"
 #include "p11_key.h"
+#include "p11_login.h"
 #include "secret.h"
 #include "text.h"
 
@@ -28,6 +29,7 @@ static double lap_ms(int64_t *since)
 
 static struct err log_in(const struct p11_session *session, const char *pin_file)
 {
+    enum login_end end;
     AUTO_SECRET struct secret *pin = NULL;
     size_t len = 0;
     TRY(secret_new(PIN_ROOM, &pin));
@@ -35,7 +37,7 @@ static struct err log_in(const struct p11_session *session, const char *pin_file
     if (len > 0 && secret_memory(pin)[len - 1] == '\n')
         len--;
     secret_set_len(pin, len);
-    return p11_session_login(session, secret_bytes(pin));
+    return p11_session_login(session, secret_bytes(pin), &end);
 }
 
 static struct err open_token(char **argv, struct p11_session *ret)

@@ -7,6 +7,7 @@
 #include "io.h"
 #include "p11_gcm.h"
 #include "p11_key.h"
+#include "p11_login.h"
 #include "secret.h"
 #include "text.h"
 
@@ -119,12 +120,13 @@ static struct err log_in(const struct p11_session *session, const char *pin_file
 {
     AUTO_SECRET struct secret *pin = NULL;
     size_t len = 0;
+    enum login_end end;
     TRY(secret_new(PIN_ROOM, &pin));
     TRY(file_read(pin_file, secret_memory(pin), PIN_ROOM, &len));
     if (len > 0 && secret_memory(pin)[len - 1] == '\n')
         len--;
     secret_set_len(pin, len);
-    return p11_session_login(session, secret_bytes(pin));
+    return p11_session_login(session, secret_bytes(pin), &end);
 }
 
 /* The token's first KEK, and the authenticated data of an envelope under it. */

@@ -26,6 +26,13 @@ tests_fault_start_CFLAGS = $(HARNESS_CFLAGS)
 tests_fault_start_SOURCES = tests/fault/start.c
 tests_fault_start_LDADD = $(FAULT_LDADD)
 
+check_PROGRAMS += tests/fault/login
+TESTS += tests/fault/login
+tests_fault_login_CPPFLAGS = $(FAULT_CPPFLAGS)
+tests_fault_login_CFLAGS = $(HARNESS_CFLAGS)
+tests_fault_login_SOURCES = tests/fault/login.c
+tests_fault_login_LDADD = $(FAULT_LDADD)
+
 check_PROGRAMS += tests/fault/refuse
 TESTS += tests/fault/refuse
 tests_fault_refuse_CPPFLAGS = $(FAULT_CPPFLAGS)

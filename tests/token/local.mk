@@ -7,7 +7,15 @@ TOKEN_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 TOKEN_LDADD = tests/token/libfixture.a $(LIBLANE) $(CMOCKA_LIBS) $(P11KIT_LIBS)
 tests_token_libfixture_a_CPPFLAGS = $(TOKEN_CPPFLAGS) $(P11KIT_CFLAGS)
 tests_token_libfixture_a_CFLAGS = $(TOKEN_CFLAGS)
-tests_token_libfixture_a_SOURCES = tests/token/fixture.c tests/token/fixture.h tests/token/odd_key.c
+tests_token_libfixture_a_SOURCES = tests/token/fixture.c tests/token/fixture.h tests/token/odd_key.c \
+	tests/token/pin_spy.c tests/token/pin_spy.h
+
+# Notes every C_Login, and breaks them on demand.
+check_PROGRAMS += tests/token/pin-module.so
+tests_token_pin_module_so_CPPFLAGS = $(AM_CPPFLAGS)
+tests_token_pin_module_so_CFLAGS = $(AM_CFLAGS) -fPIC $(P11KIT_CFLAGS)
+tests_token_pin_module_so_LDFLAGS = $(AM_LDFLAGS) -shared
+tests_token_pin_module_so_SOURCES = tests/token/pin_module.c
 
 check_PROGRAMS += tests/token/test_start
 TESTS += tests/token/test_start
@@ -22,6 +30,22 @@ tests_token_test_pin_CPPFLAGS = $(TOKEN_CPPFLAGS)
 tests_token_test_pin_CFLAGS = $(TOKEN_CFLAGS)
 tests_token_test_pin_SOURCES = tests/token/test_pin.c
 tests_token_test_pin_LDADD = $(TOKEN_LDADD)
+
+check_PROGRAMS += tests/token/test_pin_doubt
+TESTS += tests/token/test_pin_doubt
+tests_token_test_pin_doubt_CPPFLAGS = $(TOKEN_CPPFLAGS)
+tests_token_test_pin_doubt_CFLAGS = $(TOKEN_CFLAGS)
+tests_token_test_pin_doubt_SOURCES = tests/token/test_pin_doubt.c
+tests_token_test_pin_doubt_LDADD = $(TOKEN_LDADD)
+
+# The same on openCryptoki, whose token locks.
+dist_check_SCRIPTS += tests/token/in-opencryptoki tests/token/test_pin_lock.sh
+TESTS += tests/token/test_pin_lock.sh
+check_PROGRAMS += tests/token/pin-lock
+tests_token_pin_lock_CPPFLAGS = $(HARNESS_CPPFLAGS) $(TOKEN_CPPFLAGS)
+tests_token_pin_lock_CFLAGS = $(HARNESS_CFLAGS)
+tests_token_pin_lock_SOURCES = tests/token/pin_lock.c
+tests_token_pin_lock_LDADD = tests/token/libfixture.a $(LIBLANE) $(HARNESS_LDADD) $(P11KIT_LIBS)
 
 check_PROGRAMS += tests/token/test_crypt
 TESTS += tests/token/test_crypt

@@ -1,67 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A wrong PIN is tried once, also over restarts: counted by a spy between agent and token. */
-#include "fixture.h"
+#include "pin_spy.h"
 
 #include "io.h"
 
-#include <glob.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* OpenSC's, which logs each call it passes on. */
-static const char *find_spy(void)
+static const char *right_pin(const struct fixture *f)
 {
-    static char path[PATH_MAX];
-    glob_t found = {0};
-    if (!path[0] && glob("/usr/lib*/*/pkcs11/pkcs11-spy.so", 0, NULL, &found) == 0)
-        (void)snprintf(path, sizeof path, "%s", found.gl_pathv[0]);
-    globfree(&found);
-    return path[0] ? path : NULL;
-}
-
-static void spy_on(struct fixture *f)
-{
-    char log[PATH_MAX];
-    const char *spy = find_spy();
-    if (!spy)
-        skip();
-    fixture_path(f, "spy.log", log);
-    assert_int_equal(setenv("PKCS11SPY", f->config.module, 1), 0);
-    assert_int_equal(setenv("PKCS11SPY_OUTPUT", log, 1), 0);
-    (void)snprintf(f->config.module, sizeof f->config.module, "%s", spy);
-}
-
-static unsigned logins(const struct fixture *f)
-{
-    char path[PATH_MAX], *line = NULL;
-    size_t size = 0;
-    unsigned n = 0;
-    fixture_path(f, "spy.log", path);
-    FILE *log = fopen(path, "r");
-    assert_non_null(log);
-    while (getline(&line, &size, log) >= 0)
-        n += strstr(line, ": C_Login\n") != NULL;
-    free(line);
-    (void)fclose(log);
-    return n;
-}
-
-static void use_pin(struct fixture *f, const char *pin)
-{
-    fixture_write(f, "other-pin", pin, 0600);
-    (void)snprintf(f->config.pin_source, sizeof f->config.pin_source, "file:%s/other-pin", f->dir);
-}
-
-static void use_right_pin(struct fixture *f)
-{
-    char path[PATH_MAX], pin[64];
+    static char pin[64];
+    char path[PATH_MAX];
     size_t len;
     fixture_path(f, "pin", path);
     assert_false(err_is(file_read(path, pin, sizeof pin - 1, &len)));
     pin[len] = '\0';
-    use_pin(f, pin);
+    pin[strcspn(pin, "\n")] = '\0';
+    return pin;
+}
+
+static unsigned all_logins(const struct fixture *f)
+{
+    return pin_spy_logins(f, "wrong-pin") + pin_spy_logins(f, "wrong-too") +
+           pin_spy_logins(f, "NULL") + pin_spy_logins(f, right_pin(f));
 }
 
 static void expect_refused(struct fixture *f)
@@ -73,32 +35,40 @@ static void expect_refused(struct fixture *f)
 
 static void remove_record(const struct fixture *f)
 {
-    char pattern[PATH_MAX + 16];
-    glob_t found = {0};
-    (void)snprintf(pattern, sizeof pattern, "%s/pin-*.record", f->config.state_dir);
-    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
-    assert_int_equal(found.gl_pathc, 1);
-    assert_int_equal(unlink(found.gl_pathv[0]), 0);
-    globfree(&found);
+    char path[PATH_MAX];
+    assert_true(pin_spy_record(f, path));
+    assert_int_equal(unlink(path), 0);
+}
+
+/* The record of the fixture's token, with these contents. */
+static void write_record(struct fixture *f, const char *contents)
+{
+    char path[PATH_MAX];
+    if (!pin_spy_record(f, path)) {
+        pin_spy_use_pin(f, "wrong-pin\n");
+        expect_refused(f); /* only to learn its name */
+        assert_true(pin_spy_record(f, path));
+    }
+    assert_false(err_is(file_replace(path, bytes_of_string(contents), 0600)));
 }
 
 static void wrong_pin_is_tried_once(void **state)
 {
     struct fixture *f = *state;
-    spy_on(f);
-    use_pin(f, "wrong-pin\n");
+    pin_spy_use(f);
+    pin_spy_use_pin(f, "wrong-pin\n");
     for (int i = 0; i < 3; i++)
         expect_refused(f);
-    assert_int_equal(logins(f), 1);
+    assert_int_equal(all_logins(f), 1);
     fixture_start(f, AGENT_MAKE); /* the CLI's agents obey the same record */
     assert_int_equal(f->reply.status.code, ERR_TOKEN);
-    assert_int_equal(logins(f), 1);
+    assert_int_equal(all_logins(f), 1);
 }
 
 static void text_names_both_files(void **state)
 {
     struct fixture *f = *state;
-    use_pin(f, "wrong-pin\n");
+    pin_spy_use_pin(f, "wrong-pin\n");
     for (int i = 0; i < 2; i++) {
         expect_refused(f);
         assert_non_null(strstr(f->reply.status.text, "/other-pin"));
@@ -111,9 +81,9 @@ static void text_names_both_files(void **state)
 static void mended_pin_works(void **state)
 {
     struct fixture *f = *state;
-    use_pin(f, "wrong-pin\n");
+    pin_spy_use_pin(f, "wrong-pin\n");
     expect_refused(f);
-    use_right_pin(f);
+    pin_spy_use_right_pin(f);
     fixture_up(f, AGENT_SERVE);
     fixture_up(f, AGENT_SERVE);
 }
@@ -121,11 +91,11 @@ static void mended_pin_works(void **state)
 static void two_refusals_need_the_operator(void **state)
 {
     struct fixture *f = *state;
-    use_pin(f, "wrong-pin\n");
+    pin_spy_use_pin(f, "wrong-pin\n");
     expect_refused(f);
-    use_pin(f, "wrong-too\n");
+    pin_spy_use_pin(f, "wrong-too\n");
     expect_refused(f);
-    use_right_pin(f);
+    pin_spy_use_right_pin(f);
     expect_refused(f);
     remove_record(f);
     fixture_up(f, AGENT_SERVE);
@@ -134,35 +104,26 @@ static void two_refusals_need_the_operator(void **state)
 static void unresolved_try_counts_as_refusal(void **state)
 {
     struct fixture *f = *state;
-    char pattern[PATH_MAX + 16];
-    glob_t found = {0};
-    use_pin(f, "wrong-pin\n");
-    expect_refused(f); /* only to learn the record's name */
-    (void)snprintf(pattern, sizeof pattern, "%s/pin-*.record", f->config.state_dir);
-    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
-    assert_false(err_is(file_replace(
-        found.gl_pathv[0], bytes_of_string("p11-kms-pin-record-1 trying 0 - -\n"), 0600)));
-    globfree(&found);
-    spy_on(f);
-    use_right_pin(f);
+    write_record(f, "p11-kms-pin-record-1 trying 0 - - -\n");
+    pin_spy_use(f);
+    pin_spy_use_right_pin(f);
     expect_refused(f);
-    assert_int_equal(logins(f), 0);
+    assert_int_equal(all_logins(f), 0);
 }
 
 static void damaged_record_means_no_login(void **state)
 {
     struct fixture *f = *state;
-    char pattern[PATH_MAX + 16];
-    glob_t found = {0};
-    use_pin(f, "wrong-pin\n");
-    expect_refused(f);
-    (void)snprintf(pattern, sizeof pattern, "%s/pin-*.record", f->config.state_dir);
-    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
-    assert_false(err_is(file_replace(found.gl_pathv[0], bytes_of_string("?"), 0600)));
-    globfree(&found);
-    use_right_pin(f);
-    expect_refused(f);
-    assert_non_null(strstr(f->reply.status.text, "is damaged"));
+    static const char *const damaged[] = {"?", "", "p11-kms-pin-record-1 refused 1 00"};
+    for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
+        write_record(f, damaged[i]);
+        if (i == 0)
+            pin_spy_use(f);
+        pin_spy_use_right_pin(f);
+        expect_refused(f);
+        assert_non_null(strstr(f->reply.status.text, "is damaged"));
+    }
+    assert_int_equal(all_logins(f), 0);
 }
 
 #define FRESH(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)

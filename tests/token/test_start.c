@@ -30,15 +30,30 @@ static void says_who_the_token_is(void **state)
     assert_true(strlen(f->reply.u.hello.model) > 0);
 }
 
-static void leaves_no_record_after_a_good_login(void **state)
+/* One that is to be cleaned up by nobody: the record of a good login, and the lock. */
+static void assert_only_good_news(const struct fixture *f)
+{
+    char path[PATH_MAX], line[512];
+    size_t len, records = 0;
+    DIR *dir = opendir(f->config.state_dir);
+    assert_non_null(dir);
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        if (entry->d_name[0] == '.' || strcmp(entry->d_name, "pin.lock") == 0)
+            continue;
+        records++;
+        assert_false(err_is(path_join(f->config.state_dir, entry->d_name, path, sizeof path)));
+        assert_false(err_is(file_read(path, line, sizeof line, &len)));
+        assert_non_null(memmem(line, len, " good 0 - - ", 12));
+    }
+    (void)closedir(dir);
+    assert_int_equal(records, 1);
+}
+
+static void remembers_a_good_login_without_its_pin(void **state)
 {
     struct fixture *f = *state;
     fixture_up(f, AGENT_SERVE);
-    DIR *dir = opendir(f->config.state_dir);
-    assert_non_null(dir);
-    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
-        assert_null(strstr(entry->d_name, ".record"));
-    (void)closedir(dir);
+    assert_only_good_news(f);
 }
 
 /* SIGKILL, as the monitor does it, then a new agent on the same state. */
@@ -47,11 +62,7 @@ static void killed_agent_leaves_nothing_behind(void **state)
     struct fixture *f = *state;
     fixture_up(f, AGENT_SERVE);
     fixture_stop(f);
-    DIR *dir = opendir(f->config.state_dir);
-    assert_non_null(dir);
-    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
-        assert_true(entry->d_name[0] == '.' || strcmp(entry->d_name, "pin.lock") == 0);
-    (void)closedir(dir);
+    assert_only_good_news(f);
     fixture_up(f, AGENT_SERVE);
 }
 
@@ -188,7 +199,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRESH(says_who_the_token_is),
-        FRESH(leaves_no_record_after_a_good_login),
+        FRESH(remembers_a_good_login_without_its_pin),
         FRESH(killed_agent_leaves_nothing_behind),
         FRESH(exits_when_lane_0_closes),
         FRESH(exits_on_a_malformed_packet),

@@ -75,6 +75,11 @@ tests_unit_test_http_server_LDADD = $(LIBOBS) $(MICROHTTPD_LIBS) $(CMOCKA_LIBS) 
 dist_check_SCRIPTS += tests/unit/test_systemd_units.sh
 TESTS += tests/unit/test_systemd_units.sh
 
+check_PROGRAMS += tests/unit/test_login_lock
+TESTS += tests/unit/test_login_lock
+tests_unit_test_login_lock_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)
+tests_unit_test_login_lock_LDADD = $(LIBLANE) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_control
 TESTS += tests/unit/test_control
 tests_unit_test_control_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)

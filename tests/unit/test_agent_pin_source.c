@@ -22,6 +22,7 @@ struct place {
     char path[PATH_MAX];
     char source[PATH_MAX + 8];
     struct secret *pin;
+    struct pin_identity identity;
 };
 
 static int make_place(void **state)
@@ -50,7 +51,7 @@ static struct err read_pin(struct place *p, const char *contents, mode_t mode,
 {
     if (contents)
         assert_false(err_is(file_replace(p->path, bytes_of_string(contents), mode)));
-    return pin_source_read(p->source, p->pin, advice);
+    return pin_source_read(p->source, p->pin, &p->identity, advice);
 }
 
 static void one_newline_is_cut(void **state)
@@ -100,13 +101,28 @@ static void a_fifo_does_not_hang(void **state)
     assert_non_null(strstr(advice.text, "no regular file"));
 }
 
+/* Written anew, even with the same PIN, it is another file. */
+static void identity_changes_with_the_file(void **state)
+{
+    struct place *p = *state;
+    struct advice advice = {.text = ""};
+    assert_false(err_is(read_pin(p, "1234", 0600, &advice)));
+    const struct pin_identity first = p->identity;
+    assert_true(first.text[0]);
+    assert_false(err_is(read_pin(p, NULL, 0, &advice)));
+    assert_string_equal(p->identity.text, first.text);
+    assert_false(err_is(read_pin(p, "1234", 0600, &advice)));
+    assert_string_not_equal(p->identity.text, first.text);
+}
+
 static void protected_yields_nothing(void **state)
 {
     struct place *p = *state;
     struct advice advice = {.text = ""};
     assert_true(pin_source_is_protected("protected"));
-    assert_false(err_is(pin_source_read("protected", p->pin, &advice)));
+    assert_false(err_is(pin_source_read("protected", p->pin, &p->identity, &advice)));
     assert_int_equal(secret_bytes(p->pin).len, 0);
+    assert_string_equal(p->identity.text, "");
 }
 
 static void credentials_stay_in_their_directory(void **state)
@@ -115,11 +131,12 @@ static void credentials_stay_in_their_directory(void **state)
     struct advice advice = {.text = ""};
     assert_int_equal(setenv("CREDENTIALS_DIRECTORY", p->dir, 1), 0);
     assert_false(err_is(read_pin(p, "1234\n", 0600, &advice)));
-    assert_false(err_is(pin_source_read("credential:pin", p->pin, &advice)));
+    assert_false(err_is(pin_source_read("credential:pin", p->pin, &p->identity, &advice)));
     assert_true(bytes_equal(secret_bytes(p->pin), bytes_of_string("1234")));
-    assert_int_equal(pin_source_read("credential:../pin", p->pin, &advice).code, ERR_TOKEN);
-    assert_int_equal(pin_source_read("credential:", p->pin, &advice).code, ERR_TOKEN);
-    assert_int_equal(pin_source_read("1234", p->pin, &advice).code, ERR_TOKEN);
+    assert_int_equal(pin_source_read("credential:../pin", p->pin, &p->identity, &advice).code,
+                     ERR_TOKEN);
+    assert_int_equal(pin_source_read("credential:", p->pin, &p->identity, &advice).code, ERR_TOKEN);
+    assert_int_equal(pin_source_read("1234", p->pin, &p->identity, &advice).code, ERR_TOKEN);
     (void)unsetenv("CREDENTIALS_DIRECTORY");
 }
 
@@ -133,6 +150,7 @@ int main(void)
         IN_PLACE(modes_that_others_can_use_are_refused),
         IN_PLACE(length_limits),
         IN_PLACE(a_fifo_does_not_hang),
+        IN_PLACE(identity_changes_with_the_file),
         IN_PLACE(protected_yields_nothing),
         IN_PLACE(credentials_stay_in_their_directory),
     };
