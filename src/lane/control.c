@@ -41,6 +41,8 @@ void control_put(struct writer *w, const struct control_message *message)
     case CONTROL_MAKER:
     case CONTROL_WANT_MAKER:
     case CONTROL_END_MAKER:
+    case CONTROL_PING:
+    case CONTROL_PONG:
         put_u64(w, message->generation);
         break;
     case CONTROL_RELOAD:
@@ -80,6 +82,8 @@ static bool get_body(struct reader *r, struct control_message *m)
     case CONTROL_MAKER:
     case CONTROL_WANT_MAKER:
     case CONTROL_END_MAKER:
+    case CONTROL_PING:
+    case CONTROL_PONG:
         m->generation = get_u64(r);
         return !r->bad;
     case CONTROL_RELOAD:

@@ -32,12 +32,14 @@ enum control_op {
     CONTROL_STOP,       /* finish what runs, then exit with 0 */
     CONTROL_MAKER,      /* generation: as asked for; its one lane is attached */
     CONTROL_MAKER_GONE, /* generation, text: it has ended, or could not be started */
+    CONTROL_PING,       /* generation: a number, which the answer repeats */
     /* front end to monitor */
     CONTROL_READY = 64, /* it serves the socket */
     CONTROL_CONDEMN,    /* generation, reason, text: kill that agent if it is still the one */
     CONTROL_HEALTH,     /* ok, text: for systemd's status; ok ends the agent's back-off */
     CONTROL_WANT_MAKER, /* generation: an agent that makes keys, in place of any before it */
-    CONTROL_END_MAKER   /* generation: its lane is closed, it must end now */
+    CONTROL_END_MAKER,  /* generation: its lane is closed, it must end now */
+    CONTROL_PONG        /* generation: that question's; it serves and does not hang */
 };
 
 /* How an agent ended. */

@@ -14,8 +14,9 @@ enum { SOURCES_MAX = 5 };
 /* What tells where the PIN is, or speaks to systemd, is not the front end's business. */
 static void forget_environment(void)
 {
-    static const char *const names[] = {"CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "LISTEN_FDS",
-                                        "LISTEN_PID", "LISTEN_FDNAMES"};
+    static const char *const names[] = {
+        "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "LISTEN_FDS",  "LISTEN_PID",
+        "LISTEN_FDNAMES",        "WATCHDOG_USEC", "WATCHDOG_PID"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         (void)unsetenv(names[i]);
 }

@@ -8,6 +8,7 @@ src_monitor_libmonitor_a_SOURCES = \
 	src/monitor/backoff.c src/monitor/backoff.h \
 	src/monitor/children.c src/monitor/children.h \
 	src/monitor/front_end_process.c src/monitor/front_end_process.h \
+	src/monitor/heartbeat.c src/monitor/heartbeat.h \
 	src/monitor/listener.c src/monitor/listener.h \
 	src/monitor/listener_http.c src/monitor/listener_http.h \
 	src/monitor/listeners.c src/monitor/listeners.h \

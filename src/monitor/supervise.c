@@ -2,6 +2,7 @@
 #include "supervise.h"
 
 #include "cleanup.h"
+#include "heartbeat.h"
 #include "io.h"
 #include "log.h"
 #include "login_lock.h"
@@ -27,6 +28,8 @@ struct supervision {
     struct config *config;
     const struct listeners *listeners;
     struct children *children;
+    struct heartbeat heartbeat;
+    pid_t asked;    /* the front end that it belongs to; 0: none */
     bool announced; /* systemd knows that we are ready */
     bool alone;     /* the front end has ended */
     bool killed;    /* the drain took too long */
@@ -115,6 +118,7 @@ static void on_ready(struct supervision *s)
     s->children->ready = true;
     if (s->children->stopping)
         return;
+    heartbeat_ready(&s->heartbeat);
     log_event(LOG_PRI_INFO, "serving", LOG_S("socket", s->listeners->kms.path),
               LOG_S("admin_socket", s->listeners->admin.path));
     (void)sd_notify(0, s->announced ? "STATUS=Serving" : "READY=1\nSTATUS=Serving");
@@ -135,6 +139,13 @@ static void on_condemn(struct supervision *s, const struct control_message *mess
         children_kill_agent(s->children, GONE_CONDEMNED, message->text);
 }
 
+/* systemd hears of us as long as the front end answers, and so of both. */
+static void on_pong(struct supervision *s, const struct control_message *message)
+{
+    if (heartbeat_answer(&s->heartbeat, message->generation, clock_monotonic_ns()))
+        (void)sd_notify(0, "WATCHDOG=1");
+}
+
 static void on_message(struct supervision *s, const struct control_message *message)
 {
     switch (message->op) {
@@ -153,6 +164,10 @@ static void on_message(struct supervision *s, const struct control_message *mess
     case CONTROL_END_MAKER:
         maker_process_retire(&s->children->maker, message->generation);
         break;
+    case CONTROL_PONG:
+        on_pong(s, message);
+        break;
+    case CONTROL_PING:
     case CONTROL_MAKER:
     case CONTROL_MAKER_GONE:
     case CONTROL_LANES:
@@ -215,9 +230,40 @@ static bool stopped(struct supervision *s)
     return false;
 }
 
-static int timeout_ms(const struct supervision *s)
+/* A front end that hangs is as bad as none, and is replaced as one that has died. */
+static void look_at_heart(struct supervision *s)
+{
+    int64_t now = clock_monotonic_ns();
+    if (s->asked != s->children->front.pid) {
+        s->asked = s->children->front.pid;
+        if (s->asked != 0)
+            heartbeat_start(&s->heartbeat, now);
+        else
+            heartbeat_end(&s->heartbeat);
+    }
+    switch (heartbeat_look(&s->heartbeat, now)) {
+    case HEARTBEAT_WAIT:
+        break;
+    case HEARTBEAT_ASK:
+        children_tell(
+            s->children,
+            &(struct control_message){.op = CONTROL_PING, .generation = s->heartbeat.number}, NULL,
+            0);
+        break;
+    case HEARTBEAT_HUNG:
+        log_event(LOG_PRI_ERROR, "the front end hangs and is killed");
+        heartbeat_end(&s->heartbeat);
+        children_kill_front_end(s->children);
+        break;
+    }
+}
+
+static int timeout_ms(struct supervision *s)
 {
     int64_t due = s->children->stopping ? s->stop_ns : children_due_ns(s->children);
+    int64_t heart = s->children->stopping ? INT64_MAX : heartbeat_due_ns(&s->heartbeat);
+    if (heart < due)
+        due = heart;
     int64_t left = due - clock_monotonic_ns();
     if (due == INT64_MAX)
         return -1;
@@ -227,8 +273,10 @@ static int timeout_ms(const struct supervision *s)
 static struct err watch(struct supervision *s, int signals)
 {
     while (!stopped(s)) {
-        if (!s->children->stopping)
+        if (!s->children->stopping) {
             children_start(s->children, s->config, s->listeners);
+            look_at_heart(s);
+        }
         struct pollfd fds[2] = {{.fd = signals, .events = POLLIN},
                                 {.fd = s->children->control, .events = POLLIN}};
         if (poll(fds, 2, timeout_ms(s)) < 0 && errno != EINTR)
@@ -265,6 +313,10 @@ struct err supervise(const struct options *options, struct config *config,
     struct supervision s = {
         .options = options, .config = config, .listeners = listeners, .children = children};
     const sigset_t mask = our_signals();
+    uint64_t watchdog_us = 0;
+    if (sd_watchdog_enabled(0, &watchdog_us) <= 0)
+        watchdog_us = 0;
+    heartbeat_init(&s.heartbeat, watchdog_us);
     AUTO_CLOSE int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0)
         return err_errno(errno, "signalfd");

@@ -386,6 +386,12 @@ static bool on_control(struct front_end *fe)
     case CONTROL_MAKER_GONE:
         rotation_maker_gone(fe->rotation, message.generation, message.text);
         break;
+    case CONTROL_PING:
+        if (vitals_alive(&fe->vitals)) /* else somebody hangs, and we are to be replaced */
+            tell_monitor(
+                &(struct control_message){.op = CONTROL_PONG, .generation = message.generation});
+        break;
+    case CONTROL_PONG:
     case CONTROL_READY:
     case CONTROL_CONDEMN:
     case CONTROL_WANT_MAKER:

@@ -88,6 +88,17 @@ static void tell_reload(int test, int memfd)
     (void)close(memfd);
 }
 
+/* Until the test says "mute" or "miscount". */
+static enum { ANSWERS, MUTE, WRONG_NUMBER } manner;
+
+static struct err answer_ping(const struct control_message *ping)
+{
+    struct control_message pong = {.op = CONTROL_PONG, .generation = ping->generation};
+    if (manner == WRONG_NUMBER)
+        pong.generation++;
+    return manner == MUTE ? ERR_OK : control_send(FRONT_END_CONTROL_FD, &pong, NULL, 0);
+}
+
 static bool on_control(int test)
 {
     struct control_message m;
@@ -109,6 +120,8 @@ static bool on_control(int test)
     } else if (m.op == CONTROL_MAKER_GONE) {
         (void)snprintf(text, sizeof text, "makergone %d %s", (int)m.generation, m.text);
         tell(test, text);
+    } else if (m.op == CONTROL_PING) {
+        return !err_is(answer_ping(&m));
     } else if (m.op == CONTROL_STOP) {
         tell(test, "stop");
         return false;
@@ -138,6 +151,10 @@ static bool on_test(int test)
         m = (struct control_message){.op = CONTROL_STOP};
     else if (strcmp(text, "close") == 0)
         close_maker();
+    else if (strcmp(text, "mute") == 0)
+        manner = MUTE;
+    else if (strcmp(text, "miscount") == 0)
+        manner = WRONG_NUMBER;
     return !err_is(control_send(FRONT_END_CONTROL_FD, &m, NULL, 0));
 }
 

@@ -57,6 +57,11 @@ TESTS += tests/unit/test_monitor_listener
 tests_unit_test_monitor_listener_CPPFLAGS = $(I_UNIT_MONITOR)
 tests_unit_test_monitor_listener_LDADD = $(LIBMONITOR) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_monitor_heartbeat
+TESTS += tests/unit/test_monitor_heartbeat
+tests_unit_test_monitor_heartbeat_CPPFLAGS = $(I_UNIT_MONITOR)
+tests_unit_test_monitor_heartbeat_LDADD = $(LIBMONITOR) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_monitor_listener_http
 TESTS += tests/unit/test_monitor_listener_http
 tests_unit_test_monitor_listener_http_CPPFLAGS = $(I_UNIT_MONITOR)
@@ -346,3 +351,10 @@ TESTS += tests/unit/test_rotation_orders
 tests_unit_test_rotation_orders_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
 tests_unit_test_rotation_orders_SOURCES = tests/unit/test_rotation_orders.c $(ROTATION_RIG)
 tests_unit_test_rotation_orders_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_vitals
+TESTS += tests/unit/test_vitals
+tests_unit_test_vitals_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) -I$(srcdir)/src/rpc
+tests_unit_test_vitals_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_vitals_SOURCES = tests/unit/test_vitals.c
+tests_unit_test_vitals_LDADD = src/rpc/libfrontend.a $(LIBKMSAPI) $(LIBKMS) $(CMOCKA_LIBS)

@@ -23,6 +23,8 @@ static const struct control_message messages[] = {
     {.op = CONTROL_MAKER_GONE, .generation = 3, .text = "killed"},
     {.op = CONTROL_WANT_MAKER, .generation = 3},
     {.op = CONTROL_END_MAKER, .generation = 3},
+    {.op = CONTROL_PING, .generation = 3},
+    {.op = CONTROL_PONG, .generation = 3},
 };
 
 static void every_message_comes_back(void **state)

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -221,6 +222,60 @@ static void a_front_end_that_talks_nonsense_is_replaced(void **state)
     harness_take_lanes(h);
 }
 
+/* Questions each second, and two for an answer. */
+static void with_a_watchdog(struct harness *h)
+{
+    assert_int_equal(setenv("WATCHDOG_USEC", "4000000", 1), 0);
+    assert_int_equal(unsetenv("WATCHDOG_PID"), 0);
+    harness_start(h);
+    assert_int_equal(unsetenv("WATCHDOG_USEC"), 0);
+}
+
+static void systemd_hears_of_a_front_end_that_answers(void **state)
+{
+    struct harness *h = *state;
+    with_a_watchdog(h);
+    harness_expect_notify(h, "WATCHDOG=1");
+    harness_expect_notify(h, "WATCHDOG=1");
+}
+
+/* A front end that hangs is replaced; what is said of it is said once, and to systemd not at all.
+ */
+static void assert_replaced(struct harness *h)
+{
+    pid_t front = h->front_pid;
+    assert_string_equal(harness_next(h), "");
+    harness_take_front(h);
+    harness_take_lanes(h);
+    assert_int_not_equal(h->front_pid, front);
+    harness_expect_log(h, "the front end hangs and is killed");
+    harness_expect_notify(h, "WATCHDOG=1"); /* the new one answers */
+}
+
+static void a_front_end_that_does_not_answer_is_replaced(void **state)
+{
+    struct harness *h = *state;
+    with_a_watchdog(h);
+    harness_tell(h, "mute");
+    assert_replaced(h);
+}
+
+static void a_front_end_that_answers_another_question_is_replaced(void **state)
+{
+    struct harness *h = *state;
+    with_a_watchdog(h);
+    harness_tell(h, "miscount");
+    assert_replaced(h);
+}
+
+static void a_stopped_front_end_is_replaced(void **state)
+{
+    struct harness *h = *state;
+    with_a_watchdog(h);
+    assert_int_equal(kill(h->front_pid, SIGSTOP), 0);
+    assert_replaced(h);
+}
+
 static void health_reaches_systemd(void **state)
 {
     struct harness *h = *state;
@@ -309,6 +364,10 @@ int main(void)
         TEST(a_maker_ends_with_its_front_end),
         TEST(a_dead_front_end_is_replaced),
         TEST(a_front_end_that_talks_nonsense_is_replaced),
+        TEST(systemd_hears_of_a_front_end_that_answers),
+        TEST(a_front_end_that_does_not_answer_is_replaced),
+        TEST(a_front_end_that_answers_another_question_is_replaced),
+        TEST(a_stopped_front_end_is_replaced),
         TEST(health_reaches_systemd),
         TEST(a_reload_reaches_the_front_end),
         TEST(a_reload_says_what_needs_a_restart),

@@ -355,6 +355,24 @@ class Serving(Case):
         eventually(20, lambda: None if request(place, "/readyz")[0] == 200 else "not ready", "a new front end")
         self.assertGreater(scrape(place)["start_time_seconds", ()], started)
 
+    def test_a_stopped_front_end_is_replaced(self):
+        """The monitor asks every 2 s and waits 10 s for an answer."""
+        self.begin()
+        stopped, began = self.daemon.front_end(), time.monotonic()
+        os.kill(stopped, signal.SIGSTOP)
+        other = Client(self.daemon.socket)
+        self.addCleanup(other.close)
+        call = other.start(V2, "Status", b"", timeout=60)  # waits in the queue of the socket
+        self.assertEqual(request(self.http, "/livez", timeout=60)[0], 200)
+        took = time.monotonic() - began
+        print(f"figure: a stopped front end is replaced after {took:.1f} s", flush=True)
+        self.assertTrue(8 < took < 30, took)
+        self.assertIsNone(call.exception())
+        self.assertNotEqual(self.daemon.front_end(), stopped)
+        self.await_ready()
+        with open(self.daemon.log, encoding="utf-8") as log:
+            self.assertIn("the front end hangs and is killed", log.read())
+
     def test_two_daemons_cannot_have_one_port(self):
         with socket.socket() as other:
             other.bind(("127.0.0.1", 0))
