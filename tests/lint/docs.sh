@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The documentation against the tree: links, files it names, commands, exit codes, manual pages.
+# The documentation against the tree: links, files it names, commands, exit codes, manual pages, metrics.
 # (tests/unit/test_config_docs compares the reference of the configuration with the table of keys.)
 # shellcheck disable=SC2016 # backticks in patterns are Markdown's
 set -uo pipefail
@@ -50,6 +50,26 @@ done < <(sed -n 's/^ *{\([0-9]\), "\(.*\)"},$/\1|\2/p' src/cli/cli_help.c)
 while read -r key; do
     grep -qF ".It Cm $key" man/p11-kms.yaml.5 || breach "man/p11-kms.yaml.5: no key $key"
 done < <(grep -oE '^\| `[^`]+` \|.*\|.*\|.*\|' docs/configuration.md | cut -d'`' -f2)
+
+# Metrics: the page, the code and the alert rules name the same ones.
+metrics=$(sed -n 's/.* P "\([a-z_]*\)".*/p11_kms_\1/p' src/rpc/front_metrics.c | sort -u)
+listed=$(sed -n 's/^| `\(p11_kms_[a-z_]*\)` |.*/\1/p' docs/monitoring.md | sort -u)
+[ -n "$metrics" ] && [ "$metrics" = "$listed" ] ||
+    breach "docs/monitoring.md: not the metrics of src/rpc/front_metrics.c: $(
+        diff <(echo "$metrics") <(echo "$listed") | grep '^[<>]' | tr '\n' ' ')"
+while read -r used; do
+    grep -qxF -e "${used%_bucket}" <<<"$metrics" || breach "docs/monitoring: no metric $used"
+done < <(grep -ohE 'p11_kms_[a-z_]+' docs/monitoring/*.yaml | sort -u)
+while read -r alert; do
+    [ "$(grep -c "\b$alert\b" docs/monitoring/p11-kms-alerts-test.yaml)" = 2 ] ||
+        breach "docs/monitoring/p11-kms-alerts-test.yaml: $alert must be silent once and fire once"
+done < <(sed -n 's/^ *- alert: //p' docs/monitoring/p11-kms-alerts.yaml)
+if command -v promtool >/dev/null; then
+    promtool check rules docs/monitoring/p11-kms-alerts.yaml >/dev/null || failed=1
+    promtool test rules docs/monitoring/p11-kms-alerts-test.yaml >/dev/null || failed=1
+else
+    breach "promtool is missing (package prometheus)"
+fi
 
 if command -v mandoc >/dev/null; then
     mandoc -T lint -W warning man/*.[1-8] || failed=1
