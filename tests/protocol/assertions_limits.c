@@ -210,11 +210,12 @@ static struct processes look_at(const struct harness *h)
     return p;
 }
 
-static bool fds_as_before(void *context)
+/* gRPC may still be closing the last connection when they are counted first. */
+static bool no_more_fds(void *context)
 {
     const struct processes *p = context;
     for (int i = 0; i < PROCESSES; i++)
-        if (process_fds(p->pid[i]) != p->fds[i])
+        if (process_fds(p->pid[i]) > p->fds[i])
             return false;
     return true;
 }
@@ -283,7 +284,7 @@ static void test_cancelled(void **state)
     for (int i = 0; i < HANG_UPS; i++)
         give_up_some(h, &sealed, &outcomes);
     harness_await_no_connections(h);
-    bool same = await(fds_as_before, &before, SETTLE_MS, NULL);
+    bool no_more = await(no_more_fds, &before, SETTLE_MS, NULL);
     struct processes after = look_at(h);
     printf("figure: %u calls answered, %u given up, %u unexpected errors\n",
            atomic_load(&outcomes.answered), atomic_load(&outcomes.given_up),
@@ -295,7 +296,7 @@ static void test_cancelled(void **state)
             printf("DESCRIPTORS OF THE %s ARE NOT JUDGED: only root may count them\n", names[i]);
         assert_int_equal(after.pid[i], before.pid[i]);
     }
-    assert_true(same);
+    assert_true(no_more);
     assert_int_equal(atomic_load(&outcomes.unexpected), 0);
     assert_true(atomic_load(&outcomes.given_up) > 0);
     CLEANUP(kms_client_close_p) struct kms_client *client = harness_client(h);
