@@ -177,7 +177,7 @@ void harness_start(struct harness *h)
     harness_expect_notify(h, "READY=1");
 }
 
-static void expect(int fd, const char *text)
+static const char *expect(int fd, const char *text)
 {
     static char seen[65536];
     size_t len = 0;
@@ -190,16 +190,17 @@ static void expect(int fd, const char *text)
         len += (size_t)got;
         seen[len] = '\0';
     }
+    return seen;
 }
 
-void harness_expect_log(struct harness *h, const char *text)
+const char *harness_expect_log(struct harness *h, const char *text)
 {
-    expect(h->log, text);
+    return expect(h->log, text);
 }
 
-void harness_expect_notify(struct harness *h, const char *text)
+const char *harness_expect_notify(struct harness *h, const char *text)
 {
-    expect(h->notify, text);
+    return expect(h->notify, text);
 }
 
 int harness_wait(pid_t pid)

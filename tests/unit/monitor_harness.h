@@ -40,9 +40,10 @@ void harness_take_lanes(struct harness *h);
 const char *harness_next(struct harness *h);
 void harness_tell(struct harness *h, const char *text);
 
-/* Reads on until the text was seen: in the log, or in what systemd is told. */
-void harness_expect_log(struct harness *h, const char *text);
-void harness_expect_notify(struct harness *h, const char *text);
+/* Reads on until the text was seen: in the log, or in what systemd is told. Yields what was read
+ * for it, until the next call. */
+const char *harness_expect_log(struct harness *h, const char *text);
+const char *harness_expect_notify(struct harness *h, const char *text);
 
 /* The exit code of a process of ours; -1 when a signal ended it. */
 int harness_wait(pid_t pid);

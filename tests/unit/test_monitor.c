@@ -222,10 +222,10 @@ static void a_front_end_that_talks_nonsense_is_replaced(void **state)
     harness_take_lanes(h);
 }
 
-/* Questions each second, and two for an answer. */
-static void with_a_watchdog(struct harness *h)
+/* Questions each second and two for an answer, or twice as long. */
+static void with_a_watchdog(struct harness *h, const char *us)
 {
-    assert_int_equal(setenv("WATCHDOG_USEC", "4000000", 1), 0);
+    assert_int_equal(setenv("WATCHDOG_USEC", us, 1), 0);
     assert_int_equal(unsetenv("WATCHDOG_PID"), 0);
     harness_start(h);
     assert_int_equal(unsetenv("WATCHDOG_USEC"), 0);
@@ -234,13 +234,12 @@ static void with_a_watchdog(struct harness *h)
 static void systemd_hears_of_a_front_end_that_answers(void **state)
 {
     struct harness *h = *state;
-    with_a_watchdog(h);
+    with_a_watchdog(h, "4000000");
     harness_expect_notify(h, "WATCHDOG=1");
     harness_expect_notify(h, "WATCHDOG=1");
 }
 
-/* A front end that hangs is replaced; what is said of it is said once, and to systemd not at all.
- */
+/* A front end that hangs is replaced by one that answers. */
 static void assert_replaced(struct harness *h)
 {
     pid_t front = h->front_pid;
@@ -255,7 +254,7 @@ static void assert_replaced(struct harness *h)
 static void a_front_end_that_does_not_answer_is_replaced(void **state)
 {
     struct harness *h = *state;
-    with_a_watchdog(h);
+    with_a_watchdog(h, "4000000");
     harness_tell(h, "mute");
     assert_replaced(h);
 }
@@ -263,17 +262,25 @@ static void a_front_end_that_does_not_answer_is_replaced(void **state)
 static void a_front_end_that_answers_another_question_is_replaced(void **state)
 {
     struct harness *h = *state;
-    with_a_watchdog(h);
+    with_a_watchdog(h, "4000000");
     harness_tell(h, "miscount");
     assert_replaced(h);
 }
 
-static void a_stopped_front_end_is_replaced(void **state)
+/* The monitor's own loop goes on; that alone is nothing to tell systemd. */
+static void nobody_speaks_for_a_stopped_front_end(void **state)
 {
     struct harness *h = *state;
-    with_a_watchdog(h);
-    assert_int_equal(kill(h->front_pid, SIGSTOP), 0);
-    assert_replaced(h);
+    with_a_watchdog(h, "8000000");
+    (void)harness_expect_notify(h, "WATCHDOG=1"); /* the next question is 2 s away */
+    pid_t front = h->front_pid;
+    assert_int_equal(kill(front, SIGSTOP), 0);
+    assert_null(strstr(harness_expect_notify(h, "STATUS=Serving"), "WATCHDOG=1"));
+    assert_string_equal(harness_next(h), "");
+    harness_take_front(h);
+    harness_take_lanes(h);
+    assert_int_not_equal(h->front_pid, front);
+    (void)harness_expect_log(h, "the front end hangs and is killed");
 }
 
 static void health_reaches_systemd(void **state)
@@ -367,7 +374,7 @@ int main(void)
         TEST(systemd_hears_of_a_front_end_that_answers),
         TEST(a_front_end_that_does_not_answer_is_replaced),
         TEST(a_front_end_that_answers_another_question_is_replaced),
-        TEST(a_stopped_front_end_is_replaced),
+        TEST(nobody_speaks_for_a_stopped_front_end),
         TEST(health_reaches_systemd),
         TEST(a_reload_reaches_the_front_end),
         TEST(a_reload_says_what_needs_a_restart),
