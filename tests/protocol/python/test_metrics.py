@@ -48,6 +48,15 @@ def operations(op, result):
     return sample("token_operations_total", op=op, result=result)
 
 
+def running_threads(pid):
+    """Those of a process that are not stopped."""
+    states = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat", encoding="ascii", errors="replace") as file:
+            states[task] = file.read().rpartition(")")[2].split()[0]
+    return [task for task, state in states.items() if state != "T"]
+
+
 class Case(unittest.TestCase):
     def setUp(self):
         self.daemon = None
@@ -360,6 +369,7 @@ class Serving(Case):
         self.begin()
         stopped, began = self.daemon.front_end(), time.monotonic()
         os.kill(stopped, signal.SIGSTOP)
+        eventually(10, lambda: running_threads(stopped) or None, "the stop of every thread")
         other = Client(self.daemon.socket)
         self.addCleanup(other.close)
         call = other.start(V2, "Status", b"", timeout=60)  # waits in the queue of the socket
