@@ -4,11 +4,15 @@
 #include <p11-kit/pkcs11.h>
 
 /* p11-kit 0.24's header ends at 2.40 and numbers some of these unlike OASIS does, so they are
- * ours: PKCS#11 3.1, pkcs11t.h. */
+ * ours, after OASIS' pkcs11t.h: of PKCS#11 3.0 but for the last two, which came with 3.1 and 3.2.
+ */
 enum {
     V3_AEAD_DECRYPT_FAILED = 0x42,
+    V3_EXCEEDED_MAX_ITERATIONS = 0x1b5,
     V3_FIPS_SELF_TEST_FAILED = 0x1b6,
     V3_LIBRARY_LOAD_FAILED = 0x1b7,
+    V3_PIN_TOO_WEAK = 0x1b8,
+    V3_PUBLIC_KEY_INVALID = 0x1b9,
     V3_TOKEN_RESOURCE_EXCEEDED = 0x201,
     V3_OPERATION_CANCEL_FAILED = 0x202,
     V3_KEY_EXHAUSTED = 0x203,
@@ -20,7 +24,18 @@ enum {
         CKR_##name, "CKR_" #name, code, remedy, text                                               \
     }
 
+#define ROW3(name, code, remedy, text)                                                             \
+    {                                                                                              \
+        V3_##name, "CKR_" #name, code, remedy, text                                                \
+    }
+/* What belongs to functions that p11-kms never calls: the module has lost its way. */
+#define STRAY(name, function)                                                                      \
+    ROW(name, ERR_UNAVAILABLE, REMEDY_AGENT,                                                       \
+        "an answer to " function ", which nobody asked for; a new agent is started")
+
 static const struct p11_ckr table[] = {
+    ROW(CANCEL, ERR_UNAVAILABLE, REMEDY_SESSION,
+        "the token gave the operation up; it is tried again in a new session"),
     ROW(HOST_MEMORY, ERR_EXHAUSTED, REMEDY_AGENT,
         "the PKCS#11 module ran out of memory; a new agent is started"),
     ROW(SLOT_ID_INVALID, ERR_UNAVAILABLE, REMEDY_AGENT,
@@ -31,6 +46,7 @@ static const struct p11_ckr table[] = {
         "the token could not do what it was asked; check the token and its service"),
     ROW(ARGUMENTS_BAD, ERR_INTERNAL, REMEDY_AGENT,
         "the module refused an argument; report this with the module's name and version"),
+    STRAY(NO_EVENT, "C_WaitForSlotEvent"),
     ROW(NEED_TO_CREATE_THREADS, ERR_UNSUPPORTED, REMEDY_HUMAN,
         "the module must make threads of its own and says it cannot; see its documentation"),
     ROW(CANT_LOCK, ERR_UNSUPPORTED, REMEDY_HUMAN,
@@ -56,8 +72,8 @@ static const struct p11_ckr table[] = {
         "the ciphertext was not made with this key, or was altered"),
     ROW(ENCRYPTED_DATA_LEN_RANGE, ERR_AUTH, REMEDY_CALLER,
         "the ciphertext has a length that this key never makes"),
-    {V3_AEAD_DECRYPT_FAILED, "CKR_AEAD_DECRYPT_FAILED", ERR_AUTH, REMEDY_CALLER,
-     "the ciphertext was not made with this key, or was altered"},
+    ROW3(AEAD_DECRYPT_FAILED, ERR_AUTH, REMEDY_CALLER,
+         "the ciphertext was not made with this key, or was altered"),
     ROW(FUNCTION_CANCELED, ERR_UNAVAILABLE, REMEDY_SESSION,
         "the token gave the operation up; it is tried again in a new session"),
     ROW(FUNCTION_NOT_PARALLEL, ERR_UNSUPPORTED, REMEDY_HUMAN,
@@ -70,10 +86,15 @@ static const struct p11_ckr table[] = {
         "the token does not take keys of this size for this scheme"),
     ROW(KEY_TYPE_INCONSISTENT, ERR_TOKEN, REMEDY_HUMAN,
         "the key is of another type than its label says; remove or replace it"),
+    STRAY(KEY_NOT_NEEDED, "C_SetOperationState"),
     ROW(KEY_CHANGED, ERR_UNAVAILABLE, REMEDY_SESSION,
         "the token says that a key changed during the operation"),
+    STRAY(KEY_NEEDED, "C_SetOperationState"),
+    STRAY(KEY_INDIGESTIBLE, "C_DigestKey"),
     ROW(KEY_FUNCTION_NOT_PERMITTED, ERR_TOKEN, REMEDY_HUMAN,
         "the token does not let this key be used so; see the attributes of the key"),
+    STRAY(KEY_NOT_WRAPPABLE, "C_WrapKey"),
+    STRAY(KEY_UNEXTRACTABLE, "C_WrapKey"),
     ROW(MECHANISM_INVALID, ERR_UNSUPPORTED, REMEDY_HUMAN,
         "the token does not have the mechanism of this scheme; choose another scheme"),
     ROW(MECHANISM_PARAM_INVALID, ERR_UNSUPPORTED, REMEDY_HUMAN,
@@ -123,9 +144,13 @@ static const struct p11_ckr table[] = {
         "the module does not know this token; check token.module"),
     ROW(TOKEN_WRITE_PROTECTED, ERR_TOKEN, REMEDY_HUMAN,
         "the token is write-protected; no key can be made or relabelled"),
+    STRAY(UNWRAPPING_KEY_HANDLE_INVALID, "C_UnwrapKey"),
+    STRAY(UNWRAPPING_KEY_SIZE_RANGE, "C_UnwrapKey"),
+    STRAY(UNWRAPPING_KEY_TYPE_INCONSISTENT, "C_UnwrapKey"),
     ROW(USER_NOT_LOGGED_IN, ERR_UNAVAILABLE, REMEDY_LOGIN,
         "the token logged us out; the agent logs in again"),
-    ROW(USER_ALREADY_LOGGED_IN, ERR_INTERNAL, REMEDY_NONE, "the token is logged in already"),
+    ROW(USER_ALREADY_LOGGED_IN, ERR_UNAVAILABLE, REMEDY_AGENT,
+        "the token is logged in already, which only C_Login may answer; a new agent is started"),
     ROW(USER_PIN_NOT_INITIALIZED, ERR_TOKEN, REMEDY_HUMAN,
         "the token's user PIN was never set; set it with the token's own tool"),
     ROW(USER_TYPE_INVALID, ERR_UNSUPPORTED, REMEDY_HUMAN,
@@ -134,37 +159,62 @@ static const struct p11_ckr table[] = {
         "another user is logged in to the token through this module"),
     ROW(USER_TOO_MANY_TYPES, ERR_IN_USE, REMEDY_HUMAN,
         "too many users are logged in to the token; close other programs' sessions"),
+    STRAY(WRAPPED_KEY_INVALID, "C_UnwrapKey"),
+    STRAY(WRAPPED_KEY_LEN_RANGE, "C_UnwrapKey"),
+    STRAY(WRAPPING_KEY_HANDLE_INVALID, "C_WrapKey"),
+    STRAY(WRAPPING_KEY_SIZE_RANGE, "C_WrapKey"),
+    STRAY(WRAPPING_KEY_TYPE_INCONSISTENT, "C_WrapKey"),
+    STRAY(RANDOM_SEED_NOT_SUPPORTED, "C_SeedRandom"),
     ROW(RANDOM_NO_RNG, ERR_UNSUPPORTED, REMEDY_HUMAN,
         "the token has no random numbers; it cannot make keys"),
+    ROW(DOMAIN_PARAMS_INVALID, ERR_UNSUPPORTED, REMEDY_HUMAN,
+        "the token does not take the domain parameters of this scheme; choose another scheme"),
+    ROW(CURVE_NOT_SUPPORTED, ERR_UNSUPPORTED, REMEDY_HUMAN,
+        "the token does not have the curve of this scheme; choose another scheme"),
     ROW(BUFFER_TOO_SMALL, ERR_UNAVAILABLE, REMEDY_SESSION,
         "the token wants to answer more than this scheme allows"),
+    STRAY(SAVED_STATE_INVALID, "C_SetOperationState"),
+    ROW(INFORMATION_SENSITIVE, ERR_UNSUPPORTED, REMEDY_HUMAN,
+        "the token does not show what must be checked"),
+    STRAY(STATE_UNSAVEABLE, "C_GetOperationState"),
     ROW(CRYPTOKI_NOT_INITIALIZED, ERR_UNAVAILABLE, REMEDY_AGENT,
         "the module lost its state; a new agent is started"),
+    ROW(CRYPTOKI_ALREADY_INITIALIZED, ERR_UNAVAILABLE, REMEDY_AGENT,
+        "the module was started before, which only C_Initialize may answer; a new agent is "
+        "started"),
     ROW(MUTEX_BAD, ERR_UNAVAILABLE, REMEDY_AGENT,
         "the module's locking failed; a new agent is started"),
     ROW(MUTEX_NOT_LOCKED, ERR_UNAVAILABLE, REMEDY_AGENT,
         "the module's locking failed; a new agent is started"),
     ROW(NEW_PIN_MODE, ERR_TOKEN, REMEDY_HUMAN,
         "the token wants a new PIN; set one with the token's own tool"),
+    ROW(NEXT_OTP, ERR_TOKEN, REMEDY_HUMAN,
+        "the token wants another one-time password; p11-kms needs a PIN that stays"),
+    ROW3(EXCEEDED_MAX_ITERATIONS, ERR_UNAVAILABLE, REMEDY_AGENT,
+         "the token gave up making a key; it is tried again"),
     ROW(FUNCTION_REJECTED, ERR_TOKEN, REMEDY_HUMAN, "somebody at the token rejected the operation"),
-    {V3_FIPS_SELF_TEST_FAILED, "CKR_FIPS_SELF_TEST_FAILED", ERR_TOKEN, REMEDY_HUMAN,
-     "the token failed its FIPS self-test and refuses to work; see the vendor's documentation"},
-    {V3_LIBRARY_LOAD_FAILED, "CKR_LIBRARY_LOAD_FAILED", ERR_UNAVAILABLE, REMEDY_HUMAN,
-     "the module could not load a library it needs; install it"},
-    {V3_TOKEN_RESOURCE_EXCEEDED, "CKR_TOKEN_RESOURCE_EXCEEDED", ERR_EXHAUSTED, REMEDY_AGENT,
-     "the token is out of a resource; remove what fills it or lower token.sessions"},
-    {V3_OPERATION_CANCEL_FAILED, "CKR_OPERATION_CANCEL_FAILED", ERR_UNAVAILABLE, REMEDY_SESSION,
-     "the token could not end the operation; a new session is used"},
-    {V3_KEY_EXHAUSTED, "CKR_KEY_EXHAUSTED", ERR_TOKEN, REMEDY_HUMAN,
-     "the token says that the key was used up; rotate"},
-    {V3_TOKEN_NOT_INITIALIZED, "CKR_TOKEN_NOT_INITIALIZED", ERR_TOKEN, REMEDY_HUMAN,
-     "the token was never initialised; initialise it with its own tool"},
+    ROW3(FIPS_SELF_TEST_FAILED, ERR_TOKEN, REMEDY_HUMAN,
+         "the token failed its FIPS self-test and refuses to work; see the vendor's documentation"),
+    ROW3(LIBRARY_LOAD_FAILED, ERR_UNAVAILABLE, REMEDY_HUMAN,
+         "the module could not load a library it needs; install it"),
+    ROW3(PIN_TOO_WEAK, ERR_TOKEN, REMEDY_HUMAN,
+         "the PIN is weaker than the token's policy allows; set a new one with the token's own "
+         "tool"),
+    ROW3(PUBLIC_KEY_INVALID, ERR_TOKEN, REMEDY_HUMAN,
+         "the token does not take a public key; it was made elsewhere, or altered"),
+    ROW3(TOKEN_RESOURCE_EXCEEDED, ERR_EXHAUSTED, REMEDY_AGENT,
+         "the token is out of a resource; remove what fills it or lower token.sessions"),
+    ROW3(OPERATION_CANCEL_FAILED, ERR_UNAVAILABLE, REMEDY_SESSION,
+         "the token could not end the operation; a new session is used"),
+    ROW3(KEY_EXHAUSTED, ERR_TOKEN, REMEDY_HUMAN, "the token says that the key was used up; rotate"),
+    ROW3(TOKEN_NOT_INITIALIZED, ERR_TOKEN, REMEDY_HUMAN,
+         "the token was never initialised; initialise it with its own tool"),
 };
 
 enum { ROWS = sizeof table / sizeof *table };
 
 static const struct p11_ckr vendor_row = {
-    CKR_VENDOR_DEFINED, "vendor's own CKR", ERR_UNAVAILABLE, REMEDY_AGENT,
+    CKR_VENDOR_DEFINED, "CKR_VENDOR_DEFINED", ERR_UNAVAILABLE, REMEDY_AGENT,
     "the token answered with a code of its vendor; see the vendor's documentation"};
 static const struct p11_ckr unknown_row = {
     0, "unknown CKR", ERR_UNAVAILABLE, REMEDY_AGENT,
@@ -181,7 +231,9 @@ const struct p11_ckr *p11_ckr_find(unsigned long rv)
 
 const struct p11_ckr *p11_ckr_row(size_t index)
 {
-    return index < ROWS ? &table[index] : NULL;
+    if (index < ROWS)
+        return &table[index];
+    return index == ROWS ? &vendor_row : NULL;
 }
 
 bool p11_ckr_refuses_pin(unsigned long rv)

@@ -27,7 +27,7 @@ bool p11_ckr_stale_handle(unsigned long rv);
 /* The result of a C_ call as an error of its row; CKR_OK is no error. */
 MUST_CHECK struct err p11_result(unsigned long rv, const char *where);
 
-/* Row by position, for tests of the table; NULL past its end. */
+/* Row by position, vendors' own last; NULL past the end. */
 const struct p11_ckr *p11_ckr_row(size_t index);
 
 #endif

@@ -31,6 +31,9 @@ enum { RPC_MESSAGE_MAX = 1023 };
 void rpc_call_reply(struct rpc_call *call, enum err_code code, const char *message,
                     struct bytes response);
 
+/* The gRPC status code that a client gets for an error. */
+int rpc_status_code(enum err_code code);
+
 /* clock_monotonic_ns() at which the client stops waiting; INT64_MAX: never. */
 int64_t rpc_call_deadline_ns(const struct rpc_call *call);
 

@@ -27,9 +27,9 @@ static const grpc_status_code codes[ERR_CODES] = {
     [ERR_INTERNAL] = GRPC_STATUS_INTERNAL,
 };
 
-static grpc_status_code code_of(enum err_code code)
+int rpc_status_code(enum err_code code)
 {
-    return (unsigned)code < ERR_CODES ? codes[code] : GRPC_STATUS_INTERNAL;
+    return (unsigned)code < ERR_CODES ? (int)codes[code] : GRPC_STATUS_INTERNAL;
 }
 
 /* A response's own memory, wiped by whichever thread of gRPC lets go of it last. gRPC orders that
@@ -98,7 +98,7 @@ void rpc_call_reply(struct rpc_call *call, enum err_code code, const char *messa
         code = ERR_EXHAUSTED;
         message = "out of memory";
     }
-    grpc_status_code status = code_of(code);
+    grpc_status_code status = (grpc_status_code)rpc_status_code(code);
     timed_add(&call->slot->ended[status], clock_monotonic_ns() - call->arrived_ns);
     grpc_slice details = details_of(message);
     size_t n = put_send(ops, call->response);

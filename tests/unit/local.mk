@@ -161,6 +161,13 @@ tests_unit_test_p11_ckr_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_p11_ckr_SOURCES = tests/unit/test_p11_ckr.c
 tests_unit_test_p11_ckr_LDADD = $(LIBPKCS11) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_ckr_docs
+TESTS += tests/unit/test_ckr_docs
+tests_unit_test_ckr_docs_CPPFLAGS = $(HARNESS_CPPFLAGS) -I$(srcdir)/pkcs11 -I$(srcdir)/src/rpc
+tests_unit_test_ckr_docs_CFLAGS = $(HARNESS_CFLAGS)
+tests_unit_test_ckr_docs_SOURCES = tests/unit/test_ckr_docs.c
+tests_unit_test_ckr_docs_LDADD = pkcs11/libpkcs11.a $(HARNESS_LDADD) $(LIBRPC) $(P11KIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_agent_key_cache
 TESTS += tests/unit/test_agent_key_cache
 tests_unit_test_agent_key_cache_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT)
