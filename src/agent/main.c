@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 enum {
     EXIT_USAGE = 2,
@@ -47,6 +48,15 @@ static struct err read_config(struct agent_config *ret)
     TRY(memfd_read(AGENT_CONFIG_FD, raw, sizeof raw, &len));
     (void)close(AGENT_CONFIG_FD);
     return agent_config_get(bytes_of(raw, len), ret);
+}
+
+/* For whoever looks at the processes, and so that a drill can tell them apart. */
+static void take_name(enum agent_role role)
+{
+    static const char *const names[] = {[AGENT_SERVE] = "p11-kms-agent",
+                                        [AGENT_MAKE] = "p11-kms-maker",
+                                        [AGENT_DESTROY] = "p11-kms-destroy"};
+    (void)prctl(PR_SET_NAME, names[role], 0, 0, 0);
 }
 
 /* Locked memory that the next allocation runs into is worse than unlocked memory; secrets are
@@ -143,6 +153,7 @@ int main(int argc, char **argv)
         (void)fputs("p11-kms-agent: is started by p11-kmsd and p11-kms, never by hand\n", stderr);
         return EXIT_USAGE;
     }
+    take_name(agent.config.role);
     lock_memory();
     let_others_finish();
     if (!err_is(e))

@@ -129,7 +129,7 @@ static void test_front_end_killed_during_login(void **state)
     struct harness *h = *state;
     faults_use(h);
     harness_write_config(h);
-    faults_once(h, "C_Login", "slow");
+    faults_once(h, "C_Login", "hang 1s");
     harness_start(h);
     faults_await(h, "fault", 1, OK_MS);
     assert_int_equal(kill(harness_front_end(h), SIGKILL), 0);

@@ -280,7 +280,7 @@ static void test_the_agent_dies_of_it(void **state)
     faults_use(h);
     harness_write_config(h);
     backdate(h, "deactivated", old_kek, 8);
-    faults_once(h, "C_DestroyObject", "crash");
+    faults_once(h, "C_DestroyObject", "crash after");
     assert_int_equal(destroy_kek(h, old_kek), 0);
     assert_said("\"destroyed\"");
     assert_int_equal(faults_count(h, "fault"), 1);
@@ -293,7 +293,7 @@ static void test_the_token_refuses(void **state)
     faults_use(h);
     harness_write_config(h);
     backdate(h, "deactivated", old_kek, 8);
-    faults_once(h, "C_DestroyObject", "0x30");
+    faults_once(h, "C_DestroyObject", "return CKR_DEVICE_ERROR");
     assert_int_equal(destroy_kek(h, old_kek), 5);
     assert_said("was not destroyed: C_DestroyObject: CKR_DEVICE_ERROR");
     assert_false(exists(h, "destroying", old_kek));
@@ -310,7 +310,7 @@ static void test_the_command_dies_of_it(void **state)
     harness_write_config(h);
     backdate(h, "deactivated", old_kek, 8);
     backdate(h, "canaries", old_kek, 8);
-    faults_once(h, "C_DestroyObject", "hang");
+    faults_once(h, "C_DestroyObject", "hang after");
     harness_path(h, "output", path);
     char *argv[] = {(char[]){"build/p11-kms"},
                     (char[]){"keys"},

@@ -2,65 +2,78 @@
 #include "faults.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
-enum { RECORD_MAX = 1 << 18 };
+enum { SCRIPT_MAX = 4096, LINE_SIZE = 256 };
+
+static char real_module[HARNESS_PATH_MAX];
+
+static void empty_file(const struct harness *h, const char *name)
+{
+    harness_write(h, name, "", 0600);
+}
 
 void faults_use(struct harness *h)
 {
-    char *directory = realpath("tests/fault", NULL);
-    assert_non_null(directory);
-    assert_int_equal(setenv("P11KMS_TEST_MODULE", h->config.module, 1), 0);
-    assert_int_equal(setenv("P11KMS_TEST_FAULTS", h->dir, 1), 0);
-    (void)snprintf(h->config.module, sizeof h->config.module, "%s/faulty-module.so", directory);
-    free(directory);
+    char script[HARNESS_PATH_MAX];
+    char *module = realpath("build/faultp11.so", NULL);
+    assert_non_null(module);
+    (void)snprintf(real_module, sizeof real_module, "%s", h->config.module);
+    (void)snprintf(h->config.module, sizeof h->config.module, "%s", module);
+    free(module);
+    harness_path(h, "script", script);
+    assert_int_equal(setenv("FAULTP11_SCRIPT", script, 1), 0);
+    empty_file(h, "calls");
+    faults_end(h);
 }
 
-static void ask(const struct harness *h, const char *name, const char *function, const char *action)
+void faults_script(const struct harness *h, const char *record, const char *lines)
 {
-    char line[64];
-    (void)snprintf(line, sizeof line, "%s %s\n", function, action);
-    harness_write(h, name, line, 0600);
-}
-
-static void remove_file(const struct harness *h, const char *name)
-{
-    char path[HARNESS_PATH_MAX];
-    harness_path(h, name, path);
-    (void)unlink(path);
+    char text[SCRIPT_MAX];
+    int len = snprintf(text, sizeof text, "module %s\nfaults %s/faults\nrecord %s/%s\n%s",
+                       real_module, h->dir, h->dir, record, lines);
+    assert_in_range(len, 1, sizeof text - 1);
+    harness_write(h, "script", text, 0600);
 }
 
 void faults_once(const struct harness *h, const char *function, const char *action)
 {
-    ask(h, "once", function, action);
+    char line[LINE_SIZE + HARNESS_PATH_MAX];
+    (void)snprintf(line, sizeof line, "on %s once %s/once %s\n", function, h->dir, action);
+    faults_script(h, "calls", line);
+    empty_file(h, "once");
 }
 
 void faults_always(const struct harness *h, const char *function, const char *action)
 {
-    ask(h, "always", function, action);
+    char line[LINE_SIZE];
+    (void)snprintf(line, sizeof line, "on %s every %s\n", function, action);
+    faults_script(h, "calls", line);
 }
 
 void faults_end(const struct harness *h)
 {
-    remove_file(h, "always");
-    remove_file(h, "once");
+    char path[HARNESS_PATH_MAX];
+    harness_path(h, "once", path);
+    (void)unlink(path);
+    faults_script(h, "calls", "");
 }
 
 unsigned faults_count(const struct harness *h, const char *what)
 {
-    static char record[RECORD_MAX];
-    char path[HARNESS_PATH_MAX], *rest = record;
+    bool faults = strcmp(what, "fault") == 0;
+    char path[HARNESS_PATH_MAX], line[LINE_SIZE], word[LINE_SIZE];
     unsigned n = 0;
-    harness_path(h, "calls", path);
-    (void)harness_read(path, record, sizeof record);
-    for (const char *line = strtok_r(record, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        n += strcmp(line, what) == 0;
+    harness_path(h, faults ? "faults" : "calls", path);
+    AUTO_FCLOSE FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        n += faults || (sscanf(line, "%255s", word) == 1 && strcmp(word, what) == 0);
     return n;
 }
 
 void faults_forget(const struct harness *h)
 {
-    remove_file(h, "calls");
+    empty_file(h, "calls");
+    empty_file(h, "faults");
 }
 
 struct wanted_calls {

@@ -1,26 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a test asks of faulty_module.c. */
+/* What a test asks of faultp11. */
 #ifndef P11KMS_TEST_FAULTS_H
 #define P11KMS_TEST_FAULTS_H
 
 #include "harness.h"
 
-/* Puts the faulty module before SoftHSM in h->config; write the config then. */
+/* Puts faultp11 before SoftHSM in h->config; write the config then. Calls are recorded. */
 void faults_use(struct harness *h);
 
-/* The next call of `function` breaks so: a CKR in hex, "hang", "slow", "crash" or
- * "flip". */
+/* Replaces what the script says beyond module and files: lines as docs/drills.md has them. `record`
+ * is what the calls' file is called, and of which process, such as "calls of p11-kms-maker". */
+void faults_script(const struct harness *h, const char *record, const char *lines);
+
+/* The next call of `function` breaks so: an action as docs/drills.md has them. */
 void faults_once(const struct harness *h, const char *function, const char *action);
 
 /* Every call from now on, until faults_end. */
 void faults_always(const struct harness *h, const char *function, const char *action);
 void faults_end(const struct harness *h);
 
-/* How often "C_Initialize", "C_Login" or "fault" stands in the record, and an end of it. */
+/* How many calls of "C_Initialize" and so on were recorded; "fault": how many broke. */
 unsigned faults_count(const struct harness *h, const char *what);
+
+/* Begins the records anew. */
 void faults_forget(const struct harness *h);
 
-/* Waits until it stands there n times. */
+/* Waits until there are n. */
 void faults_await(const struct harness *h, const char *what, unsigned n, int timeout_ms);
 
 #endif

@@ -7,13 +7,7 @@ tests_fault_libfaults_a_CPPFLAGS = $(FAULT_CPPFLAGS)
 tests_fault_libfaults_a_CFLAGS = $(HARNESS_CFLAGS)
 tests_fault_libfaults_a_SOURCES = tests/fault/faults.c tests/fault/faults.h
 
-# A PKCS#11 module that breaks on demand, and a library that is none.
-check_PROGRAMS += tests/fault/faulty-module.so
-tests_fault_faulty_module_so_CPPFLAGS = $(AM_CPPFLAGS)
-tests_fault_faulty_module_so_CFLAGS = $(AM_CFLAGS) -fPIC $(P11KIT_CFLAGS)
-tests_fault_faulty_module_so_LDFLAGS = $(AM_LDFLAGS) -shared
-tests_fault_faulty_module_so_SOURCES = tests/fault/faulty_module.c tests/fault/every_call.c \
-	tests/fault/every_call.h
+# A library that is no PKCS#11 module.
 check_PROGRAMS += tests/fault/no-module.so
 tests_fault_no_module_so_CFLAGS = $(AM_CFLAGS) -fPIC
 tests_fault_no_module_so_LDFLAGS = $(AM_LDFLAGS) -shared

@@ -14,7 +14,7 @@
 enum {
     TEST_SECONDS = 1800,
     RUN_MS = 60000,
-    CALL_RECORD = 32, /* every_call.c */
+    CALL_RECORD = 64, /* faultp11's */
     CALLS_MAX = 2048,
     OLD_DAYS = 100,
     STRIDE = 7 /* prime: over the runs it meets every kind of call */
@@ -87,8 +87,7 @@ static void scene_end(struct scene *s)
 /* As it was, with an empty record. */
 static void restore(const struct scene *s)
 {
-    run_shell(s->h, "cd \"$1\"; rm -rf tokens state calls maker-dies; cp -a before/* .; "
-                    ": >maker-calls");
+    run_shell(s->h, "cd \"$1\"; rm -rf tokens state faults; cp -a before/* .; : >maker-calls");
 }
 
 /* --- the ring after ---------------------------------------------------------------------- */
@@ -174,7 +173,7 @@ static void read_calls(const struct scene *s, struct calls *ret)
     (void)harness_read(path, record, sizeof record);
     ret->n = strlen(record) / CALL_RECORD;
     for (size_t i = 0; i < ret->n; i++)
-        assert_int_equal(sscanf(record + i * CALL_RECORD, "%31s", ret->names[i]), 1);
+        assert_int_equal(sscanf(record + i * CALL_RECORD, "%63s", ret->names[i]), 1);
 }
 
 static size_t count_calls(const struct calls *calls, const char *name)
@@ -188,6 +187,7 @@ static size_t count_calls(const struct calls *calls, const char *name)
 static void record_calls(struct scene *s, struct calls *ret)
 {
     restore(s);
+    faults_script(s->h, "maker-calls of p11-kms-maker", "");
     harness_start(s->h);
     await_rotated(s);
     assert_consistent(s, 2);
@@ -238,10 +238,11 @@ static void die_at(struct scene *s, struct place place, bool restart, const char
     struct calls calls;
     char line[CALL_RECORD];
     restore(s);
-    (void)snprintf(line, sizeof line, "%zu %s\n", place.number, moments[place.moment]);
-    harness_write(s->h, "maker-dies", line, 0600);
+    (void)snprintf(line, sizeof line, "on * call %zu kill%s\n", place.number,
+                   place.moment == AFTER ? " after" : "");
+    faults_script(s->h, "maker-calls of p11-kms-maker", line);
     harness_start(s->h);
-    faults_await(s->h, "died", 1, RUN_MS);
+    faults_await(s->h, "fault", 1, RUN_MS);
     if (restart)
         kill_daemon(s->h);
     if (strcmp(function, "C_Login") == 0)
@@ -273,7 +274,7 @@ static unsigned visit(struct scene *s, const struct calls *calls, struct place p
     printf("  died %s call %zu, %s%s: whole after %lld ms\n", moments[place.moment], place.number,
            function, restart ? ", restarted" : "", (long long)(now_ms() - began));
     (void)fflush(stdout);
-    return faults_count(s->h, "died");
+    return faults_count(s->h, "fault");
 }
 
 /* Half of the runs lose the whole daemon too: those after a call where the others are before it, as

@@ -18,7 +18,7 @@ enum {
     OK_MS = 20000
 };
 
-/* --- a daemon under load, before the faulty module --------------------------------------- */
+/* --- a daemon under load, before faultp11 --------------------------------------- */
 
 struct scene {
     struct harness *h;
@@ -122,18 +122,26 @@ static void test_store_moved_away(void **state)
 /* --- CKRs --------------------------------------------------------------------------------- */
 
 static const struct ckr {
-    const char *name, *hex;
+    const char *name;
     bool new_agent; /* else the agent mends it by itself, and the caller sees nothing of it */
 } ckrs[] = {
-    {"CKR_DEVICE_ERROR", "0x30", true},
-    {"CKR_SESSION_HANDLE_INVALID", "0xb3", false},
-    {"CKR_USER_NOT_LOGGED_IN", "0x101", false},
-    {"CKR_OBJECT_HANDLE_INVALID", "0x82", false},
+    {"CKR_DEVICE_ERROR", true},
+    {"CKR_SESSION_HANDLE_INVALID", false},
+    {"CKR_USER_NOT_LOGGED_IN", false},
+    {"CKR_OBJECT_HANDLE_INVALID", false},
 };
 
 static const char *const functions[] = {"C_EncryptInit", "C_Encrypt", "C_DecryptInit", "C_Decrypt"};
 
 enum { CKRS = sizeof ckrs / sizeof *ckrs, FUNCTIONS = sizeof functions / sizeof *functions };
+
+/* A failure ends the operation, as PKCS#11 demands: none is begun, or the one that was is over. */
+static const char *ckr_action(const struct ckr *ckr, const char *function, char ret[static 64])
+{
+    bool begins = strstr(function, "Init") != NULL;
+    (void)snprintf(ret, 64, "return %s%s", ckr->name, begins ? "" : " after");
+    return ret;
+}
 
 struct opened {
     int code;
@@ -164,7 +172,8 @@ static void break_once(const struct harness *h, const struct kms_sealed *sealed,
     bool opens = strncmp(function, "C_Decrypt", 9) == 0;
     unsigned before = faults_count(h, "fault");
     struct opened result = {.code = 0};
-    faults_once(h, function, ckr->hex);
+    char action[64];
+    faults_once(h, function, ckr_action(ckr, function, action));
     if (opens)
         result = decrypt_code(h, sealed);
     else
@@ -212,8 +221,9 @@ static void break_for_a_while(void **state, size_t i)
     struct scene s = begin(state);
     struct unwell unwell = {.h = s.h};
     int64_t fault = now_ms();
+    char action[64];
     printf("  %s in %s\n", ckrs[i].name, functions[i]);
-    faults_always(s.h, functions[i], ckrs[i].hex);
+    faults_always(s.h, functions[i], ckr_action(&ckrs[i], functions[i], action));
     assert_true(await(is_unwell, &unwell, TOLD_MS, NULL));
     assert_told(&s, &unwell.status);
     pass_time(FAULT_MS);
@@ -333,7 +343,7 @@ static void test_handle_of_another_key(void **state)
     harness_write_config(h);
     harness_start(h);
     (void)harness_await_health(h, "ok", HARNESS_START_MS);
-    faults_always(h, "C_GetAttributeValue", "flip");
+    faults_always(h, "C_GetAttributeValue", "attributes 1 flip");
     for (int i = 0; i < 10; i++)
         assert_int_equal(encrypt_code(h, i % 2 ? KMS_API_V2 : KMS_API_V1BETA1),
                          GRPC_STATUS_UNAVAILABLE);
@@ -342,7 +352,7 @@ static void test_handle_of_another_key(void **state)
     faults_end(h);
     (void)harness_await_health(h, "ok", BACK_MS);
     /* told once, it is looked up anew, and the call succeeds */
-    faults_once(h, "C_GetAttributeValue", "flip");
+    faults_once(h, "C_GetAttributeValue", "attributes 1 flip");
     harness_round_trips(h);
     h->passed = true;
 }

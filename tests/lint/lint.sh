@@ -37,9 +37,9 @@ only() { # PATTERN WHAT FOLDER...
     done < <(git grep -lE "$pattern" -- '*.c' '*.h')
 }
 only '#include <grpc/' 'gRPC core' src/rpc/ src/client/ tests/
-only '#include <p11-kit/pkcs11' 'PKCS#11' pkcs11/ tests/
+only '#include <p11-kit/pkcs11' 'PKCS#11' pkcs11/ faultp11/ tests/
 only '#include "log\.h"' 'the log' src/obs/ src/rpc/front_ src/rpc/refusals src/monitor/ src/cli/ src/agent/main.c tests/
-only '\bCK_RV\b' 'CK_RV' pkcs11/ tests/
+only '\bCK_RV\b' 'CK_RV' pkcs11/ faultp11/ tests/
 only '\.pb-c\.h"' 'generated protobuf code' src/rpc/api_ src/rpc/admin_api src/rpc/health_api src/client/ tests/
 
 # One file and one table row: a file without its row is never reached.
