@@ -23,8 +23,9 @@ struct lasting {
 static struct {
     pthread_mutex_t lock; /* guards all below it */
     struct script script;
+    bool read; /* once, as it was at this time */
     struct timespec changed;
-    ino_t inode;
+    ino_t inode; /* 0: it was not there */
     struct lasting removed, shifted;
     uint64_t calls, calls_of[FUNCTION_COUNT]; /* of this process, where nothing is recorded */
 
@@ -45,12 +46,14 @@ static bool read_script_locked(void)
 {
     char error[SCRIPT_ERROR_MAX];
     struct stat now;
-    if (stat(state.path, &now) == 0 && now.st_ino == state.inode &&
-        now.st_mtim.tv_sec == state.changed.tv_sec && now.st_mtim.tv_nsec == state.changed.tv_nsec)
+    if (stat(state.path, &now) != 0)
+        now = (struct stat){.st_ino = 0};
+    if (state.read && now.st_ino == state.inode && now.st_mtim.tv_sec == state.changed.tv_sec &&
+        now.st_mtim.tv_nsec == state.changed.tv_nsec)
         return true;
-    bool there = stat(state.path, &now) == 0;
-    state.inode = there ? now.st_ino : 0;
-    state.changed = there ? now.st_mtim : (struct timespec){0, 0};
+    state.read = true;
+    state.inode = now.st_ino;
+    state.changed = now.st_mtim;
     if (!script_read(state.path, &state.script, error)) {
         complain(error);
         return false;

@@ -69,3 +69,11 @@ tests_fault_overload_CPPFLAGS = $(FAULT_CPPFLAGS)
 tests_fault_overload_CFLAGS = $(HARNESS_CFLAGS)
 tests_fault_overload_SOURCES = tests/fault/overload.c
 tests_fault_overload_LDADD = $(FAULT_LDADD)
+
+# The module that breaks on demand, by itself.
+check_PROGRAMS += tests/fault/faultp11
+TESTS += tests/fault/faultp11
+tests_fault_faultp11_CPPFLAGS = $(FAULT_CPPFLAGS)
+tests_fault_faultp11_CFLAGS = $(HARNESS_CFLAGS) $(P11KIT_CFLAGS)
+tests_fault_faultp11_SOURCES = tests/fault/faultp11.c
+tests_fault_faultp11_LDADD = $(FAULT_LDADD) -ldl
