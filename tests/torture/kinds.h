@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ways a call may fail, and what a client may be told of each. */
+#ifndef P11KMS_TORTURE_KINDS_H
+#define P11KMS_TORTURE_KINDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct kind {
+    const char *name;
+    const char *action;     /* as docs/drills.md has them */
+    const char *at_start;   /* instead of it while an agent starts; NULL: the same */
+    unsigned codes;         /* bits of the gRPC codes that an Encrypt or Decrypt may get */
+    unsigned encrypt_codes; /* more of them, for an Encrypt */
+    bool lies;              /* the token says CKR_OK, and it is not */
+    bool burns_pin;         /* in C_Login: counts as a refusal, and is a person's matter */
+};
+
+extern const struct kind kinds[];
+extern const size_t kinds_n;
+
+/* Whether the client may be told so. */
+bool kind_allows(const struct kind *kind, bool encrypt, int code);
+
+/* Whether nobody can notice: a scheme whose token opens alone believes a plaintext of the right
+ * length. The API server does not: its own AES-GCM fails with that DEK. */
+bool kind_is_unnoticeable(const struct kind *kind, bool encrypt, const char *function);
+
+#endif

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every PKCS#11 call of every scenario fails in every way, one at a time. A first run of a scenario
+ * records its calls; then each case breaks one of them, and looks at what became of it. */
+#include "kinds.h"
+#include "scenarios.h"
+
+#include "async.h"
+#include "text.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+enum {
+    ALL_SECONDS = 3600,
+    SAMPLE = 80,
+    JOBS = 2,
+    JOBS_MAX = 16,
+    TRIES = 3, /* of a case that was disturbed before its fault */
+    SCENARIOS_MAX = 16
+};
+
+/* --- one case ---------------------------------------------------------------------------- */
+
+struct sweep {
+    struct scene scene;
+    const struct scenario *scenario;
+    struct calls calls; /* of a run without faults */
+};
+
+static bool fault_came(void *context)
+{
+    return faults_count((const struct harness *)context, "fault") > 0;
+}
+
+static bool same_until(const struct calls *a, const struct calls *b, size_t n)
+{
+    if (a->n < n || b->n < n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(a->names[i], b->names[i]) != 0)
+            return false;
+    return true;
+}
+
+/* Acts with that call broken. False: something else called meanwhile, and the case says nothing. */
+static bool act_broken(struct sweep *w, size_t number, const struct kind *kind, struct result *ret,
+                       struct verdict *v)
+{
+    struct calls calls;
+    char line[128];
+    const char *action = w->scenario->starts && kind->at_start ? kind->at_start : kind->action;
+    struct scene *s = &w->scene;
+    if (w->scenario->starts)
+        scene_stop(s, v);
+    (void)snprintf(line, sizeof line, "on * call %zu %s\n", number, action);
+    scene_arm(s, line);
+    *ret = (struct result){.code = -1};
+    w->scenario->act(s, ret, v);
+    if (!await(fault_came, s->h, HARNESS_START_MS, NULL))
+        WRONG(v, "the call was never made");
+    scene_calls(s, &calls);
+    return same_until(&calls, &w->calls, number);
+}
+
+/* The case itself. */
+static void judge_code(const struct sweep *w, const char *function, const struct kind *kind,
+                       const struct result *result, struct verdict *v)
+{
+    bool encrypt = w->scenario->encrypt;
+    if (result->other && !kind_is_unnoticeable(kind, encrypt, function))
+        WRONG(v, "another plaintext was answered");
+    if (result->code >= 0 && !kind_allows(kind, encrypt, result->code))
+        WRONG(v, "the client got %s: %s", async_code_name((grpc_status_code)result->code),
+              result->text);
+}
+
+/* A try is burnt: nobody tries again before a person has looked. */
+static void look_after_pin(struct sweep *w, struct verdict *v)
+{
+    struct scene *s = &w->scene;
+    if (!scene_await_status(s, "PIN", SCENE_TOLD_MS))
+        WRONG(v, "Status does not tell of the PIN");
+    scene_mend_pin(s);
+}
+
+static void run_case(struct sweep *w, size_t number, const struct kind *kind, struct verdict *v)
+{
+    struct scene *s = &w->scene;
+    const char *function = w->calls.names[number - 1];
+    struct result result = {.code = -1};
+    char text[256];
+    int tries = 1;
+    while (!act_broken(w, number, kind, &result, v) && !is_wrong(v)) {
+        if (tries++ == TRIES) {
+            WRONG(v, "the calls before the fault are not those of the recording");
+            return;
+        }
+        scene_expect_well(s, now_ms(), v);
+        (void)scene_settle(s);
+    }
+    judge_code(w, function, kind, &result, v);
+    if (kind->burns_pin && strcmp(function, "C_Login") == 0)
+        look_after_pin(w, v);
+    scene_expect_well(s, now_ms(), v);
+    scene_expect_unchanged(s, v);
+    scene_expect_logins(s, v);
+    for (size_t i = 0; i < 2 && !is_wrong(v); i++)
+        if (scene_decrypt(s, i, v, text, NULL) != GRPC_STATUS_OK)
+            WRONG(v, "what was sealed before does not open: %s", text);
+    if (w->scenario->encrypt && result.code == GRPC_STATUS_OK && !is_wrong(v) &&
+        scene_decrypt(s, s->n_kept - 1, v, text, NULL) != GRPC_STATUS_OK)
+        WRONG(v, "what was sealed meanwhile does not open: %s", text);
+}
+
+/* --- all cases of a scenario ------------------------------------------------------------- */
+
+/* What the workers found, summed up. */
+struct tally {
+    size_t calls[SCENARIOS_MAX]; /* of each scenario; every worker must find as many */
+    size_t cases, passed, unnoticeable;
+    int64_t slowest_ms;
+    bool finished;
+};
+
+struct options {
+    uint64_t seed;
+    size_t sample; /* cases; 0: all */
+    unsigned jobs;
+    const char *only; /* a scenario; NULL: all of them */
+    const char *kind;
+    bool verbose;
+};
+
+static struct options options = {.sample = SAMPLE, .jobs = JOBS};
+static struct tally *tallies; /* one a worker */
+static unsigned worker;
+
+static uint64_t scramble(uint64_t x)
+{
+    x += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+/* Whether a case is among those of this run, and this worker's. A sample takes of every scenario
+ * the same share. */
+static bool is_chosen(size_t scenario, size_t i, size_t total)
+{
+    uint64_t hash = scramble(scramble(options.seed + scenario) + i);
+    size_t share = options.sample / scenarios_n;
+    if (options.kind && strcmp(kinds[i % kinds_n].name, options.kind) != 0)
+        return false;
+    if (options.sample != 0 && hash % total >= share)
+        return false;
+    return i % options.jobs == worker;
+}
+
+static void record(struct sweep *w)
+{
+    struct calls again;
+    struct verdict v = {.text = ""};
+    struct result result = {.code = -1};
+    for (int i = 0; i < 2; i++) {
+        if (w->scenario->starts)
+            scene_stop(&w->scene, &v);
+        scene_arm(&w->scene, "");
+        w->scenario->act(&w->scene, &result, &v);
+        if (!scene_settle(&w->scene))
+            fail_msg("%s: not well without any fault", w->scenario->name);
+        scene_calls_settled(&w->scene, i == 0 ? &w->calls : &again);
+    }
+    if (is_wrong(&v))
+        fail_msg("%s, without any fault: %s", w->scenario->name, v.text);
+    if (w->calls.n == 0 || w->calls.n != again.n || !same_until(&w->calls, &again, again.n))
+        fail_msg("%s: %zu calls were recorded, and the next time %zu or others", w->scenario->name,
+                 w->calls.n, again.n);
+}
+
+static void visit(struct sweep *w, size_t i)
+{
+    struct tally *tally = &tallies[worker];
+    struct verdict v = {.text = ""};
+    size_t number = i / kinds_n + 1;
+    const struct kind *kind = &kinds[i % kinds_n];
+    const char *function = w->calls.names[number - 1];
+    int64_t began = now_ms();
+    run_case(w, number, kind, &v);
+    tally->cases++;
+    tally->passed += !is_wrong(&v);
+    tally->unnoticeable +=
+        kind_is_unnoticeable(kind, w->scenario->encrypt, function) && !w->scenario->starts;
+    if (is_wrong(&v))
+        print_error("WRONG: %s, call %zu %s, %s: %s\n", w->scenario->name, number, function,
+                    kind->name, v.text);
+    else if (options.verbose)
+        printf("  %s, call %zu %s, %s: %lld ms\n", w->scenario->name, number, function, kind->name,
+               (long long)(now_ms() - began));
+    (void)fflush(stdout);
+    if (is_wrong(&v))
+        scene_restart(&w->scene);
+}
+
+static void sweep_scenario(struct sweep *w, size_t scenario)
+{
+    size_t swept = 0;
+    w->scenario = &scenarios[scenario];
+    if (options.only && strcmp(options.only, w->scenario->name) != 0)
+        return;
+    record(w);
+    tallies[worker].calls[scenario] = w->calls.n;
+    size_t total = w->calls.n * kinds_n;
+    for (size_t i = 0; i < total; i++, swept++)
+        if (is_chosen(scenario, i, total))
+            visit(w, i);
+    assert_int_equal(swept, w->calls.n * kinds_n);
+}
+
+static void test_all(void **state)
+{
+    static struct sweep w;
+    struct harness *h = *state;
+    struct verdict v = {.text = ""};
+    char text[256];
+    scene_begin(&w.scene, h, SCENARIO_TOKEN, SCENARIO_RING);
+    assert_int_equal(scene_encrypt(&w.scene, KMS_API_V1BETA1, &v, text), GRPC_STATUS_OK);
+    assert_int_equal(scene_encrypt(&w.scene, KMS_API_V2, &v, text), GRPC_STATUS_OK);
+    for (size_t i = 0; i < scenarios_n; i++)
+        sweep_scenario(&w, i);
+    scene_arm(&w.scene, "");
+    scene_expect_all_opens(&w.scene, &v);
+    if (is_wrong(&v))
+        fail_msg("%s", v.text);
+    tallies[worker].slowest_ms = w.scene.slowest_ms;
+    tallies[worker].finished = true;
+    h->passed = tallies[worker].passed == tallies[worker].cases;
+    scene_end(&w.scene);
+}
+
+/* --- workers ----------------------------------------------------------------------------- */
+
+static int work(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_all, harness_setup, harness_teardown),
+    };
+    return HARNESS_RUN("torture", tests, ALL_SECONDS);
+}
+
+static int start_workers(pid_t pids[static JOBS_MAX])
+{
+    tallies = mmap(NULL, sizeof *tallies * JOBS_MAX, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (tallies == MAP_FAILED)
+        return 1;
+    for (worker = 0; worker < options.jobs; worker++) {
+        (void)fflush(stdout);
+        pids[worker] = fork();
+        if (pids[worker] == 0)
+            exit(work());
+        if (pids[worker] < 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* The workers' sum. False where they differ in what they recorded, or one did not finish. */
+static bool sum_up(struct tally *sum)
+{
+    bool good = true;
+    *sum = tallies[0];
+    for (unsigned i = 1; i < options.jobs; i++) {
+        const struct tally *t = &tallies[i];
+        good = good && memcmp(sum->calls, t->calls, sizeof sum->calls) == 0;
+        sum->cases += t->cases;
+        sum->passed += t->passed;
+        sum->unnoticeable += t->unnoticeable;
+        sum->finished = sum->finished && t->finished;
+        if (t->slowest_ms > sum->slowest_ms)
+            sum->slowest_ms = t->slowest_ms;
+    }
+    return good && sum->finished;
+}
+
+static bool tell(void)
+{
+    struct tally sum;
+    size_t calls = 0, swept = 0;
+    bool good = sum_up(&sum);
+    for (size_t i = 0; i < scenarios_n; i++) {
+        if (sum.calls[i] > 0)
+            printf("figure: %s makes %zu PKCS#11 calls\n", scenarios[i].name, sum.calls[i]);
+        calls += sum.calls[i];
+        swept += sum.calls[i] > 0;
+    }
+    printf(
+        "figure: torture: %zu scenarios x %zu calls in all x %zu kinds = %zu cases; %zu run, %zu "
+        "passed (%zu with a lie that nobody can notice); well again after at most %lld ms\n",
+        swept, calls, kinds_n, calls * kinds_n, sum.cases, sum.passed, sum.unnoticeable,
+        (long long)sum.slowest_ms);
+    if (!good)
+        print_error("the workers recorded different calls, or one did not finish\n");
+    bool all = options.sample == 0 && !options.kind;
+    return good && sum.passed == sum.cases && sum.cases > 0 &&
+           (!all || sum.cases == calls * kinds_n);
+}
+
+/* --- the command line -------------------------------------------------------------------- */
+
+static int usage(void)
+{
+    (void)fputs("usage: torture [--all | --sample N] [--seed N] [--jobs N] [--verbose]\n"
+                "               [--scenario NAME] [--kind NAME]\n"
+                "  --all       every case; else a sample, which --seed chooses\n",
+                stderr);
+    return 2;
+}
+
+/* Takes one option, and its value if it has one. */
+static bool read_option(char **argv, int *i)
+{
+    uint64_t n;
+    const char *word = argv[*i];
+    if (strcmp(word, "--all") == 0 || strcmp(word, "--verbose") == 0) {
+        options.sample = word[2] == 'a' ? 0 : options.sample;
+        options.verbose = options.verbose || word[2] == 'v';
+        return true;
+    }
+    const char *value = argv[++*i];
+    if (!value)
+        return false;
+    bool number = !err_is(parse_u64(value, 0, UINT32_MAX, &n));
+    if (strcmp(word, "--scenario") == 0)
+        options.only = value;
+    else if (strcmp(word, "--kind") == 0)
+        options.kind = value;
+    else if (strcmp(word, "--sample") == 0 && number && n > 0)
+        options.sample = n;
+    else if (strcmp(word, "--seed") == 0 && number)
+        options.seed = n;
+    else if (strcmp(word, "--jobs") == 0 && number && n >= 1 && n <= JOBS_MAX)
+        options.jobs = (unsigned)n;
+    else
+        return false;
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    pid_t pids[JOBS_MAX];
+    int worst = 0;
+    options.seed = (uint64_t)clock_wall_ms() & UINT32_MAX;
+    for (int i = 1; i < argc; i++)
+        if (!read_option(argv, &i))
+            return usage();
+    printf("seed: %llu\n", (unsigned long long)options.seed);
+    if (start_workers(pids) != 0)
+        return 1;
+    for (unsigned i = 0; i < options.jobs; i++) {
+        int status = 0;
+        (void)waitpid(pids[i], &status, 0);
+        int code = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+        if (code == HARNESS_SKIPPED)
+            return code;
+        worst = code > worst ? code : worst;
+    }
+    return tell() && worst == 0 ? 0 : 1;
+}
