@@ -295,8 +295,8 @@ static void seals(struct keeper *k, struct ring_look *look, size_t active)
     enum proof proof = keeper_prove(k, key);
     if (proof == PROOF_OUTAGE)
         return;
-    if (proof == PROOF_CHANGED) {
-        key->quarantined = true;
+    key->quarantined = proof == PROOF_CHANGED; /* or not any more: what holds opens again too */
+    if (key->quarantined) {
         health = (struct health){.failed = true};
         (void)snprintf(health.text, sizeof health.text,
                        "KEK %s is quarantined: other key material stands behind its CKA_ID on the "

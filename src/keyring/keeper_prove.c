@@ -63,8 +63,9 @@ static bool is_quarantined(struct keeper *k, const struct kek *key)
 
 /* The old, intact canary does not open. Only a fresh agent that can make and open a new one with
  * the same key proves that the material has changed; anything else is an outage. */
-static enum proof suspect(struct keeper *k, const struct kek *key)
+static enum proof suspect(struct keeper *k, const struct kek *key, struct bytes canary)
 {
+    struct lane_reply reply;
     if (!k->fresh && is_quarantined(k, key) && !keeper_is_stale(k))
         return PROOF_CHANGED;
     if (!k->fresh) {
@@ -73,7 +74,14 @@ static enum proof suspect(struct keeper *k, const struct kek *key)
         return PROOF_OUTAGE;
     }
     enum proof works = new_canary(k, key, false);
-    return works == PROOF_HOLDS ? PROOF_CHANGED : works;
+    if (works != PROOF_HOLDS)
+        return works;
+    if (!probe_call(k, key, canary, &reply)) /* a token that lied once is believed again */
+        return PROOF_OUTAGE;
+    if (reply.status.code == ERR_NONE || reply.status.code == ERR_AUTH)
+        return reply.status.code == ERR_NONE ? PROOF_HOLDS : PROOF_CHANGED;
+    keeper_sick_token(k, &reply.status);
+    return PROOF_OUTAGE;
 }
 
 static enum proof prove(struct keeper *k, const struct kek *key)
@@ -96,7 +104,7 @@ static enum proof prove(struct keeper *k, const struct kek *key)
         return new_canary(k, key, false); /* a token may open and not seal: Status must tell */
     }
     if (reply.status.code == ERR_AUTH)
-        return suspect(k, key);
+        return suspect(k, key, bytes_of(canary.data, canary.len));
     keeper_sick_token(k, &reply.status);
     return PROOF_OUTAGE;
 }

@@ -121,12 +121,15 @@ static void an_unfit_kek_is_told(void **state)
 
 /* --- canaries ---------------------------------------------------------------------------- */
 
+/* Neither seals nor opens, or both. */
 static bool is_quarantined(void)
 {
     struct ring_view *view = keyring_view(rig.keyring);
     struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
     const struct kek *kek = ring_view_find(view, &key.id);
-    bool yes = kek && kek->quarantined && !ring_view_active(view);
+    assert_non_null(kek);
+    assert_int_equal(kek->quarantined, !ring_view_active(view));
+    bool yes = kek->quarantined;
     ring_view_unref(view);
     return yes;
 }
