@@ -20,7 +20,7 @@ struct err p11_key_find(const struct p11_session *s, const struct object_id *id,
 {
     CK_OBJECT_CLASS class = CKO_SECRET_KEY;
     CK_BBOOL yes = CK_TRUE;
-    CK_OBJECT_HANDLE found[2];
+    CK_OBJECT_HANDLE found[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
     CK_ULONG n = 0;
     struct object_id copy = *id; /* CK_ATTRIBUTE takes no const */
     CK_ATTRIBUTE wanted[] = {{CKA_CLASS, &class, sizeof class},
@@ -45,7 +45,10 @@ static struct err collect(const struct p11_session *s, unsigned long **handles, 
             return err_make(ERR_EXHAUSTED, "p11_key_find_all");
         *handles = larger;
         got = 0;
+        memset(larger + *count, 0, FIND_BATCH * sizeof *larger); /* for one that says more */
         TRY(P11_CALL(s->module, C_FindObjects, s->handle, larger + *count, FIND_BATCH, &got));
+        if (got > FIND_BATCH)
+            return p11_result(CKR_GENERAL_ERROR, "C_FindObjects");
         *count += got;
     } while (got > 0);
     return ERR_OK;
@@ -192,7 +195,7 @@ struct err p11_key_generate_aes(const struct p11_session *s, const struct object
     CK_ULONG length = 32;
     CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
     CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
-    CK_OBJECT_HANDLE handle;
+    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     struct object_id id_copy = *id;
     char label_copy[P11_LABEL_MAX + 1];
     if (!bytes_to_string(bytes_of_string(label), label_copy, sizeof label_copy))

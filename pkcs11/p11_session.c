@@ -7,7 +7,7 @@ struct err p11_session_open(const struct p11_module *module, unsigned long slot,
                             struct p11_session *ret)
 {
     CK_FLAGS flags = CKF_SERIAL_SESSION | (writable ? CKF_RW_SESSION : 0);
-    CK_SESSION_HANDLE handle;
+    CK_SESSION_HANDLE handle = CK_INVALID_HANDLE;
     TRY(P11_CALL(module, C_OpenSession, slot, flags, NULL, NULL, &handle));
     *ret = (struct p11_session){
         .module = module, .slot = slot, .handle = handle, .writable = writable, .open = true};
@@ -37,7 +37,7 @@ struct err p11_session_reopen(struct p11_session *session)
 
 struct err p11_session_logged_in(const struct p11_session *session, bool *ret)
 {
-    CK_SESSION_INFO info;
+    CK_SESSION_INFO info = {.state = CKS_RO_PUBLIC_SESSION};
     TRY(P11_CALL(session->module, C_GetSessionInfo, session->handle, &info));
     *ret = info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS;
     return ERR_OK;

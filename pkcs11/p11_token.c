@@ -66,8 +66,10 @@ static struct err slots_with_tokens(const struct p11_module *module, CK_SLOT_ID 
     AUTO_FREE CK_SLOT_ID *slots = calloc(n + 8, sizeof *slots);
     if (!slots)
         return err_make(ERR_EXHAUSTED, "slots");
-    n += 8;
+    CK_ULONG room = n += 8;
     TRY(P11_CALL(module, C_GetSlotList, CK_TRUE, slots, &n));
+    if (n > room)
+        return p11_result(CKR_GENERAL_ERROR, "C_GetSlotList");
     *ret = TAKE_PTR(slots);
     *ret_n = n;
     return ERR_OK;
@@ -76,8 +78,8 @@ static struct err slots_with_tokens(const struct p11_module *module, CK_SLOT_ID 
 static bool matches(const struct p11_module *module, P11KitUri *uri, CK_SLOT_ID slot,
                     const CK_TOKEN_INFO *token)
 {
-    CK_SLOT_INFO slot_info;
-    CK_INFO module_info;
+    CK_SLOT_INFO slot_info = {.flags = 0};
+    CK_INFO module_info = {.flags = 0};
     CK_SLOT_ID wanted = p11_kit_uri_get_slot_id(uri);
     return p11_kit_uri_match_token_info(uri, token) == 1 &&
            (wanted == (CK_SLOT_ID)-1 || wanted == slot) &&
@@ -90,7 +92,7 @@ static bool matches(const struct p11_module *module, P11KitUri *uri, CK_SLOT_ID 
 static void look_at(const struct p11_module *module, P11KitUri *uri, CK_SLOT_ID slot,
                     struct search *search)
 {
-    CK_TOKEN_INFO info;
+    CK_TOKEN_INFO info = {.flags = 0};
     if (err_is(P11_CALL(module, C_GetTokenInfo, slot, &info)))
         return; /* an unreadable slot is not ours; if it should be, nothing matches and says so */
     struct p11_token token = token_of(slot, &info);
@@ -151,7 +153,7 @@ struct err p11_token_find(const struct p11_module *module, const char *uri, stru
 struct err p11_token_pin_flags(const struct p11_module *module, unsigned long slot,
                                struct p11_pin_flags *ret)
 {
-    CK_TOKEN_INFO info;
+    CK_TOKEN_INFO info = {.flags = 0};
     TRY(P11_CALL(module, C_GetTokenInfo, slot, &info));
     *ret = pin_flags(info.flags);
     return ERR_OK;

@@ -57,6 +57,16 @@ enum scheme key_fitness(const struct agent *agent, const struct p11_key *key)
     return scheme && !err_is(check_key(agent, scheme, key, &unused)) ? label.scheme : SCHEME_NONE;
 }
 
+struct err key_check_login(const struct lane *lane, struct advice *advice)
+{
+    bool logged_in = true;
+    if (lane->agent->token.pin.login_required)
+        TRY(p11_session_logged_in(&lane->session, &logged_in));
+    return logged_in ? ERR_OK
+                     : advise(advice, err_make(ERR_UNAVAILABLE, "login"), REMEDY_LOGIN,
+                              "the token has logged this agent out while it looked for a key");
+}
+
 struct err key_find(struct lane *lane, const struct object_id *id, unsigned long *ret,
                     struct advice *advice)
 {
@@ -65,9 +75,10 @@ struct err key_find(struct lane *lane, const struct object_id *id, unsigned long
         return advise(advice, e, REMEDY_HUMAN,
                       "two secret keys on the token have this KEK's CKA_ID: remove the one that is "
                       "not ours");
-    if (e.code == ERR_NOT_FOUND)
-        return advise(advice, e, REMEDY_CALLER, "the token has no such KEK");
-    return e;
+    if (e.code != ERR_NOT_FOUND)
+        return e;
+    TRY(key_check_login(lane, advice));
+    return advise(advice, e, REMEDY_CALLER, "the token has no such KEK");
 }
 
 static struct err look_up(struct lane *lane, const struct scheme_ops *scheme,

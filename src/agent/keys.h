@@ -24,6 +24,10 @@ typedef struct err key_task(struct lane *lane, const struct scheme_ops *scheme,
 MUST_CHECK struct err key_use(struct lane *lane, enum scheme scheme, struct bytes key_id,
                               key_task *task, void *context, struct advice *advice);
 
+/* A token that has logged us out shows no private keys: that one is not there says nothing then.
+ * ERR_UNAVAILABLE: it has. */
+MUST_CHECK struct err key_check_login(const struct lane *lane, struct advice *advice);
+
 /* Searches the token, and no cache, for the one secret key with this CKA_ID. ERR_NOT_FOUND, or
  * ERR_TOKEN when there are two; advice says it. */
 MUST_CHECK struct err key_find(struct lane *lane, const struct object_id *id, unsigned long *ret,

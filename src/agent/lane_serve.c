@@ -38,13 +38,14 @@ static _Noreturn void give_up(void)
 static bool mend(struct lane *lane, struct err e, struct advice *advice)
 {
     enum remedy remedy = status_remedy(e, advice);
-    struct err mended = e;
-    if (remedy == REMEDY_SESSION) {
-        mended = p11_session_reopen(&lane->session);
-        key_cache_clear(lane->agent->keys); /* handles may not outlive what the token just lost */
-    } else if (remedy == REMEDY_LOGIN) {
+    if (remedy != REMEDY_SESSION && remedy != REMEDY_LOGIN)
+        return false;
+    /* Both, whichever it was: a token that lost all sessions has logged us out, and one that
+     * refuses who is not logged in may leave the operation open. */
+    struct err mended = p11_session_reopen(&lane->session);
+    key_cache_clear(lane->agent->keys); /* handles may not outlive what the token just lost */
+    if (!err_is(mended))
         mended = agent_login(lane->agent, &lane->session, advice);
-    }
     return !err_is(mended);
 }
 

@@ -5,6 +5,7 @@
 #include "p11_ckr.h"
 #include "status.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char canary_text[] = "p11-kms canary of ";
@@ -79,7 +80,8 @@ static struct err judge_failure(struct lane *lane, const struct scheme_ops *sche
                                 struct advice *advice)
 {
     struct key_id key_id;
-    if (e.kind != ERR_KIND_CKR || clearly_not_the_ciphertext(e))
+    bool of_token = e.kind == ERR_KIND_CKR || e.code == ERR_AUTH; /* AUTH: a wrong length */
+    if (!of_token || clearly_not_the_ciphertext(e))
         return e;
     if (!bytes_to_string(envelope->key_id, key_id.text, sizeof key_id.text))
         return err_make(ERR_INVALID, "key_id");
@@ -91,11 +93,13 @@ static struct err judge_failure(struct lane *lane, const struct scheme_ops *sche
         return open_again(lane, scheme, key->handle, envelope, memory, ret_len, advice);
     if (proof.kind == ERR_KIND_CKR && clearly_not_the_ciphertext(proof))
         return proof;
-    const struct p11_ckr *row = p11_ckr_find(e.native);
-    return advise(
-        advice, err_ckr(ERR_UNAVAILABLE, e.native, "open"), REMEDY_AGENT,
-        "%s: %s (0x%lx), and the key does not open a fresh canary either; check the token", e.where,
-        row->name, e.native);
+    char why[96] = "";
+    if (e.kind == ERR_KIND_CKR)
+        (void)snprintf(why, sizeof why, ": %s (0x%lx)", p11_ckr_find(e.native)->name, e.native);
+    e.code = ERR_UNAVAILABLE;
+    return advise(advice, e, REMEDY_AGENT,
+                  "%s%s, and the key does not open a fresh canary either; check the token", e.where,
+                  why);
 }
 
 static struct err open_envelope(struct lane *lane, const struct scheme_ops *scheme,

@@ -163,22 +163,11 @@ static void remember(struct key_cache *cache, const struct listing *listing)
     }
 }
 
-/* A token that has logged us out shows no private keys: that none are there says nothing then. */
-static struct err check_login(struct lane *lane, struct advice *advice)
-{
-    bool logged_in = true;
-    if (lane->agent->token.pin.login_required)
-        TRY(p11_session_logged_in(&lane->session, &logged_in));
-    return logged_in ? ERR_OK
-                     : advise(advice, err_make(ERR_UNAVAILABLE, "list keys"), REMEDY_LOGIN,
-                              "the token has logged this agent out while its keys were listed");
-}
-
 /* Every handle was read. A listing in which one was stale is taken anew, so that what is told is
  * what the token held at one moment: a stale handle alone does not say that its key is gone. */
 static struct err conclude(struct lane *lane, struct listing *listing, struct advice *advice)
 {
-    TRY(check_login(lane, advice));
+    TRY(key_check_login(lane, advice));
     if (listing->vanished)
         return collect(lane, listing, advice);
     find_ambiguous(listing);
