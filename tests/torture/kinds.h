@@ -12,7 +12,7 @@ struct kind {
     const char *at_start;   /* instead of it while an agent starts; NULL: the same */
     unsigned codes;         /* bits of the gRPC codes that an Encrypt or Decrypt may get */
     unsigned encrypt_codes; /* more of them, for an Encrypt */
-    bool lies;              /* the token says CKR_OK, and it is not */
+    bool ends;              /* the agent, by itself or because it is killed as hung */
     bool burns_pin;         /* in C_Login: counts as a refusal, and is a person's matter */
 };
 

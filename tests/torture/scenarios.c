@@ -35,19 +35,6 @@ static void act_decrypt_v2(struct scene *s, struct result *ret, struct verdict *
 
 /* --- what the daemon does by itself ------------------------------------------------------ */
 
-static void reload(struct scene *s, const char *token, const char *ring)
-{
-    s->h->config.token = token;
-    s->h->config.ring = ring;
-    harness_write_config(s->h);
-    assert_int_equal(kill(s->h->monitor, SIGHUP), 0);
-}
-
-static void calm(struct scene *s)
-{
-    reload(s, SCENARIO_TOKEN, SCENARIO_RING);
-}
-
 static bool has_begun(void *context)
 {
     static struct calls calls;
@@ -55,36 +42,70 @@ static bool has_begun(void *context)
     return calls.n > 0;
 }
 
-/* Has it done every second, waits for the first time, and lets there be no other. */
-static void act_soon(struct scene *s, const char *token, const char *ring, struct verdict *v)
+static void await_begun(struct scene *s, struct verdict *v)
 {
-    reload(s, token, ring);
     if (!await(has_begun, s, BEGUN_MS, NULL))
         WRONG(v, "nothing happens by itself");
-    calm(s);
+}
+
+static void reload(struct scene *s)
+{
+    assert_int_equal(kill(s->h->monitor, SIGHUP), 0);
+}
+
+/* A new configuration has the ring looked at anew. */
+static void act_rescan(struct scene *s, struct result *ret, struct verdict *v)
+{
+    (void)ret;
+    reload(s);
+    await_begun(s, v);
+}
+
+static void set_probes(struct scene *s, const char *token)
+{
+    s->h->config.token = token;
+    harness_write_config(s->h);
+    reload(s);
+}
+
+static void begin_probes(struct scene *s)
+{
+    set_probes(s, SCENARIO_PROBES);
+}
+
+static void end_probes(struct scene *s)
+{
+    set_probes(s, SCENARIO_TOKEN);
+}
+
+/* Just after one, so that nothing is under way. */
+static void prepare_probe(struct scene *s)
+{
+    struct verdict unused = {.text = ""};
+    struct calls calls;
+    scene_arm(s, "");
+    await_begun(s, &unused);
+    scene_calls_settled(s, &calls);
 }
 
 static void act_probe(struct scene *s, struct result *ret, struct verdict *v)
 {
     (void)ret;
-    act_soon(s, "  sessions: 2\n  timeout: 500ms\n  probeEvery: 1s\n", SCENARIO_RING, v);
-}
-
-static void act_rescan(struct scene *s, struct result *ret, struct verdict *v)
-{
-    (void)ret;
-    act_soon(s, SCENARIO_TOKEN, "  rescanEvery: 1s\n  rotateEvery: never\n  activationDelay: 0s\n",
-             v);
+    await_begun(s, v);
 }
 
 const struct scenario scenarios[] = {
-    {"start", true, false, act_start},
-    {"Encrypt v1", false, true, act_encrypt_v1},
-    {"Encrypt v2", false, true, act_encrypt_v2},
-    {"Decrypt v1", false, false, act_decrypt_v1},
-    {"Decrypt v2", false, false, act_decrypt_v2},
-    {"probe", false, false, act_probe},
-    {"rescan", false, false, act_rescan},
+    {.name = "start", .starts = true, .act = act_start},
+    {.name = "Encrypt v1", .encrypt = true, .act = act_encrypt_v1},
+    {.name = "Encrypt v2", .encrypt = true, .act = act_encrypt_v2},
+    {.name = "Decrypt v1", .act = act_decrypt_v1},
+    {.name = "Decrypt v2", .act = act_decrypt_v2},
+    {.name = "rescan", .act = act_rescan},
+    {.name = "probe",
+     .begin = begin_probes,
+     .prepare = prepare_probe,
+     .act = act_probe,
+     .end = end_probes},
 };
 
 const size_t scenarios_n = sizeof scenarios / sizeof *scenarios;

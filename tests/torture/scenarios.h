@@ -6,8 +6,9 @@
 #include "scene.h"
 
 /* token.timeout is short, so that a hang is; nothing happens by itself. */
-#define SCENARIO_TOKEN "  sessions: 2\n  timeout: 500ms\n  probeEvery: 1h\n"
-#define SCENARIO_RING  "  rescanEvery: 1h\n  rotateEvery: never\n  activationDelay: 0s\n"
+#define SCENARIO_TOKEN  "  sessions: 2\n  timeout: 500ms\n  probeEvery: 1h\n"
+#define SCENARIO_PROBES "  sessions: 2\n  timeout: 500ms\n  probeEvery: 1s\n"
+#define SCENARIO_RING   "  rescanEvery: 1h\n  rotateEvery: never\n  activationDelay: 0s\n"
 
 /* What one act came to. */
 struct result {
@@ -18,8 +19,11 @@ struct result {
 
 struct scenario {
     const char *name;
-    bool starts;  /* acts by starting the daemon, which must not run */
-    bool encrypt; /* what kinds.h means by it */
+    bool starts;                      /* acts by starting the daemon, which must not run */
+    bool encrypt;                     /* what kinds.h means by it */
+    void (*begin)(struct scene *s);   /* before all cases; these may be NULL */
+    void (*prepare)(struct scene *s); /* before each */
+    void (*end)(struct scene *s);
     void (*act)(struct scene *s, struct result *ret, struct verdict *v);
 };
 

@@ -319,6 +319,22 @@ void scene_expect_unchanged(struct scene *s, struct verdict *v)
         WRONG(v, "the token has %u objects, before %u", count_objects(s), s->objects);
 }
 
+static bool is_gone(void *context)
+{
+    return !process_alive(*(const pid_t *)context);
+}
+
+void scene_expect_ended(const struct scene *s, struct verdict *v)
+{
+    char path[HARNESS_PATH_MAX], text[256];
+    int pid = 0;
+    in_dir(s, "faults", path);
+    if (sscanf(harness_read(path, text, sizeof text), "%*s pid %d", &pid) != 1)
+        WRONG(v, "no fault was recorded");
+    else if (!await(is_gone, &pid, UNCHANGED_MS, NULL))
+        WRONG(v, "the agent that met the fault is still there");
+}
+
 void scene_expect_logins(const struct scene *s, struct verdict *v)
 {
     unsigned logins = faults_count(s->h, "C_Login"), agents = faults_count(s->h, "C_Initialize");

@@ -97,6 +97,9 @@ void scene_expect_well(struct scene *s, int64_t since_ms, struct verdict *v);
 /* The same processes and descriptors, the same objects on the token. */
 void scene_expect_unchanged(struct scene *s, struct verdict *v);
 
+/* The process that met the fault is gone. */
+void scene_expect_ended(const struct scene *s, struct verdict *v);
+
 /* No more logins than one an agent that was started. */
 void scene_expect_logins(const struct scene *s, struct verdict *v);
 

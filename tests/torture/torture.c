@@ -54,6 +54,8 @@ static bool act_broken(struct sweep *w, size_t number, const struct kind *kind, 
     struct scene *s = &w->scene;
     if (w->scenario->starts)
         scene_stop(s, v);
+    if (w->scenario->prepare)
+        w->scenario->prepare(s);
     (void)snprintf(line, sizeof line, "on * call %zu %s\n", number, action);
     scene_arm(s, line);
     *ret = (struct result){.code = -1};
@@ -101,6 +103,8 @@ static void run_case(struct sweep *w, size_t number, const struct kind *kind, st
         (void)scene_settle(s);
     }
     judge_code(w, function, kind, &result, v);
+    if (kind->ends && !(w->scenario->starts && kind->at_start))
+        scene_expect_ended(s, v);
     if (kind->burns_pin && strcmp(function, "C_Login") == 0)
         look_after_pin(w, v);
     scene_expect_well(s, now_ms(), v);
@@ -166,6 +170,8 @@ static void record(struct sweep *w)
     for (int i = 0; i < 2; i++) {
         if (w->scenario->starts)
             scene_stop(&w->scene, &v);
+        if (w->scenario->prepare)
+            w->scenario->prepare(&w->scene);
         scene_arm(&w->scene, "");
         w->scenario->act(&w->scene, &result, &v);
         if (!scene_settle(&w->scene))
@@ -209,13 +215,19 @@ static void sweep_scenario(struct sweep *w, size_t scenario)
     w->scenario = &scenarios[scenario];
     if (options.only && strcmp(options.only, w->scenario->name) != 0)
         return;
+    if (w->scenario->begin)
+        w->scenario->begin(&w->scene);
     record(w);
     tallies[worker].calls[scenario] = w->calls.n;
+    for (size_t i = 0; options.verbose && i < w->calls.n; i++)
+        printf("  %s, call %zu: %s\n", w->scenario->name, i + 1, w->calls.names[i]);
     size_t total = w->calls.n * kinds_n;
     for (size_t i = 0; i < total; i++, swept++)
         if (is_chosen(scenario, i, total))
             visit(w, i);
     assert_int_equal(swept, w->calls.n * kinds_n);
+    if (w->scenario->end)
+        w->scenario->end(&w->scene);
 }
 
 static void test_all(void **state)
