@@ -6,14 +6,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum {
+    KIND_ENDS = 1,     /* the agent, by itself or because it is killed as hung */
+    KIND_BURNS_PIN = 2 /* in C_Login: counts as a refusal, and is a person's matter */
+};
+
 struct kind {
     const char *name;
     const char *action;     /* as docs/drills.md has them */
     const char *at_start;   /* instead of it while an agent starts; NULL: the same */
     unsigned codes;         /* bits of the gRPC codes that an Encrypt or Decrypt may get */
     unsigned encrypt_codes; /* more of them, for an Encrypt */
-    bool ends;              /* the agent, by itself or because it is killed as hung */
-    bool burns_pin;         /* in C_Login: counts as a refusal, and is a person's matter */
+    unsigned flags;
 };
 
 extern const struct kind kinds[];

@@ -103,9 +103,9 @@ static void run_case(struct sweep *w, size_t number, const struct kind *kind, st
         (void)scene_settle(s);
     }
     judge_code(w, function, kind, &result, v);
-    if (kind->ends && !(w->scenario->starts && kind->at_start))
+    if ((kind->flags & KIND_ENDS) && !(w->scenario->starts && kind->at_start))
         scene_expect_ended(s, v);
-    if (kind->burns_pin && strcmp(function, "C_Login") == 0)
+    if ((kind->flags & KIND_BURNS_PIN) && strcmp(function, "C_Login") == 0)
         look_after_pin(w, v);
     scene_expect_well(s, now_ms(), v);
     scene_expect_unchanged(s, v);
