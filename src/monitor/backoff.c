@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-int64_t backoff_next_ms(struct backoff *backoff)
+int64_t backoff_next_ms(struct backoff *backoff, int64_t lived_ms)
 {
+    if (lived_ms > BACKOFF_WELL_MS)
+        backoff_reset(backoff);
     unsigned before = backoff->deaths;
     if (before < 16)
         backoff->deaths++;

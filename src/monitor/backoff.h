@@ -6,15 +6,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { BACKOFF_FIRST_MS = 100, BACKOFF_MOST_MS = 3000, CAUSE_EVERY_MS = 60000 };
+enum {
+    BACKOFF_FIRST_MS = 100,
+    BACKOFF_MOST_MS = 3000,
+    BACKOFF_WELL_MS = 10000,
+    CAUSE_EVERY_MS = 60000
+};
 
 /* Zero is a fresh one. */
 struct backoff {
     unsigned deaths; /* since the last time all was well */
 };
 
-/* Milliseconds to wait after one more death: 0, 100, 200, 400 and so on up to 3000. */
-int64_t backoff_next_ms(struct backoff *backoff);
+/* Milliseconds to wait after one more death: 0, 100, 200, 400 and so on up to 3000. A process that
+ * lived for longer than BACKOFF_WELL_MS begins anew. */
+int64_t backoff_next_ms(struct backoff *backoff, int64_t lived_ms);
 
 /* All is well. */
 void backoff_reset(struct backoff *backoff);

@@ -14,8 +14,6 @@
 #include <string.h>
 #include <sys/wait.h>
 
-/* A front end that lived this long after serving began was well. */
-static const int64_t well_after_ns = INT64_C(10000000000);
 /* How long an agent may take to end a token call when its front end has ended. */
 static const int64_t orphan_ns = INT64_C(3000000000);
 static const int64_t login_patience_ns = LOGIN_PATIENCE_MS * INT64_C(1000000);
@@ -43,9 +41,14 @@ static void log_cause(struct child *child, enum log_priority priority, const cha
                   LOG_S("cause", cause), LOG_N("times", times));
 }
 
-static void wait_for_next(struct child *child)
+static int64_t lived_ms(const struct child *child)
 {
-    child->due_ns = clock_monotonic_ns() + backoff_next_ms(&child->backoff) * 1000000;
+    return (clock_monotonic_ns() - child->started_ns) / 1000000;
+}
+
+static void wait_for_next(struct child *child, int64_t lived)
+{
+    child->due_ns = clock_monotonic_ns() + backoff_next_ms(&child->backoff, lived) * 1000000;
 }
 
 static void started(struct child *child, pid_t pid)
@@ -59,7 +62,7 @@ static void not_started(struct child *child, struct err e)
 {
     char text[128];
     log_cause(child, LOG_PRI_ERROR, err_format(e, text, sizeof text));
-    wait_for_next(child);
+    wait_for_next(child, 0);
 }
 
 static void start_front_end(struct children *children, const struct config *config,
@@ -291,7 +294,7 @@ static void agent_ended(struct children *children, int status)
         return;
     }
     log_cause(&children->agent, LOG_PRI_WARNING, message.text);
-    wait_for_next(&children->agent);
+    wait_for_next(&children->agent, lived_ms(&children->agent));
 }
 
 static void maker_ended(struct children *children, int status)
@@ -303,9 +306,7 @@ static void maker_ended(struct children *children, int status)
 static void front_end_ended(struct children *children, int status)
 {
     char text[PATH_MAX + 64];
-    int64_t lived = clock_monotonic_ns() - children->front.started_ns;
-    if (children->ready && lived > well_after_ns)
-        backoff_reset(&children->front.backoff);
+    int64_t lived = children->ready ? lived_ms(&children->front) : 0;
     children_kill_front_end(children);
     /* Its lanes have ended, and so it ends by itself. It may be in C_Login, and killed there it
      * would leave a PIN that counts as refused. */
@@ -316,7 +317,7 @@ static void front_end_ended(struct children *children, int status)
         return;
     log_cause(&children->front, LOG_PRI_ERROR,
               describe(status, children->front_end_path, text, sizeof text));
-    wait_for_next(&children->front);
+    wait_for_next(&children->front, lived);
 }
 
 void children_reap(struct children *children)
