@@ -184,7 +184,7 @@ static void test_expired_requests_never_reach_the_token(void **state)
     struct watch_figures status;
     atomic_store(&hasty->next, 1);
     atomic_store(&marker->next, EXPIRING + 1);
-    faults_always(h, "C_DecryptInit", "slow"); /* a second each, and each is recorded */
+    faults_always(h, "C_DecryptInit", "hang 1s"); /* a second each, and each is recorded */
     storm_start(patient, 1);
     faults_await(h, "fault", 1, HARNESS_CALL_MS);
     storm_start(hasty, EXPIRING);
@@ -217,7 +217,7 @@ static void test_a_full_queue_refuses_at_once(void **state)
     struct watch *watch = watch_start(h->socket);
     struct storm *storm = storm_open(h, store, CONNECTIONS, HARNESS_CALL_MS);
     struct wanted_ends refused = {storm, CALLS - QUEUE_MAX - 1};
-    faults_once(h, "C_DecryptInit", "slow");
+    faults_once(h, "C_DecryptInit", "hang 1s");
     storm_start(storm, CALLS);
     assert_true(await(enough_ended, &refused, HARNESS_CALL_MS, NULL));
     storm_end(storm, "more than can wait", &ended);
@@ -275,7 +275,7 @@ static void test_a_greedy_connection_starves_nobody(void **state)
     struct storm *greedy = storm_open(h, store, 1, HARNESS_CALL_MS * 2);
     struct storm *meek = storm_open(h, store, 1, CALL_MS);
     atomic_store(&meek->next, STORM - MEEK_CALLS);
-    faults_always(h, "C_DecryptInit", "slow");
+    faults_always(h, "C_DecryptInit", "hang 1s");
     atomic_store(&greedy->again, true);
     storm_start(greedy, STREAMS);
     faults_await(h, "fault", 4, HARNESS_CALL_MS);

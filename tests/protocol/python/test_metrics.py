@@ -233,14 +233,16 @@ class Faults(Case):
 
     def begin_faulty(self):
         self.token = Token(self)
-        self.faults = self.token.dir + "/faults"
-        os.mkdir(self.faults)
-        module = os.path.abspath(program("P11KMS_BUILD_DIR", "../tests/fault/faulty-module.so"))
-        self.token.env.update({"P11KMS_TEST_MODULE": MODULE, "P11KMS_TEST_FAULTS": self.faults})
+        self.script = self.token.dir + "/script"
+        write(self.script, f"module {MODULE}\n")
+        module = os.path.abspath(program("P11KMS_BUILD_DIR", "faultp11.so"))
+        self.token.env.update({"FAULTP11_SCRIPT": self.script})
         self.begin(token=self.token, init=True, tokens=QUIET, more=RESCAN_NEVER, module=module)
 
     def fault(self, function, action):
-        write(self.faults + "/once", f"{function} {action}\n")
+        write(self.token.dir + "/once", "")
+        write(self.script + ".new", f"module {MODULE}\non {function} once {self.token.dir}/once {action}\n")
+        os.replace(self.script + ".new", self.script)
 
     def test_an_agent_that_dies(self):
         self.begin_faulty()
@@ -270,7 +272,7 @@ class Faults(Case):
     def test_a_token_that_fails(self):
         self.begin_faulty()
         before = self.scrape()
-        self.fault("C_Encrypt", "0x30")  # CKR_DEVICE_ERROR: only a new agent may mend it
+        self.fault("C_Encrypt", "return CKR_DEVICE_ERROR")  # CKR_DEVICE_ERROR: only a new agent may mend it
         self.fails(grpc.StatusCode.UNAVAILABLE, self.client.encrypt, V2, b"x" * 32)
         self.await_agents(before, "token_failed")
         self.assert_counted(before, {
