@@ -437,13 +437,22 @@ static void serve(struct front_end *fe)
     stop(fe);
 }
 
+/* The monitor tells us what signals mean. Those of a crash end us, whoever sends them. */
+static void block_signals(void)
+{
+    static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
+    sigset_t blocked;
+    (void)sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
+        (void)sigdelset(&blocked, crashes[i]);
+    (void)sigprocmask(SIG_SETMASK, &blocked, NULL);
+}
+
 static struct err run(struct front_end *fe)
 {
-    sigset_t all;
-    (void)sigfillset(&all);
     TRY(process_forbid_dumps());
     (void)prctl(PR_SET_NAME, "p11-kmsd"); /* started through /proc/self/exe, we would be "exe" */
-    (void)sigprocmask(SIG_SETMASK, &all, NULL); /* the monitor tells us what signals mean */
+    block_signals();
     TRY(read_config(FRONT_END_CONFIG_FD, &fe->config));
     setup_log(&fe->config);
     TRY(protect(fe));
