@@ -17,7 +17,7 @@ enum {
     LOGIN_TOLD_MS = 3000,     /* a login that takes longer may wait for somebody at the token */
     SICK_EVERY_MS = 1000,
     ABSENCE_GRACE_MS = 1000, /* an agent that is replaced in less is no outage */
-    FRESH_LOOK_MS = 10000,   /* how often a missing KEK is looked for by a fresh agent */
+    FRESH_LOOK_MS = 3000,    /* how often a missing KEK is looked for by a fresh agent */
     USED_MAX = 64,           /* KEKs that wait for their proof; more wait for their next use */
     SUSPECTS_MAX = 16,
     NAMED_MAX = 64

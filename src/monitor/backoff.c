@@ -4,10 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-int64_t backoff_next_ms(struct backoff *backoff, int64_t lived_ms)
+int64_t backoff_next_ms(struct backoff *backoff)
 {
-    if (lived_ms > BACKOFF_WELL_MS)
-        backoff_reset(backoff);
     unsigned before = backoff->deaths;
     if (before < 16)
         backoff->deaths++;
@@ -15,6 +13,14 @@ int64_t backoff_next_ms(struct backoff *backoff, int64_t lived_ms)
         return 0;
     int64_t wait = (int64_t)BACKOFF_FIRST_MS << (before - 1);
     return wait < BACKOFF_MOST_MS ? wait : BACKOFF_MOST_MS;
+}
+
+int64_t backoff_due_ns(struct backoff *backoff, int64_t started_ns, int64_t now_ns)
+{
+    if (now_ns - started_ns > BACKOFF_WELL_MS * INT64_C(1000000))
+        backoff_reset(backoff);
+    int64_t due_ns = started_ns + backoff_next_ms(backoff) * 1000000;
+    return due_ns > now_ns ? due_ns : now_ns;
 }
 
 void backoff_reset(struct backoff *backoff)

@@ -18,9 +18,13 @@ struct backoff {
     unsigned deaths; /* since the last time all was well */
 };
 
-/* Milliseconds to wait after one more death: 0, 100, 200, 400 and so on up to 3000. A process that
- * lived for longer than BACKOFF_WELL_MS begins anew. */
-int64_t backoff_next_ms(struct backoff *backoff, int64_t lived_ms);
+/* Milliseconds to wait after one more death: 0, 100, 200, 400 and so on up to 3000. */
+int64_t backoff_next_ms(struct backoff *backoff);
+
+/* When to start again what was started at started_ns and has died now: the wait is counted from its
+ * start, so that one that lived for longer is not waited for on top of that. A process that lived
+ * for longer than BACKOFF_WELL_MS begins a new series. */
+int64_t backoff_due_ns(struct backoff *backoff, int64_t started_ns, int64_t now_ns);
 
 /* All is well. */
 void backoff_reset(struct backoff *backoff);

@@ -41,14 +41,10 @@ static void log_cause(struct child *child, enum log_priority priority, const cha
                   LOG_S("cause", cause), LOG_N("times", times));
 }
 
-static int64_t lived_ms(const struct child *child)
+/* since_ns: when what has ended began to work. */
+static void wait_for_next(struct child *child, int64_t since_ns)
 {
-    return (clock_monotonic_ns() - child->started_ns) / 1000000;
-}
-
-static void wait_for_next(struct child *child, int64_t lived)
-{
-    child->due_ns = clock_monotonic_ns() + backoff_next_ms(&child->backoff, lived) * 1000000;
+    child->due_ns = backoff_due_ns(&child->backoff, since_ns, clock_monotonic_ns());
 }
 
 static void started(struct child *child, pid_t pid)
@@ -62,7 +58,7 @@ static void not_started(struct child *child, struct err e)
 {
     char text[128];
     log_cause(child, LOG_PRI_ERROR, err_format(e, text, sizeof text));
-    wait_for_next(child, 0);
+    wait_for_next(child, clock_monotonic_ns());
 }
 
 static void start_front_end(struct children *children, const struct config *config,
@@ -294,7 +290,7 @@ static void agent_ended(struct children *children, int status)
         return;
     }
     log_cause(&children->agent, LOG_PRI_WARNING, message.text);
-    wait_for_next(&children->agent, lived_ms(&children->agent));
+    wait_for_next(&children->agent, children->agent.started_ns);
 }
 
 static void maker_ended(struct children *children, int status)
@@ -306,7 +302,7 @@ static void maker_ended(struct children *children, int status)
 static void front_end_ended(struct children *children, int status)
 {
     char text[PATH_MAX + 64];
-    int64_t lived = children->ready ? lived_ms(&children->front) : 0;
+    int64_t since = children->ready ? children->front.started_ns : clock_monotonic_ns();
     children_kill_front_end(children);
     /* Its lanes have ended, and so it ends by itself. It may be in C_Login, and killed there it
      * would leave a PIN that counts as refused. */
@@ -317,7 +313,7 @@ static void front_end_ended(struct children *children, int status)
         return;
     log_cause(&children->front, LOG_PRI_ERROR,
               describe(status, children->front_end_path, text, sizeof text));
-    wait_for_next(&children->front, lived);
+    wait_for_next(&children->front, since);
 }
 
 void children_reap(struct children *children)

@@ -13,9 +13,9 @@ static void waits_grow_to_three_seconds(void **state)
     struct backoff backoff = {0};
     (void)state;
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
-        assert_int_equal(backoff_next_ms(&backoff, 0), expected[i]);
+        assert_int_equal(backoff_next_ms(&backoff), expected[i]);
     for (int i = 0; i < 1000; i++)
-        assert_int_equal(backoff_next_ms(&backoff, 0), 3000);
+        assert_int_equal(backoff_next_ms(&backoff), 3000);
 }
 
 static void a_reset_starts_over(void **state)
@@ -23,8 +23,8 @@ static void a_reset_starts_over(void **state)
     struct backoff backoff = {5};
     (void)state;
     backoff_reset(&backoff);
-    assert_int_equal(backoff_next_ms(&backoff, 0), 0);
-    assert_int_equal(backoff_next_ms(&backoff, 0), 100);
+    assert_int_equal(backoff_next_ms(&backoff), 0);
+    assert_int_equal(backoff_next_ms(&backoff), 100);
 }
 
 /* Deaths that are hours apart are no series. */
@@ -32,9 +32,20 @@ static void a_long_life_starts_over(void **state)
 {
     struct backoff backoff = {0};
     (void)state;
+    int64_t now = BACKOFF_WELL_MS * INT64_C(1000000) + 1;
     for (int i = 0; i < 10; i++)
-        assert_int_equal(backoff_next_ms(&backoff, BACKOFF_WELL_MS + 1), 0);
-    assert_int_equal(backoff_next_ms(&backoff, BACKOFF_WELL_MS), 100);
+        assert_true(backoff_due_ns(&backoff, 0, now) == now);
+    assert_int_equal(backoff.deaths, 1);
+}
+
+static void a_wait_is_counted_from_the_start(void **state)
+{
+    static const int64_t second = 1000000000;
+    struct backoff backoff = {16};
+    (void)state;
+    assert_true(backoff_due_ns(&backoff, 10 * second, 10 * second) == 13 * second);
+    assert_true(backoff_due_ns(&backoff, 10 * second, 11 * second) == 13 * second);
+    assert_true(backoff_due_ns(&backoff, 10 * second, 14 * second) == 14 * second);
 }
 
 static void one_cause_is_said_once_a_minute(void **state)
@@ -69,6 +80,7 @@ int main(void)
         cmocka_unit_test(waits_grow_to_three_seconds),
         cmocka_unit_test(a_reset_starts_over),
         cmocka_unit_test(a_long_life_starts_over),
+        cmocka_unit_test(a_wait_is_counted_from_the_start),
         cmocka_unit_test(one_cause_is_said_once_a_minute),
         cmocka_unit_test(another_cause_is_said_at_once),
     };
