@@ -12,6 +12,7 @@ enum {
     LOOK_WAIT_MS = 5000, /* for the keeper to see what was changed */
     RETRY_FIRST_MS = 1000,
     RETRY_MOST_MS = 600000,
+    SEEK_EVERY_MS = 3000,
     IDLE_UNSEEN = 2, /* after that many looks in vain, the keeper's agent does not see it */
     JITTER_PART = 10,
     JITTER_MOST_MS = 3600000
@@ -203,6 +204,22 @@ static void take_step(struct rotation *r, enum ring_step step)
     await_look(r, !err_is(e) && r->idle >= IDLE_UNSEEN);
 }
 
+/* Some tokens show what has come back only to who starts after that. A fresh agent looks, but only
+ * where somebody asks: the keeper looks for each Decrypt that names what is missing, and each
+ * rescanEvery. */
+static void seek_missing(struct rotation *r, const struct ring_view *view)
+{
+    size_t n = 0;
+    int64_t now = clock_monotonic_ns();
+    (void)ring_view_missing(view, &n);
+    if (n == 0 || !r->seen || now < r->seek_ns)
+        return;
+    r->seen = false;
+    r->seek_ns = now + SEEK_EVERY_MS * INT64_C(1000000);
+    if (rotation_finds_missing(r, view))
+        await_look(r, true);
+}
+
 /* Somebody has done what failed here. */
 static void forget_failure(struct rotation *r)
 {
@@ -230,6 +247,8 @@ static void tend(struct rotation *r)
     tell_status(r, view, &health, &plan, &tuning);
     if (health.ok && !r->awaits_look && now >= r->retry_ns && plan.step != RING_STEP_NONE)
         take_step(r, plan.step);
+    else if (health.ok && !r->awaits_look)
+        seek_missing(r, view);
 }
 
 /* --- the thread -------------------------------------------------------------------------- */
@@ -251,6 +270,7 @@ static bool wait_for_work(struct rotation *r, struct ring_order *ret_order)
         waited = pthread_cond_timedwait(&r->changed, &r->lock, &until);
     if (r->looked)
         r->awaits_look = false;
+    r->seen = r->seen || r->looked;
     r->looked = r->kicked = false;
     if (r->n_orders > 0 && !r->stop) {
         *ret_order = r->orders[r->first_order];

@@ -49,7 +49,9 @@ struct rotation {
     int64_t retry_ns; /* no step before this */
     bool awaits_look; /* the token was changed; what is published is of before */
     int64_t awaits_since_ns;
-    int64_t due_ms; /* Unix time of the next step; INT64_MAX: none is in sight */
+    bool seen;       /* a look has ended since a fresh agent last sought what is missing */
+    int64_t seek_ns; /* none does before this */
+    int64_t due_ms;  /* Unix time of the next step; INT64_MAX: none is in sight */
     char failed[RING_TEXT_MAX + 1];
 };
 
@@ -88,6 +90,9 @@ MUST_CHECK struct err rotation_activate(struct rotation *r, const struct object_
 /* Takes the step with a fresh maker, if the token still calls for it; maker.text says why it
  * failed. ret_taken: false when the token calls for something else, or nothing. */
 MUST_CHECK struct err rotation_take_step(struct rotation *r, enum ring_step step, bool *ret_taken);
+
+/* Whether a fresh agent finds a KEK that the view misses. */
+bool rotation_finds_missing(struct rotation *r, const struct ring_view *view);
 
 /* Has the keeper look until it publishes that this KEK seals; false: it did not within seconds. */
 bool rotation_await_active(struct rotation *r, const struct object_id *id);

@@ -46,6 +46,25 @@ struct err rotation_missing(struct rotation *r, struct known_keks *ret)
     return add_still_missing(r, ret);
 }
 
+bool rotation_finds_missing(struct rotation *r, const struct ring_view *view)
+{
+    size_t n = 0;
+    const struct key_id *missing = ring_view_missing(view, &n);
+    bool found = false;
+    struct err e = maker_fresh(&r->maker);
+    for (size_t i = 0; i < n && !found && !err_is(e); i++) {
+        char ring[RING_NAME_MAX + 1];
+        struct object_id id;
+        found = !err_is(key_id_parse(bytes_of_string(missing[i].text), ring, &id)) &&
+                maker_find(&r->maker, &id);
+        if (found)
+            rotation_note(r, false, "a KEK that was missing is back", &missing[i],
+                          "a fresh agent finds it");
+    }
+    maker_end(&r->maker);
+    return found;
+}
+
 static bool any_missing(struct rotation *r)
 {
     CLEANUP(known_keks_clear) struct known_keks missing = {NULL, 0, 0};

@@ -103,6 +103,7 @@ static void on_changed(void *context, bool unseen)
     (void)context;
     pthread_mutex_lock(&rig.lock);
     rig.stale = rig.stale && !unseen;
+    pthread_cond_broadcast(&rig.changed);
     bool stale = rig.stale;
     pthread_mutex_unlock(&rig.lock);
     if (!stale)

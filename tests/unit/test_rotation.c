@@ -206,6 +206,42 @@ static void a_kek_with_odd_attributes_is_neither_used_nor_replaced(void **state)
     rig_expect_key(2, 9, KEY_ACTIVE);
 }
 
+/* What is published misses a KEK, whatever the keeper's agent is asked. */
+static void start_missing(uint16_t tail)
+{
+    (void)rig_add(1, KEY_ACTIVE, 1);
+    rig.missing = fake_key_id(tail);
+    rig.stale = true;
+    rig_start(NEVER, HOUR_MS, UINT64_MAX);
+    rotation_looked(rig.rotation);
+}
+
+static void a_missing_kek_is_sought_by_a_fresh_agent(void **state)
+{
+    (void)state;
+    (void)rig_add(1, KEY_DEACTIVATED, 5);
+    start_missing(5);
+    pthread_mutex_lock(&rig.lock);
+    while (rig.stale)
+        pthread_cond_wait(&rig.changed, &rig.lock);
+    pthread_mutex_unlock(&rig.lock);
+}
+
+static void a_kek_that_stays_missing_costs_no_agent(void **state)
+{
+    (void)state;
+    start_missing(5);
+    pthread_mutex_lock(&rig.lock);
+    while (rig.n_agents == 0)
+        pthread_cond_wait(&rig.changed, &rig.lock);
+    pthread_mutex_unlock(&rig.lock);
+    (void)rig_settle(); /* its two orders look as well */
+    pthread_mutex_lock(&rig.lock);
+    assert_true(rig.stale);
+    assert_in_range(rig.n_agents, 3, 4); /* the fourth where all this takes three seconds */
+    pthread_mutex_unlock(&rig.lock);
+}
+
 static void nothing_is_made_while_a_kek_is_missing(void **state)
 {
     (void)state;
@@ -307,6 +343,8 @@ int main(void)
         ROTATION_TEST(what_only_a_new_agent_sees_is_seen_in_the_end),
         ROTATION_TEST(a_token_that_fails_is_not_asked_in_a_row),
         ROTATION_TEST(a_kek_with_odd_attributes_is_neither_used_nor_replaced),
+        ROTATION_TEST(a_missing_kek_is_sought_by_a_fresh_agent),
+        ROTATION_TEST(a_kek_that_stays_missing_costs_no_agent),
         ROTATION_TEST(nothing_is_made_while_a_kek_is_missing),
         ROTATION_TEST(nothing_is_made_when_the_maker_itself_misses_a_kek),
         ROTATION_TEST(nothing_is_made_on_a_token_that_is_not_well),
