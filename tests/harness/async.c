@@ -5,6 +5,7 @@
 #include "text.h"
 
 #include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc_security.h>
 #include <grpc/support/time.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONNECTIONS_MAX = 16, QUEUE_TICK_MS = 1000 };
+enum { CONNECTIONS_MAX = 16, QUEUE_TICK_MS = 1000, RECONNECT_MS = 100, CONNECT_MS = 1000 };
 
 struct flight {
     struct async *async;
@@ -194,14 +195,44 @@ void async_wait(struct async *a, unsigned n)
 
 /* --- life -------------------------------------------------------------------------------- */
 
-struct async *async_open(const char *socket_path, unsigned connections)
+static bool open_once(const char *socket_path, grpc_channel **ret)
+{
+    return !err_is(client_channel_open(socket_path, "localhost", CLIENT_RECEIVE_MAX, ret));
+}
+
+static grpc_arg integer(const char *key, int value)
+{
+    char *plain = (char *)(uintptr_t)key; /* gRPC does not write to it */
+    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = plain, .value.integer = value};
+}
+
+/* Connects when the first call needs it, and again after each loss. */
+static bool open_lasting(const char *socket_path, grpc_channel **ret)
+{
+    char target[256];
+    grpc_arg args[] = {
+        integer(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1), /* or all channels share a connection */
+        integer(GRPC_ARG_ENABLE_RETRIES, 0),
+        integer(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, RECONNECT_MS),
+        integer(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_MS), /* what connecting may take */
+        integer(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, RECONNECT_MS),
+    };
+    const grpc_channel_args all = {sizeof args / sizeof args[0], args};
+    grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+    (void)snprintf(target, sizeof target, "unix:%s", socket_path);
+    *ret = grpc_channel_create(target, credentials, &all);
+    grpc_channel_credentials_release(credentials);
+    return *ret != NULL;
+}
+
+static struct async *open_with(const char *socket_path, unsigned connections,
+                               bool (*open)(const char *socket_path, grpc_channel **ret))
 {
     struct async *a = (struct async *)calloc(1, sizeof *a);
     if (!a)
         return NULL;
     while (a->connections < connections && a->connections < CONNECTIONS_MAX &&
-           !err_is(client_channel_open(socket_path, "localhost", CLIENT_RECEIVE_MAX,
-                                       &a->channels[a->connections])))
+           open(socket_path, &a->channels[a->connections]))
         a->connections++;
     a->queue = grpc_completion_queue_create_for_next(NULL);
     pthread_mutex_init(&a->lock, NULL);
@@ -212,6 +243,20 @@ struct async *async_open(const char *socket_path, unsigned connections)
         return a;
     async_close(a);
     return NULL;
+}
+
+struct async *async_open(const char *socket_path, unsigned connections)
+{
+    return open_with(socket_path, connections, open_once);
+}
+
+struct async *async_open_lasting(const char *socket_path, unsigned connections)
+{
+    grpc_channel *first = NULL;
+    if (!open_once(socket_path, &first)) /* also starts gRPC */
+        return NULL;
+    grpc_channel_destroy(first);
+    return open_with(socket_path, connections, open_lasting);
 }
 
 void async_close(struct async *a)

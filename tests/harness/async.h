@@ -34,6 +34,10 @@ struct async_request {
 /* NULL when nobody listens. */
 struct async *async_open(const char *socket_path, unsigned connections);
 
+/* The same, but a connection that is lost is made anew, tried every 100 ms. Calls meanwhile fail.
+ */
+struct async *async_open_lasting(const char *socket_path, unsigned connections);
+
 /* Waits for what is in flight, then closes the connections. Accepts NULL. */
 void async_close(struct async *async);
 
