@@ -13,6 +13,7 @@ enum {
     RETRY_FIRST_MS = 1000,
     RETRY_MOST_MS = 600000,
     SEEK_EVERY_MS = 3000,
+    SEEK_PART = 10,  /* and no more than this part of the time is spent on it */
     IDLE_UNSEEN = 2, /* after that many looks in vain, the keeper's agent does not see it */
     JITTER_PART = 10,
     JITTER_MOST_MS = 3600000
@@ -212,11 +213,14 @@ static void seek_missing(struct rotation *r, const struct ring_view *view)
     size_t n = 0;
     int64_t now = clock_monotonic_ns();
     (void)ring_view_missing(view, &n);
-    if (n == 0 || !r->seen || now < r->seek_ns)
+    if (n == 0 || !r->seen || now < r->seek_ns || r->attended)
         return;
     r->seen = false;
-    r->seek_ns = now + SEEK_EVERY_MS * INT64_C(1000000);
-    if (rotation_finds_missing(r, view))
+    bool found = rotation_finds_missing(r, view);
+    int64_t pause = (clock_monotonic_ns() - now) * SEEK_PART,
+            least = SEEK_EVERY_MS * INT64_C(1000000);
+    r->seek_ns = now + (pause > least ? pause : least);
+    if (found)
         await_look(r, true);
 }
 
@@ -382,6 +386,7 @@ struct err rotation_new(const struct rotation_options *options, struct rotation 
         return err_make(ERR_EXHAUSTED, "rotation_new");
     const char *ring = keyring_name(options->keyring);
     r->hooks = options->hooks;
+    r->attended = options->attended;
     r->state_dir = options->state_dir;
     r->keyring = options->keyring;
     r->scheme = options->scheme;

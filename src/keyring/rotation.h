@@ -37,6 +37,7 @@ struct rotation_options {
     struct keyring *keyring;
     enum scheme scheme; /* of new KEKs; SCHEME_NONE: the active one's */
     int64_t generate_timeout_ms;
+    bool attended; /* somebody gives the PIN to each agent that starts: none does without need */
     struct rotation_tuning tuning;
     struct rotation_hooks hooks;
 };

@@ -20,6 +20,7 @@ struct rotation {
     const char *state_dir;
     struct keyring *keyring;
     enum scheme scheme;
+    bool attended;
 
     pthread_mutex_t lock; /* guards these */
     pthread_cond_t changed;

@@ -315,14 +315,15 @@ static struct err build(struct front_end *fe)
     TRY(lane_pool_new(c->token.timeout_ms, on_pool_condemns, fe, &fe->pool));
     TRY(kms_service_new(fe->keyring, fe->pool, &fe->service));
     kms_service_set_verify_v1(fe->service, c->ring.verify_seals == VERIFY_ALL);
-    const struct rotation_options rotation = {.state_dir = c->state_dir,
-                                              .keyring = fe->keyring,
-                                              .scheme = c->ring.scheme,
-                                              .generate_timeout_ms = c->token.generate_timeout_ms,
-                                              .tuning = tuning_of(c),
-                                              .hooks = {on_maker_wanted, on_maker_ended,
-                                                        on_ring_changed, on_kek_forgotten,
-                                                        on_ring_note, fe}};
+    const struct rotation_options rotation = {
+        .state_dir = c->state_dir,
+        .keyring = fe->keyring,
+        .scheme = c->ring.scheme,
+        .generate_timeout_ms = c->token.generate_timeout_ms,
+        .attended = strcmp(c->token.pin_source, "protected") == 0,
+        .tuning = tuning_of(c),
+        .hooks = {on_maker_wanted, on_maker_ended, on_ring_changed, on_kek_forgotten, on_ring_note,
+                  fe}};
     /* Before the keeper, which may change what stateDir says was active. */
     TRY(rotation_new(&rotation, &fe->rotation));
     kms_service_set_rotation(fe->service, fe->rotation);

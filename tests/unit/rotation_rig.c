@@ -200,6 +200,7 @@ void rig_start(int64_t rotate_every_ms, int64_t activation_delay_ms, uint64_t ma
         .state_dir = rig.dir,
         .keyring = rig.keyring,
         .generate_timeout_ms = 2000,
+        .attended = rig.attended,
         .tuning = {rotate_every_ms, activation_delay_ms, max_seals},
         .hooks = {on_want, on_end, on_changed, on_forget, on_note, NULL}};
     rig_publish();

@@ -23,7 +23,8 @@ extern struct rotation_rig {
     struct listed_key before; /* another replica makes this before a maker looks; len 0: none */
     struct key_id missing, forgotten;
     bool unwell, stale; /* stale: what is published is of before */
-    bool silent;        /* no maker comes, and nothing is said */
+    bool attended;
+    bool silent; /* no maker comes, and nothing is said */
     uint64_t wanted, ended;
     unsigned bad_notes, n_reports;
     struct ring_report report;

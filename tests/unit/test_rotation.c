@@ -242,6 +242,18 @@ static void a_kek_that_stays_missing_costs_no_agent(void **state)
     pthread_mutex_unlock(&rig.lock);
 }
 
+/* Nobody is asked for a PIN every few seconds. */
+static void a_missing_kek_is_not_sought_where_somebody_gives_the_pin(void **state)
+{
+    (void)state;
+    rig.attended = true;
+    start_missing(5);
+    (void)rig_settle();
+    pthread_mutex_lock(&rig.lock);
+    assert_int_equal(rig.n_agents, 2); /* of the two orders */
+    pthread_mutex_unlock(&rig.lock);
+}
+
 static void nothing_is_made_while_a_kek_is_missing(void **state)
 {
     (void)state;
@@ -345,6 +357,7 @@ int main(void)
         ROTATION_TEST(a_kek_with_odd_attributes_is_neither_used_nor_replaced),
         ROTATION_TEST(a_missing_kek_is_sought_by_a_fresh_agent),
         ROTATION_TEST(a_kek_that_stays_missing_costs_no_agent),
+        ROTATION_TEST(a_missing_kek_is_not_sought_where_somebody_gives_the_pin),
         ROTATION_TEST(nothing_is_made_while_a_kek_is_missing),
         ROTATION_TEST(nothing_is_made_when_the_maker_itself_misses_a_kek),
         ROTATION_TEST(nothing_is_made_on_a_token_that_is_not_well),
