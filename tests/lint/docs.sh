@@ -54,9 +54,10 @@ done < <(grep -oE '^\| `[^`]+` \|.*\|.*\|.*\|' docs/configuration.md | cut -d'`'
 # Metrics: the page, the code and the alert rules name the same ones.
 metrics=$(sed -n 's/.* P "\([a-z_]*\)".*/p11_kms_\1/p' src/rpc/front_metrics.c | sort -u)
 listed=$(sed -n 's/^| `\(p11_kms_[a-z_]*\)` |.*/\1/p' docs/monitoring.md | sort -u)
-[ -n "$metrics" ] && [ "$metrics" = "$listed" ] ||
+if [ -z "$metrics" ] || [ "$metrics" != "$listed" ]; then
     breach "docs/monitoring.md: not the metrics of src/rpc/front_metrics.c: $(
         diff <(echo "$metrics") <(echo "$listed") | grep '^[<>]' | tr '\n' ' ')"
+fi
 while read -r used; do
     grep -qxF -e "${used%_bucket}" <<<"$metrics" || breach "docs/monitoring: no metric $used"
 done < <(grep -ohE 'p11_kms_[a-z_]+' docs/monitoring/*.yaml | sort -u)
