@@ -59,3 +59,30 @@ activator=
 for path in "$dir/kms.sock" "$dir/admin.sock"; do
     [ -S "$path" ] || { echo "the inherited socket $path was removed"; exit 1; }
 done
+
+# All three; and a third that the configuration does not know.
+cp "$dir/config.yaml" "$dir/plain.yaml"
+echo "http: unix://$dir/http.sock" >>"$dir/config.yaml"
+health() {
+    PYTHONPATH=$top/tests/protocol/python PYTHONDONTWRITEBYTECODE=1 python3 -c \
+        'import metrics, sys; print(metrics.request(sys.argv[1], "/livez")[2])' "$dir/http.sock"
+}
+activate_three() { # CONFIG
+    rm -f "$dir"/*.sock
+    systemd-socket-activate -l "$dir/http.sock" -l "$dir/kms.sock" -l "$dir/admin.sock" --fdname=http:kms:admin \
+        -E SOFTHSM2_CONF="$SOFTHSM2_CONF" "$bin/p11-kmsd" --config "$1" >"$dir/log" 2>&1 &
+    activator=$!
+}
+activate_three "$dir/config.yaml"
+"$bin/p11-kms" --config "$dir/config.yaml" status --wait 20s
+[ "$(health)" = ok ]
+kill -TERM "$activator"
+wait "$activator"
+[ -S "$dir/http.sock" ] || { echo "the inherited socket http.sock was removed"; exit 1; }
+activate_three "$dir/plain.yaml"
+"$bin/p11-kms" --config "$dir/plain.yaml" status --timeout 2s --wait 2s && exit 1
+status=0
+wait "$activator" || status=$?
+activator=
+[ "$status" = 3 ] || { cat "$dir/log"; echo "exit code $status, not 3"; exit 1; }
+grep -q "http: systemd passed a socket named http" "$dir/log"
