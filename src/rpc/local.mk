@@ -4,9 +4,11 @@ noinst_LIBRARIES += src/rpc/librpc.a src/rpc/libkmsapi.a
 I_RPC = $(I_OBS) -I$(srcdir)/src/rpc
 src_rpc_librpc_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_RPC)
 src_rpc_librpc_a_SOURCES = \
+	src/rpc/frame_meter.c src/rpc/frame_meter.h \
 	src/rpc/rpc_accept.c src/rpc/rpc_accept.h \
 	src/rpc/rpc_access.c src/rpc/rpc_access.h \
 	src/rpc/rpc_call.c src/rpc/rpc_call.h \
+	src/rpc/rpc_guard.c src/rpc/rpc_guard.h \
 	src/rpc/rpc_internal.h \
 	src/rpc/rpc_peers.c src/rpc/rpc_peers.h \
 	src/rpc/rpc_poller.c src/rpc/rpc_poller.h \

@@ -13,6 +13,7 @@ struct refusals {
 };
 
 /* An rpc_refused whose context is a struct refusals. */
-void refusals_log(void *context, enum rpc_refusal why, const struct rpc_peer *peer);
+void refusals_log(void *context, enum rpc_refusal why, const struct rpc_peer *peer,
+                  const char *detail);
 
 #endif

@@ -2,6 +2,8 @@
 #include "rpc_accept.h"
 
 #include "cleanup.h"
+#include "rpc_guard.h"
+#include "text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,14 +18,23 @@ enum {
     ACCEPTS_PER_TURN = 64,
     BACK_OFF_MS = 100,
     FD_FIRST = 64,
-    FD_SPAN = 512
+    FD_SPAN = 512,
+    PENALTIES = 16,
+    PENALTY_MS = 1000
 };
 
 /* gRPC owns a connection's descriptor and does not say when it is closed. A duplicate, watched
  * for the peer's hang-up (and for gRPC's shutdown(2) of the socket), tells. */
 struct connection {
     int watch_fd; /* -1: free */
-    uint32_t uid;
+    int fd;       /* gRPC's: a number only, by which the guard knows it */
+    struct rpc_peer peer;
+};
+
+/* A process one of whose connections broke a limit: it would go on with the next one. */
+struct penalty {
+    int32_t pid;
+    int64_t until_ns;
 };
 
 struct rpc_listener {
@@ -34,6 +45,8 @@ struct rpc_listener {
     struct rpc_access access;
     rpc_refused *refused;
     void *context;
+    struct penalty penalties[PENALTIES];
+    size_t last_penalty;
     size_t n_connections;
     uint64_t last_connection;
     struct connection connections[RPC_CONNECTIONS_MAX];
@@ -99,7 +112,7 @@ static void back_off(struct rpc_listener *l)
     /* The back-log stays readable, so that the loop would spin. Cannot fail: it is watched. */
     struct err e = watch(l, EPOLL_CTL_MOD, l->listen_fd, 0, ON_LISTEN);
     (void)e;
-    l->refused(l->context, RPC_REFUSED_DESCRIPTORS, &(struct rpc_peer){0});
+    l->refused(l->context, RPC_REFUSED_DESCRIPTORS, &(struct rpc_peer){0}, NULL);
 }
 
 static void resume(struct rpc_listener *l)
@@ -115,8 +128,28 @@ static size_t connections_of(const struct rpc_listener *l, uint32_t uid)
 {
     size_t n = 0;
     for (size_t i = 0; i < RPC_CONNECTIONS_MAX; i++)
-        n += l->connections[i].watch_fd >= 0 && l->connections[i].uid == uid;
+        n += l->connections[i].watch_fd >= 0 && l->connections[i].peer.uid == uid;
     return n;
+}
+
+static void punish(struct rpc_listener *l, const struct connection *gone)
+{
+    const char *why = rpc_guard_verdict(gone->fd);
+    if (!why)
+        return;
+    l->last_penalty = (l->last_penalty + 1) % PENALTIES;
+    l->penalties[l->last_penalty] =
+        (struct penalty){gone->peer.pid, clock_monotonic_ns() + PENALTY_MS * INT64_C(1000000)};
+    l->refused(l->context, RPC_REFUSED_LIMIT, &gone->peer, why);
+}
+
+static bool is_punished(const struct rpc_listener *l, int32_t pid)
+{
+    int64_t now = clock_monotonic_ns();
+    for (size_t i = 0; i < PENALTIES; i++)
+        if (l->penalties[i].pid == pid && l->penalties[i].until_ns > now)
+            return true;
+    return false;
 }
 
 static void connection_gone(struct rpc_listener *l, uint32_t index)
@@ -128,6 +161,8 @@ static void connection_gone(struct rpc_listener *l, uint32_t index)
     (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, gone->watch_fd, NULL);
     (void)close(gone->watch_fd);
     gone->watch_fd = -1;
+    punish(l, gone);
+    rpc_guard_stop(gone->fd);
     l->n_connections--;
 }
 
@@ -152,20 +187,47 @@ static struct err track(struct rpc_listener *l, int fd, const struct rpc_peer *p
     if (watch_fd < 0)
         return err_errno(errno, "dup");
     TRY(watch(l, EPOLL_CTL_ADD, watch_fd, EPOLLRDHUP, index));
-    l->connections[index] = (struct connection){take_fd(&watch_fd), peer->uid};
+    l->connections[index] = (struct connection){take_fd(&watch_fd), fd, *peer};
     l->n_connections++;
+    rpc_guard_start(fd);
     return ERR_OK;
 }
 
+/* Makes room by ending the connection that has been idle longest, of a uid or of all: its client
+ * connects again when it needs to. False: all have had a call lately. */
+static bool end_an_idle_one(struct rpc_listener *l, const uint32_t *uid)
+{
+    int64_t longest = RPC_IDLE_MS * INT64_C(1000000);
+    uint32_t found = RPC_CONNECTIONS_MAX;
+    for (uint32_t i = 0; i < RPC_CONNECTIONS_MAX; i++) {
+        const struct connection *c = &l->connections[i];
+        if (c->watch_fd < 0 || (uid && c->peer.uid != *uid))
+            continue;
+        int64_t idle = rpc_guard_idle_ns(c->fd);
+        if (idle >= longest) {
+            longest = idle;
+            found = i;
+        }
+    }
+    if (found == RPC_CONNECTIONS_MAX)
+        return false;
+    (void)shutdown(l->connections[found].watch_fd, SHUT_RDWR);
+    connection_gone(l, found);
+    return true;
+}
+
 /* False, with the reason, when the peer is to be refused. */
-static bool may_connect(const struct rpc_listener *l, int fd, const struct rpc_peer *peer,
+static bool may_connect(struct rpc_listener *l, int fd, const struct rpc_peer *peer,
                         enum rpc_refusal *ret_why)
 {
     if (!rpc_access_allows(&l->access, fd, peer))
         *ret_why = RPC_REFUSED_ACCESS;
-    else if (l->n_connections >= RPC_CONNECTIONS_MAX)
+    else if (is_punished(l, peer->pid))
+        *ret_why = RPC_REFUSED_AGAIN;
+    else if (l->n_connections >= RPC_CONNECTIONS_MAX && !end_an_idle_one(l, NULL))
         *ret_why = RPC_REFUSED_TOTAL;
-    else if (connections_of(l, peer->uid) >= RPC_CONNECTIONS_PER_UID)
+    else if (connections_of(l, peer->uid) >= RPC_CONNECTIONS_PER_UID &&
+             !end_an_idle_one(l, &peer->uid))
         *ret_why = RPC_REFUSED_PER_UID;
     else
         return true;
@@ -178,13 +240,13 @@ static void admit(struct rpc_listener *l, int accepted)
     struct rpc_peer peer = {0};
     enum rpc_refusal why = RPC_REFUSED_ACCESS;
     if (err_is(rpc_peer_of(fd, &peer)) || !may_connect(l, fd, &peer, &why)) {
-        l->refused(l->context, why, &peer);
+        l->refused(l->context, why, &peer, NULL);
         return;
     }
     peer.connection = ++l->last_connection;
     fd = spread(l, take_fd(&fd));
     if (fd < 0 || err_is(track(l, fd, &peer))) {
-        l->refused(l->context, RPC_REFUSED_DESCRIPTORS, &peer);
+        l->refused(l->context, RPC_REFUSED_DESCRIPTORS, &peer, NULL);
         return;
     }
     rpc_server_add_peer(l->server, take_fd(&fd), &peer);

@@ -7,18 +7,24 @@
 #include "rpc_access.h"
 #include "rpc_server.h"
 
-enum { RPC_CONNECTIONS_MAX = 256, RPC_CONNECTIONS_PER_UID = 64 };
+/* Where one of these is reached, the connection that has been idle longest gives way to a new one,
+ * if it has had no call for RPC_IDLE_MS. */
+enum { RPC_CONNECTIONS_MAX = 256, RPC_CONNECTIONS_PER_UID = 64, RPC_IDLE_MS = 5000 };
 
 enum rpc_refusal {
     RPC_REFUSED_ACCESS,     /* neither its uid nor a group of it is allowed */
-    RPC_REFUSED_PER_UID,    /* its uid has RPC_CONNECTIONS_PER_UID connections */
+    RPC_REFUSED_PER_UID,    /* its uid has RPC_CONNECTIONS_PER_UID connections, none of them idle */
     RPC_REFUSED_TOTAL,      /* RPC_CONNECTIONS_MAX are open */
+    RPC_REFUSED_LIMIT,      /* it was connected, and broke a limit of frame_meter.h: the detail */
+    RPC_REFUSED_AGAIN,      /* another connection of its process did so in the last second */
     RPC_REFUSED_DESCRIPTORS /* out of descriptors or memory: nobody is accepted for a moment; peer
                                is all zero when nobody was */
 };
 
-/* Told of each refused peer, on the caller's thread. To be logged at a limited rate. */
-typedef void rpc_refused(void *context, enum rpc_refusal why, const struct rpc_peer *peer);
+/* Told of each refused peer, on the caller's thread, with a static text where there is more to say.
+ * To be logged at a limited rate. */
+typedef void rpc_refused(void *context, enum rpc_refusal why, const struct rpc_peer *peer,
+                         const char *detail);
 
 struct rpc_listener;
 

@@ -19,10 +19,11 @@ static void echo(struct rpc_call *call, struct bytes request, const void *contex
     rpc_call_reply(call, ERR_NONE, "", request);
 }
 
-static void refused(void *context, enum rpc_refusal why, const struct rpc_peer *peer)
+static void refused(void *context, enum rpc_refusal why, const struct rpc_peer *peer,
+                    const char *detail)
 {
     (void)context;
-    (void)fprintf(stderr, "refused uid %u: %d\n", peer->uid, (int)why);
+    (void)fprintf(stderr, "refused uid %u: %d %s\n", peer->uid, (int)why, detail ? detail : "");
 }
 
 static int listen_on(const char *path)

@@ -154,6 +154,19 @@ int process_fds(pid_t pid)
     return n;
 }
 
+long process_cpu_ms(pid_t pid)
+{
+    char stat[1024];
+    unsigned long user, kernel;
+    if (read_proc(pid, "stat", stat, sizeof stat) <= 0)
+        return -1;
+    const char *rest = strrchr(stat, ')'); /* the name may hold anything */
+    if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+                        &kernel) != 2)
+        return -1;
+    return (long)(user + kernel) * 1000 / sysconf(_SC_CLK_TCK);
+}
+
 long process_rss_kib(pid_t pid)
 {
     char status[4096];

@@ -33,6 +33,9 @@ pid_t process_child(pid_t parent, const char *word);
 /* Open descriptors; -1 where we may not look. */
 int process_fds(pid_t pid);
 
+/* Processor time used so far; -1 when the process is gone. */
+long process_cpu_ms(pid_t pid);
+
 /* Resident memory in KiB; -1 when the process is gone. */
 long process_rss_kib(pid_t pid);
 

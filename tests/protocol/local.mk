@@ -83,6 +83,14 @@ tests_protocol_soak_CFLAGS = $(HARNESS_CFLAGS)
 tests_protocol_soak_SOURCES = tests/protocol/soak.c
 tests_protocol_soak_LDADD = $(HARNESS_LDADD)
 
+# The real daemon, and clients that break HTTP/2.
+check_PROGRAMS += tests/protocol/hostile
+TESTS += tests/protocol/hostile
+tests_protocol_hostile_CPPFLAGS = $(HARNESS_CPPFLAGS)
+tests_protocol_hostile_CFLAGS = $(HARNESS_CFLAGS)
+tests_protocol_hostile_SOURCES = tests/protocol/hostile.c
+tests_protocol_hostile_LDADD = $(ASSERTIONS_LDADD)
+
 check_PROGRAMS += tests/protocol/test_apis
 TESTS += tests/protocol/test_apis
 tests_protocol_test_apis_CPPFLAGS = $(PROTOCOL_CPPFLAGS)

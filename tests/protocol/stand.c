@@ -12,10 +12,12 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-static void count_refused(void *context, enum rpc_refusal why, const struct rpc_peer *peer)
+static void count_refused(void *context, enum rpc_refusal why, const struct rpc_peer *peer,
+                          const char *detail)
 {
     struct stand *stand = (struct stand *)context;
     (void)peer;
+    (void)detail;
     atomic_fetch_add(&stand->refused[why], 1);
 }
 

@@ -196,6 +196,11 @@ tests_unit_test_agent_pin_source_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_agent_pin_source_SOURCES = tests/unit/test_agent_pin_source.c
 tests_unit_test_agent_pin_source_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_frame_meter
+TESTS += tests/unit/test_frame_meter
+tests_unit_test_frame_meter_CPPFLAGS = $(AM_CPPFLAGS) $(I_RPC)
+tests_unit_test_frame_meter_LDADD = src/rpc/librpc.a $(LIBBASE) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_rpc_peers
 TESTS += tests/unit/test_rpc_peers
 tests_unit_test_rpc_peers_CPPFLAGS = $(AM_CPPFLAGS) $(I_RPC)
