@@ -15,6 +15,7 @@ src_monitor_libmonitor_a_SOURCES = \
 	src/monitor/maker_process.c src/monitor/maker_process.h \
 	src/monitor/monitor.c src/monitor/monitor.h \
 	src/monitor/options.c src/monitor/options.h \
+	src/monitor/state_lock.c src/monitor/state_lock.h \
 	src/monitor/supervise.c src/monitor/supervise.h
 LIBMONITOR = src/monitor/libmonitor.a src/lane/liblane.a src/obs/libobs.a $(LIBCONFIG) \
 	$(SYSTEMD_LIBS)

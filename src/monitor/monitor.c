@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "monitor.h"
 
+#include "cleanup.h"
 #include "io.h"
 #include "secret.h"
+#include "state_lock.h"
 #include "supervise.h"
 
 #include <errno.h>
@@ -80,13 +82,46 @@ static int check_mlock(const struct config *config)
         "false");
 }
 
+/* Inherited sockets may be served by the daemon before us, which is still draining: who connects
+ * meanwhile waits in their queues, or is served by that one. */
+static int take_state_dir(const struct config *config, int *ret_lock, bool *ret_told_to_stop)
+{
+    char text[PATH_MAX + 128], who[32] = "";
+    int holder = 0;
+    struct err e = state_lock_take(config->state_dir, STATE_LOCK_WAIT_MS, ret_lock, &holder);
+    *ret_told_to_stop = e.code == ERR_CANCELLED;
+    if (!err_is(e) || e.code == ERR_CANCELLED)
+        return 0;
+    if (holder > 0)
+        (void)snprintf(who, sizeof who, " (pid %d)", holder);
+    (void)snprintf(text, sizeof text, "stateDir: %s is in use by another p11-kmsd%s",
+                   config->state_dir, who);
+    (void)fail(text);
+    return err_exit_code(e);
+}
+
+static int supervise_children(const struct options *options, struct config *config,
+                              const struct monitor_hooks *hooks, const struct listeners *listeners)
+{
+    struct children children;
+    char text[128];
+    AUTO_CLOSE int lock = -1;
+    bool told_to_stop = false;
+    int code = take_state_dir(config, &lock, &told_to_stop);
+    if (code != 0 || told_to_stop)
+        return code;
+    children_init(&children, hooks->front_end_path, options->agent);
+    struct err e = supervise(options, config, listeners, &children);
+    if (err_is(e))
+        log_event(LOG_PRI_ERROR, "cannot go on", LOG_S("error", err_format(e, text, sizeof text)));
+    return err_is(e) ? EXIT_FAILED : 0;
+}
+
 static int serve(const struct options *options, struct config *config,
                  const struct monitor_hooks *hooks)
 {
     struct listeners listeners;
     struct listen_error error;
-    struct children children;
-    char text[128];
     int code = make_state_dir(config);
     if (code == 0)
         code = check_mlock(config);
@@ -97,12 +132,9 @@ static int serve(const struct options *options, struct config *config,
         (void)fail(error.text);
         return err_exit_code(e);
     }
-    children_init(&children, hooks->front_end_path, options->agent);
-    e = supervise(options, config, &listeners, &children);
+    code = supervise_children(options, config, hooks, &listeners);
     listeners_close(&listeners);
-    if (err_is(e))
-        log_event(LOG_PRI_ERROR, "cannot go on", LOG_S("error", err_format(e, text, sizeof text)));
-    return err_is(e) ? EXIT_FAILED : 0;
+    return code;
 }
 
 int monitor_run(int argc, char **argv, const struct monitor_hooks *hooks)

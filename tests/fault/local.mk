@@ -77,3 +77,10 @@ tests_fault_faultp11_CPPFLAGS = $(FAULT_CPPFLAGS)
 tests_fault_faultp11_CFLAGS = $(HARNESS_CFLAGS) $(P11KIT_CFLAGS)
 tests_fault_faultp11_SOURCES = tests/fault/faultp11.c
 tests_fault_faultp11_LDADD = $(FAULT_LDADD) -ldl
+
+check_PROGRAMS += tests/fault/upgrade
+TESTS += tests/fault/upgrade
+tests_fault_upgrade_CPPFLAGS = $(FAULT_CPPFLAGS)
+tests_fault_upgrade_CFLAGS = $(HARNESS_CFLAGS)
+tests_fault_upgrade_SOURCES = tests/fault/upgrade.c
+tests_fault_upgrade_LDADD = $(HARNESS_LDADD)

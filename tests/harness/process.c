@@ -14,33 +14,49 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-enum { PATH_SIZE = 128 };
+enum { PATH_SIZE = 128, FDS_MAX = 4 };
 
 /* In the child: only calls that are async-signal-safe, as gRPC's threads may be running. */
-static _Noreturn void child_exec(char *const argv[], int output, pid_t parent)
+static _Noreturn void child_exec(char *const argv[], int output, pid_t parent, const int *fds,
+                                 size_t n_fds)
 {
+    int first = 3;
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     int null = open("/dev/null", O_RDONLY);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || null < 0 ||
-        dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0 ||
-        close_range(3, ~0U, 0) != 0)
+        dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0)
+        _exit(126);
+    for (size_t i = 0; i < n_fds; i++, first++) /* none of them is that low: see below */
+        if (dup2(fds[i], first) < 0)
+            _exit(126);
+    if (close_range((unsigned)first, ~0U, 0) != 0)
         _exit(126);
     (void)execvp(argv[0], argv);
     _exit(127);
 }
 
-pid_t process_start(char *const argv[], const char *output)
+pid_t process_start_with(char *const argv[], const char *output, const int *fds, size_t n)
 {
+    int high[FDS_MAX] = {-1, -1, -1, -1};
     AUTO_CLOSE int out = open(output, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     pid_t parent = getpid();
-    if (out < 0)
+    if (out < 0 || n > FDS_MAX)
         return -1;
+    for (size_t i = 0; i < n; i++)
+        high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3 + FDS_MAX);
     pid_t pid = fork();
     if (pid == 0)
-        child_exec(argv, out, parent);
+        child_exec(argv, out, parent, high, n);
+    for (size_t i = 0; i < n; i++)
+        (void)close(high[i]);
     return pid;
+}
+
+pid_t process_start(char *const argv[], const char *output)
+{
+    return process_start_with(argv, output, NULL, 0);
 }
 
 static int exit_code(int status)

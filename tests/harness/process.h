@@ -11,6 +11,9 @@
  * which must therefore be the test's main one. -1 when it could not be started. */
 pid_t process_start(char *const argv[], const char *output);
 
+/* The same with n descriptors from 3 on, as systemd passes sockets. */
+pid_t process_start_with(char *const argv[], const char *output, const int *fds, size_t n);
+
 /* Waits for the end. The exit code; 128 + N after signal N; -1, and the process killed, when it
  * did not end in time. */
 int process_wait(pid_t pid, int timeout_ms);

@@ -52,6 +52,11 @@ TESTS += tests/unit/test_monitor_backoff
 tests_unit_test_monitor_backoff_CPPFLAGS = $(I_UNIT_MONITOR)
 tests_unit_test_monitor_backoff_LDADD = $(LIBMONITOR) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_monitor_state_lock
+TESTS += tests/unit/test_monitor_state_lock
+tests_unit_test_monitor_state_lock_CPPFLAGS = $(I_UNIT_MONITOR)
+tests_unit_test_monitor_state_lock_LDADD = $(LIBMONITOR) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_monitor_listener
 TESTS += tests/unit/test_monitor_listener
 tests_unit_test_monitor_listener_CPPFLAGS = $(I_UNIT_MONITOR)
