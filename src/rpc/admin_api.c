@@ -395,7 +395,8 @@ struct err admin_api_new(const struct admin_options *options, struct admin_api *
     for (size_t i = 0; i < METHODS; i++) {
         api->bindings[i] = (struct admin_binding){api, rows[i].name, rows[i].command};
         (void)snprintf(api->paths[i], sizeof api->paths[i], "%s%s", service, rows[i].name);
-        api->methods[i] = (struct rpc_method){api->paths[i], rows[i].handler, &api->bindings[i]};
+        api->methods[i] =
+            (struct rpc_method){api->paths[i], rows[i].handler, &api->bindings[i], false};
     }
     *ret = api;
     return ERR_OK;

@@ -18,6 +18,7 @@ struct api_binding {
 struct api_method {
     const char *name;
     rpc_handler *handler; /* context: struct api_binding */
+    bool at_once;         /* as of struct rpc_method */
 };
 
 extern const struct api_method api_v1beta1_methods[API_METHODS];

@@ -93,7 +93,7 @@ static void decrypt(struct rpc_call *call, struct bytes request, const void *con
 }
 
 const struct api_method api_v1beta1_methods[API_METHODS] = {
-    {"Version", version},
-    {"Encrypt", encrypt},
-    {"Decrypt", decrypt},
+    {"Version", version, true},
+    {"Encrypt", encrypt, false},
+    {"Decrypt", decrypt, false},
 };

@@ -112,7 +112,7 @@ static void decrypt(struct rpc_call *call, struct bytes request, const void *con
 }
 
 const struct api_method api_v2_methods[API_METHODS] = {
-    {"Status", status},
-    {"Encrypt", encrypt},
-    {"Decrypt", decrypt},
+    {"Status", status, true},
+    {"Encrypt", encrypt, false},
+    {"Decrypt", decrypt, false},
 };

@@ -36,5 +36,5 @@ static void check(struct rpc_call *call, struct bytes request, const void *conte
 
 struct rpc_method health_api_method(const struct health_api *api)
 {
-    return (struct rpc_method){"/grpc.health.v1.Health/Check", check, api};
+    return (struct rpc_method){"/grpc.health.v1.Health/Check", check, api, true};
 }

@@ -33,8 +33,8 @@ static void bind_row(struct kms_api *api, size_t row)
         size_t at = row * API_METHODS + i;
         (void)snprintf(api->paths[at], sizeof api->paths[at], "/%s.KeyManagementService/%s",
                        rows[row].package, method->name);
-        api->methods[at] =
-            (struct rpc_method){api->paths[at], method->handler, &api->bindings[row]};
+        api->methods[at] = (struct rpc_method){api->paths[at], method->handler, &api->bindings[row],
+                                               method->at_once};
     }
 }
 

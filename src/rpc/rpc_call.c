@@ -134,7 +134,7 @@ static void check_and_handle(struct rpc_call *call)
 {
     if (!call->slot->method)
         refuse(call, ERR_UNSUPPORTED, "unknown method");
-    else if (call->server->in_flight > RPC_CALLS_MAX)
+    else if (call->server->in_flight > RPC_CALLS_MAX && !call->slot->method->at_once)
         refuse(call, ERR_EXHAUSTED, "too many calls in flight");
     else if (!call->payload)
         refuse(call, ERR_INVALID, "the request holds no message");

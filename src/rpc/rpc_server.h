@@ -14,6 +14,7 @@ struct rpc_method {
     const char *path; /* "/package.Service/Method" */
     rpc_handler *handler;
     const void *context;
+    bool at_once; /* answered before the handler returns: RPC_CALLS_MAX does not keep it out */
 };
 
 enum {

@@ -61,7 +61,7 @@ static void serve(struct rpc_listener *listener, int signal_fd)
 
 int main(int argc, char **argv)
 {
-    static const struct rpc_method methods[] = {{"/bench.Echo/Echo", echo, NULL}};
+    static const struct rpc_method methods[] = {{"/bench.Echo/Echo", echo, NULL, true}};
     struct rpc_access access = {.uids = {(uint32_t)getuid()}, .n_uids = 1};
     struct rpc_poller *poller = NULL;
     struct rpc_server *server = NULL;

@@ -235,6 +235,36 @@ static void test_a_full_queue_refuses_at_once(void **state)
     h->passed = true;
 }
 
+/* Equal Decrypts take one place in the queue, but each is a call in flight. */
+static void test_status_has_room_where_calls_have_none(void **state)
+{
+    enum { CONNECTIONS = 16, CALLS_MAX = CONNECTIONS * STREAMS };
+    struct harness *h = *state;
+    struct storm admitted, refused;
+    struct watch_figures status;
+    serve(h, "  sessions: 1\n  timeout: 8s\n  probeEvery: 1h\n");
+    struct store *store = store_make(h, KMS_API_V2, 1);
+    struct storm *many = storm_open(h, store, CONNECTIONS, HARNESS_CALL_MS);
+    struct storm *more = storm_open(h, store, 1, HARNESS_CALL_MS);
+    struct wanted_ends all = {more, STREAMS};
+    faults_always(h, "C_DecryptInit", "slow");
+    storm_start(many, CALLS_MAX);
+    pass_time(300); /* until they have arrived, which nothing tells */
+    struct watch *watch = watch_start(h->socket);
+    storm_start(more, STREAMS);
+    assert_true(await(enough_ended, &all, HARNESS_CALL_MS, NULL));
+    watch_stop(watch, &status);
+    faults_end(h);
+    storm_end(many, "as many calls as are taken", &admitted);
+    storm_end(more, "some more", &refused);
+    assert_true(refused.by_code[GRPC_STATUS_RESOURCE_EXHAUSTED] > 0);
+    assert_int_equal(status.failed, 0);
+    assert_true(watch_was_quick(&status));
+    harness_round_trips(h);
+    store_free(store);
+    h->passed = true;
+}
+
 /* Thousands a second that give up while the token answers nothing. */
 static void test_a_storm_of_deadlines(void **state)
 {
@@ -356,6 +386,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OVERLOAD(test_expired_requests_never_reach_the_token),
         OVERLOAD(test_a_full_queue_refuses_at_once),
+        OVERLOAD(test_status_has_room_where_calls_have_none),
         OVERLOAD(test_a_storm_of_deadlines),
         OVERLOAD(test_a_greedy_connection_starves_nobody),
         OVERLOAD(test_a_start_up_storm),

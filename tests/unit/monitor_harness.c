@@ -71,8 +71,9 @@ int harness_set_up(void **state)
 
 int harness_tear_down(void **state)
 {
-    static const char *const names[] = {"test",          "notify",     "kms.yaml",       "kms.sock",
-                                        "kms.sock.lock", "admin.sock", "admin.sock.lock"};
+    static const char *const names[] = {
+        "test",          "notify",     "kms.yaml",        "kms.sock",
+        "kms.sock.lock", "admin.sock", "admin.sock.lock", "daemon.lock"};
     struct harness *h = *state;
     char path[128];
     if (h->pid > 0) {
