@@ -22,7 +22,7 @@ enum {
     PATIENCE_MS = 3000, /* kube-apiserver's default timeout */
     AGAIN_MS = 20,
     BACK_OFF_MS = 1000, /* gRPC's, after a connection was refused; then 1.6 times as long */
-    BETWEEN = 40,       /* answers between two rounds */
+    BETWEEN = 10,       /* answers to each client between two rounds: all of them are connected */
     OK_MS = 20000,
     STOP_MS = 20000,
     DEK_LEN = 32,
@@ -50,6 +50,7 @@ struct client {
     int64_t connect_ms;     /* not before */
     int back_off_ms;
     unsigned calls;
+    unsigned answered; /* guarded by the load's lock */
 };
 
 static void count_connection_refused(struct load *load)
@@ -98,11 +99,13 @@ static bool try_once(struct client *c, int timeout_ms, bool *ret_wrong)
     return true;
 }
 
-static void count(struct load *load, int64_t start_ms, unsigned tries, bool done, bool wrong)
+static void count(struct client *c, int64_t start_ms, unsigned tries, bool done, bool wrong)
 {
+    struct load *load = c->load;
     int64_t now = now_ms();
     pthread_mutex_lock(&load->lock);
     load->answered += done;
+    c->answered += done;
     load->lost += !done;
     load->wrong += wrong;
     load->tried_again += tries > 1;
@@ -133,7 +136,7 @@ static void call(struct client *c)
         hang_up(c);
         pass_time(AGAIN_MS);
     }
-    count(c->load, start, tries, done, wrong);
+    count(c, start, tries, done, wrong);
 }
 
 static void *go_on(void *argument)
@@ -149,29 +152,33 @@ static void *go_on(void *argument)
     return NULL;
 }
 
-static unsigned answered(struct load *load)
+static unsigned answered(struct client *c)
 {
-    pthread_mutex_lock(&load->lock);
-    unsigned n = load->answered;
-    pthread_mutex_unlock(&load->lock);
+    pthread_mutex_lock(&c->load->lock);
+    unsigned n = c->answered;
+    pthread_mutex_unlock(&c->load->lock);
     return n;
 }
 
 struct wanted {
-    struct load *load;
+    struct client *client;
     unsigned n;
 };
 
 static bool enough(void *context)
 {
     const struct wanted *wanted = context;
-    return answered(wanted->load) >= wanted->n;
+    return answered(wanted->client) >= wanted->n;
 }
 
-static void await_answers(struct load *load, unsigned more)
+/* Of each client: then all of them are connected, as long before a daemon is replaced. */
+static void await_answers(struct client clients[static CLIENTS])
 {
-    struct wanted wanted = {load, answered(load) + more};
-    assert_true(await(enough, &wanted, OK_MS, NULL));
+    struct wanted wanted[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++)
+        wanted[i] = (struct wanted){&clients[i], answered(&clients[i]) + BETWEEN};
+    for (int i = 0; i < CLIENTS; i++)
+        assert_true(await(enough, &wanted[i], OK_MS, NULL));
 }
 
 /* --- daemons ----------------------------------------------------------------------------- */
@@ -275,10 +282,10 @@ static void upgrade(struct harness *h, const struct sockets *sockets, const char
     }
     start_clients(&load, clients);
     for (unsigned round = 0; round < ROUNDS; round++) {
-        await_answers(&load, BETWEEN);
+        await_answers(clients);
         replace_one(h, sockets, round);
     }
-    await_answers(&load, BETWEEN);
+    await_answers(clients);
     stop_clients(&load, clients);
     printf("figure: %s, %d times: %u calls answered, %u of them tried again, %u lost, %u wrong; %u "
            "connections refused; longest time without an answer %lld ms, slowest call %lld ms\n",
