@@ -247,7 +247,7 @@ static void test_status_has_room_where_calls_have_none(void **state)
     struct storm *many = storm_open(h, store, CONNECTIONS, HARNESS_CALL_MS);
     struct storm *more = storm_open(h, store, 1, HARNESS_CALL_MS);
     struct wanted_ends all = {more, STREAMS};
-    faults_always(h, "C_DecryptInit", "slow");
+    faults_always(h, "C_DecryptInit", "hang 1s");
     storm_start(many, CALLS_MAX);
     pass_time(300); /* until they have arrived, which nothing tells */
     struct watch *watch = watch_start(h->socket);
