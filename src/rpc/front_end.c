@@ -49,6 +49,7 @@ struct front_end {
     struct heap heap;
     char condemned[128]; /* why the keeper last had an agent replaced, and when: its thread's */
     int64_t condemned_log_ns; /* a missing KEK is looked for by a fresh agent every few seconds */
+    uint64_t asked;           /* the monitor's question that is to be answered; 0: none */
 };
 
 /* --- to the monitor ---------------------------------------------------------------------- */
@@ -388,9 +389,7 @@ static bool on_control(struct front_end *fe)
         rotation_maker_gone(fe->rotation, message.generation, message.text);
         break;
     case CONTROL_PING:
-        if (vitals_alive(&fe->vitals)) /* else somebody hangs, and we are to be replaced */
-            tell_monitor(
-                &(struct control_message){.op = CONTROL_PONG, .generation = message.generation});
+        fe->asked = message.generation;
         break;
     case CONTROL_PONG:
     case CONTROL_READY:
@@ -403,6 +402,16 @@ static bool on_control(struct front_end *fe)
     while (n > 0)
         (void)close(fds[--n]);
     return true;
+}
+
+/* Not as long as somebody hangs: we are to be replaced then. But late is better than never: when
+ * all of us stood still, as in a frozen container, the first to move finds the others late. */
+static void answer_monitor(struct front_end *fe)
+{
+    if (fe->asked == 0 || !vitals_alive(&fe->vitals))
+        return;
+    tell_monitor(&(struct control_message){.op = CONTROL_PONG, .generation = fe->asked});
+    fe->asked = 0;
 }
 
 /* Only between requests: what they hold stays locked. */
@@ -420,6 +429,7 @@ static void serve(struct front_end *fe)
     tell_monitor(&(struct control_message){.op = CONTROL_READY});
     while (on) {
         vitals_beat(&fe->vitals);
+        answer_monitor(fe);
         struct pollfd fds[] = {{.fd = FRONT_END_CONTROL_FD, .events = POLLIN},
                                {.fd = rpc_listener_fd(fe->listener), .events = POLLIN},
                                {.fd = rpc_listener_fd(fe->admin.listener), .events = POLLIN}};

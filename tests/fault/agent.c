@@ -6,6 +6,7 @@
 #include "load.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 enum {
@@ -16,6 +17,7 @@ enum {
     AFTER_CALLS = 800, /* four seconds */
     OK_MS = 20000,
     GONE_MS = 5000,
+    FROZEN_MS = 10500, /* longer than a thread may stand still */
     KILLS = 5
 };
 
@@ -183,6 +185,28 @@ static void test_monitor_killed(void **state)
     h->passed = true;
 }
 
+/* A container that is frozen, or a machine that is paused: the clock goes on, and all that is us
+ * stands still. The first to move finds the others late, which is no hang. */
+static void test_frozen_together(void **state)
+{
+    struct harness *h = *state;
+    assert_int_equal(setenv("WATCHDOG_USEC", "2000000", 1), 0); /* a second for each answer */
+    harness_start(h);
+    assert_int_equal(unsetenv("WATCHDOG_USEC"), 0);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+    pid_t all[] = {h->monitor, harness_front_end(h), harness_agent(h)};
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(kill(all[i], SIGSTOP), 0);
+    assert_false(await(is_gone, &all[1], FROZEN_MS, NULL));
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(kill(all[i], SIGCONT), 0);
+    assert_false(await(is_gone, &all[1], 5000, NULL));
+    assert_int_equal(harness_front_end(h), all[1]);
+    (void)harness_await_health(h, "ok", BACK_MS);
+    harness_round_trips(h);
+    h->passed = true;
+}
+
 int main(void)
 {
 #define PROCESS(test) cmocka_unit_test_setup_teardown(test, harness_setup, harness_teardown)
@@ -194,6 +218,7 @@ int main(void)
         PROCESS(test_front_end_killed_during_login),
         PROCESS(test_front_end_killed_during_a_hang),
         PROCESS(test_monitor_killed),
+        PROCESS(test_frozen_together),
     };
     return HARNESS_RUN("processes that die", tests, TEST_SECONDS);
 }
