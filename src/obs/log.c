@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,11 +44,30 @@ void log_setup(const char *component, enum log_style style, enum log_priority le
     setup.colours = style == LOG_STYLE_TEXT && isatty(STDERR_FILENO) == 1;
 }
 
+/* Lines since the last one that was written. */
+static atomic_uint lost;
+
+/* Whoever reads the log may have stopped: a disk is full, a container's runtime hangs. Neither the
+ * requests nor the restart of an agent wait for that. A pipe with room has it for a whole line. */
+static bool has_room(void)
+{
+    struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT};
+    int ready;
+    do
+        ready = poll(&log, 1, 0);
+    while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
 /* One write(2) a line. A log that cannot be written has nobody left to be told. */
 static void write_line(struct writer *w)
 {
     ssize_t written;
     put_u8(w, '\n');
+    if (!has_room()) {
+        atomic_fetch_add(&lost, 1);
+        return;
+    }
     do
         written = write(STDERR_FILENO, w->data, w->len);
     while (written < 0 && errno == EINTR);
@@ -148,14 +168,30 @@ static bool write_journal(enum log_priority priority, const char *message,
     return sd_journal_sendv(entry.parts, entry.n) == 0;
 }
 
+static void write_styled(enum log_priority priority, const char *message,
+                         const struct log_field *fields)
+{
+    if (setup.style == LOG_STYLE_JSON)
+        write_json(priority, message, fields);
+    else if (setup.style == LOG_STYLE_TEXT || !write_journal(priority, message, fields))
+        write_text(priority, message, fields);
+}
+
+static void tell_lost(void)
+{
+    unsigned n = has_room() ? atomic_exchange(&lost, 0) : 0;
+    const struct log_field fields[] = {LOG_N("lines", n), {.name = NULL}};
+    if (n > 0)
+        write_styled(LOG_PRI_WARNING, "the log took no more, and lines were lost", fields);
+}
+
 void log_write(enum log_priority priority, const char *message, const struct log_field *fields)
 {
     int saved = errno;
     if (priority <= setup.least) {
-        if (setup.style == LOG_STYLE_JSON)
-            write_json(priority, message, fields);
-        else if (setup.style == LOG_STYLE_TEXT || !write_journal(priority, message, fields))
-            write_text(priority, message, fields);
+        if (atomic_load(&lost) > 0)
+            tell_lost();
+        write_styled(priority, message, fields);
     }
     errno = saved;
 }
