@@ -305,8 +305,8 @@ static void front_end_ended(struct children *children, int status)
     int64_t since = children->ready ? children->front.started_ns : clock_monotonic_ns();
     children_kill_front_end(children);
     /* Its lanes have ended, and so it ends by itself. It may be in C_Login, and killed there it
-     * would leave a PIN that counts as refused. */
-    children->orphan_due_ns = clock_monotonic_ns() + orphan_ns;
+     * would leave a PIN that counts as refused. One that was condemned before has no longer. */
+    children->orphan_due_ns = children->kill_by_ns = clock_monotonic_ns() + orphan_ns;
     maker_process_retire(&children->maker, 0);
     children->ready = false;
     if (children->stopping)

@@ -15,13 +15,18 @@ void maker_process_init(struct maker_process *maker)
     *maker = (struct maker_process){.kill_due_ns = INT64_MAX};
 }
 
+/* What was promised before may be cut short, and never grows. */
 static void give_grace(struct maker_process *maker, int64_t login_ns)
 {
-    int64_t now = clock_monotonic_ns();
-    if (maker->pid == 0 || maker->kill_due_ns != INT64_MAX)
+    int64_t now = clock_monotonic_ns(), by_ns = now + login_ns;
+    if (maker->pid == 0)
         return;
-    maker->kill_due_ns = now + grace_ns;
-    maker->kill_by_ns = now + login_ns;
+    if (maker->kill_due_ns == INT64_MAX) {
+        maker->kill_due_ns = now + grace_ns;
+        maker->kill_by_ns = by_ns;
+    } else if (by_ns < maker->kill_by_ns) {
+        maker->kill_by_ns = by_ns;
+    }
 }
 
 void maker_process_want(struct maker_process *maker, uint64_t number)
@@ -35,7 +40,7 @@ void maker_process_retire(struct maker_process *maker, uint64_t number)
     if (number == 0 || number == maker->wanted)
         maker->wanted = 0;
     if (number == 0 || number == maker->running)
-        give_grace(maker, number == 0 ? 0 : login_patience_ns);
+        give_grace(maker, number == 0 ? grace_ns : login_patience_ns);
 }
 
 void maker_process_kill(struct maker_process *maker)

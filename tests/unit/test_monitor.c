@@ -196,6 +196,40 @@ static void a_maker_ends_with_its_front_end(void **state)
     harness_take_lanes(h);
 }
 
+/* Nobody is answered until all have gone, whatever was promised to them before. */
+static void no_login_outlives_its_front_end_for_long(void **state)
+{
+    struct harness *h = *state;
+    harness_start(h);
+    int lock = lock_login(h, h->agent_pid);
+    harness_tell(h, "condemn 1");
+    harness_tell(h, "make 7");
+    (void)take_maker(h, 7); /* so the monitor has heard both */
+    assert_int_equal(kill(h->agent_pid, SIGSTOP), 0);
+    assert_int_equal(kill(h->front_pid, SIGKILL), 0);
+    harness_take_front(h);
+    harness_take_lanes(h);
+    end_login(h, lock);
+}
+
+static void nor_does_one_that_makes_keys(void **state)
+{
+    struct harness *h = *state;
+    harness_start(h);
+    harness_tell(h, "make 7");
+    pid_t maker = take_maker(h, 7);
+    int lock = lock_login(h, maker);
+    harness_tell(h, "endmaker 7");
+    harness_tell(h, "condemn 1"); /* its end says that the monitor has heard both */
+    int how;
+    assert_int_equal(ended(h, &how), SIGKILL);
+    assert_int_equal(kill(maker, SIGSTOP), 0);
+    assert_int_equal(kill(h->front_pid, SIGKILL), 0);
+    harness_take_front(h);
+    harness_take_lanes(h);
+    end_login(h, lock);
+}
+
 static void a_dead_front_end_is_replaced(void **state)
 {
     struct harness *h = *state;
@@ -369,6 +403,8 @@ int main(void)
         TEST(a_maker_comes_when_it_is_wanted_and_only_then),
         TEST(a_maker_that_hangs_makes_way_for_the_next),
         TEST(a_maker_ends_with_its_front_end),
+        TEST(no_login_outlives_its_front_end_for_long),
+        TEST(nor_does_one_that_makes_keys),
         TEST(a_dead_front_end_is_replaced),
         TEST(a_front_end_that_talks_nonsense_is_replaced),
         TEST(systemd_hears_of_a_front_end_that_answers),
