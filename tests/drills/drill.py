@@ -27,7 +27,7 @@ sys.path.insert(0, str(TOP / "tests" / "protocol" / "python"))
 
 import daemon as rig
 
-RECORDER = str(TOP / "tests" / "fault" / "faulty-module.so")
+FAULTP11 = str(TOP / "build" / "faultp11.so")
 PAGE = TOP / "docs" / "reliability.md"
 SPAN = 0.05  # seconds, as in drill_load.h
 TRUE_WITHIN = 3  # seconds until Status is true
@@ -114,10 +114,10 @@ def fill(folder):
 class Scene(contextlib.ExitStack):
     """A token and a daemon on it, in a file system of 16 MiB; all is gone when the scene ends.
 
-    more: lines of the configuration's ring section. through: the module before SoftHSM. RECORDER breaks
-    nothing unless asked to, and writes down each C_Login."""
+    more: lines of the configuration's ring section. faultp11: that module (docs/drills.md) before
+    SoftHSM, which breaks nothing yet. record: it writes down every call, too."""
 
-    def __init__(self, more="", through=None):
+    def __init__(self, more="", faultp11=False, record=False):
         super().__init__()
         self.notes = []
         self.dir = tempfile.mkdtemp(prefix="p11-kms-drill.")
@@ -127,10 +127,15 @@ class Scene(contextlib.ExitStack):
         old, tempfile.tempdir = tempfile.tempdir, self.dir
         self.addCleanup(setattr, tempfile, "tempdir", old)
         self.token = rig.Token(self)
-        if through == RECORDER:
-            self.token.env.update(P11KMS_TEST_MODULE=rig.MODULE, P11KMS_TEST_FAULTS=self.dir)
+        self.head = f"module {rig.MODULE}\nfaults {self.dir}/faults\n"
+        if record:
+            self.head += f"record {self.dir}/calls\n"
+            rig.write(self.dir + "/calls", "")
+        if faultp11:
+            self.token.env["FAULTP11_SCRIPT"] = self.dir + "/script"
+            self.script("")
         self.daemon = rig.Daemon(self, self.token, status_version="v2", more=more, init=True,
-                                 module=through or rig.MODULE)
+                                 module=FAULTP11 if faultp11 else rig.MODULE)
 
     def addCleanup(self, function, *arguments):
         """As a unittest has it, for daemon.py."""
@@ -169,10 +174,23 @@ class Scene(contextlib.ExitStack):
         os.kill(front_end, number)
         return front_end
 
-    def recorded(self, word):
-        """How often C_Login was called, or a call was broken ("fault"), through the recorder."""
-        path = pathlib.Path(self.dir, "calls")
-        return path.read_text(encoding="ascii").split().count(word) if path.exists() else 0
+    def script(self, rule):
+        """What faultp11 is to do from now on."""
+        path = self.dir + "/script"
+        with open(path + ".new", "w", encoding="ascii") as out:
+            out.write(self.head + rule)
+        os.rename(path + ".new", path)
+
+    def script_once(self, function, action):
+        """The next call of the function."""
+        self.script(f"on {function} once {self.dir}/once {action}\n")
+        pathlib.Path(self.dir, "once").touch()
+
+    def recorded(self, name, word=""):
+        """How many lines of the file begin with the word."""
+        path = pathlib.Path(self.dir, name)
+        lines = path.read_text(encoding="ascii").splitlines() if path.exists() else []
+        return sum(line.startswith(word) for line in lines)
 
     def kms(self, *words):
         """Runs p11-kms: its exit code and what it printed."""
@@ -388,7 +406,7 @@ def descriptors(pid):
 
 
 def build():
-    names = ["tests/drills/drill-load", "tests/token/make-kek", "tests/fault/faulty-module.so"]
+    names = ["tests/drills/drill-load", "build/faultp11.so"]
     subprocess.run(["make", "-s", "-j2", "all", *names], cwd=TOP, check=True, stdout=subprocess.DEVNULL)
 
 
