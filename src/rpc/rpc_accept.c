@@ -132,15 +132,18 @@ static size_t connections_of(const struct rpc_listener *l, uint32_t uid)
     return n;
 }
 
+/* A peer of another PID namespace has no number here: many would share 0. */
 static void punish(struct rpc_listener *l, const struct connection *gone)
 {
     const char *why = rpc_guard_verdict(gone->fd);
     if (!why)
         return;
+    l->refused(l->context, RPC_REFUSED_LIMIT, &gone->peer, why);
+    if (gone->peer.pid <= 0)
+        return;
     l->last_penalty = (l->last_penalty + 1) % PENALTIES;
     l->penalties[l->last_penalty] =
         (struct penalty){gone->peer.pid, clock_monotonic_ns() + PENALTY_MS * INT64_C(1000000)};
-    l->refused(l->context, RPC_REFUSED_LIMIT, &gone->peer, why);
 }
 
 static bool is_punished(const struct rpc_listener *l, int32_t pid)

@@ -10,6 +10,7 @@ tests_harness_libharness_a_SOURCES = \
 	tests/harness/async.c tests/harness/async.h \
 	tests/harness/await.c tests/harness/await.h \
 	tests/harness/harness.c tests/harness/harness.h \
+	tests/harness/lateness.c tests/harness/lateness.h \
 	tests/harness/load.c tests/harness/load.h \
 	tests/harness/process.c tests/harness/process.h \
 	tests/harness/watch.c tests/harness/watch.h \
