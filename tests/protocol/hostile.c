@@ -448,7 +448,7 @@ static void keep_out_nobody(struct harness *h, unsigned n, size_t bytes)
         "figure: %u silent connections, %zu bytes of each: RSS %ld KiB, then %ld KiB; a new client "
         "is served after %lld ms\n",
         n, bytes, before.rss_kib, rss, (long long)took);
-    assert_true(watch_was_quick(&status));
+    assert_true(HARNESS_SANITIZED || watch_was_quick(&status));
     if (!HARNESS_SANITIZED)
         assert_true(rss < before.rss_kib + RSS_GROWTH_KIB);
     harness_await_no_connections(h);
