@@ -105,6 +105,16 @@ struct err parse_u64(const char *text, uint64_t least, uint64_t most, uint64_t *
     return ERR_OK;
 }
 
+void text_clean(char *text)
+{
+    bool utf8 = bytes_is_utf8(bytes_of_string(text));
+    for (char *at = text; *at; at++) {
+        unsigned char c = (unsigned char)*at;
+        if (c < 0x20 || c == 0x7f || (c >= 0x80 && !utf8))
+            *at = '?';
+    }
+}
+
 struct err random_fill(void *memory, size_t len)
 {
     uint8_t *at = memory;

@@ -23,6 +23,10 @@ MUST_CHECK struct err base64_decode(struct bytes from, uint8_t *to, size_t size,
 /* A whole decimal number without sign, within [least, most]. ERR_INVALID otherwise. */
 MUST_CHECK struct err parse_u64(const char *text, uint64_t least, uint64_t most, uint64_t *ret);
 
+/* For what people and Unicode's rules are to read: control characters become '?', and where the
+ * text is not UTF-8 (a name in Latin-1, a line cut inside a character) all that is not ASCII. */
+void text_clean(char *text);
+
 /* Fills memory from getrandom(2). Fails only where the kernel has none. */
 MUST_CHECK struct err random_fill(void *memory, size_t len);
 

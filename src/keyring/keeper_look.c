@@ -3,6 +3,7 @@
 #include "login_lock.h"
 #include "ring_retired.h"
 #include "ring_state.h"
+#include "text.h"
 
 #include <string.h>
 
@@ -16,12 +17,15 @@ int keeper_timeout(struct keeper *k)
 
 /* --- telling ----------------------------------------------------------------------------- */
 
-/* Publishes health, with a new view if there is one. */
-static void publish(struct keeper *k, struct ring_view *view, const struct health *health)
+/* Publishes health, with a new view if there is one. Its text comes from an agent, and a client of
+ * gRPC takes no answer at all with a string that is not UTF-8. */
+static void publish(struct keeper *k, struct ring_view *view, const struct health *new_health)
 {
-    bool changed = strcmp(k->health.text, health->text) != 0 || k->health.ok != health->ok ||
-                   k->health.failed != health->failed;
-    k->health = *health;
+    struct health health = *new_health;
+    text_clean(health.text);
+    bool changed = strcmp(k->health.text, health.text) != 0 || k->health.ok != health.ok ||
+                   k->health.failed != health.failed;
+    k->health = health;
     k->health.pin_blocked = k->pin_blocked;
     keyring_publish(k->keyring, view, &k->health);
     if (changed)

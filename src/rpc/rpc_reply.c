@@ -4,6 +4,7 @@
 #include "secret.h"
 #include "text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,14 +70,9 @@ static grpc_byte_buffer *response_buffer(struct bytes from)
 static grpc_slice details_of(const char *message)
 {
     char text[RPC_MESSAGE_MAX + 1];
-    size_t len = strnlen(message, RPC_MESSAGE_MAX);
-    bool utf8 = bytes_is_utf8(bytes_of(message, len));
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)message[i];
-        bool keep = c >= 0x20 && c != 0x7f && (c < 0x80 || utf8);
-        text[i] = keep ? message[i] : '?';
-    }
-    return grpc_slice_from_copied_buffer(text, len);
+    (void)snprintf(text, sizeof text, "%s", message);
+    text_clean(text);
+    return grpc_slice_from_copied_string(text);
 }
 
 static size_t put_send(grpc_op *ops, grpc_byte_buffer *response)

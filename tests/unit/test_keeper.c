@@ -105,6 +105,17 @@ static void a_failing_hello_is_told_and_stays_after_the_agents_end(void **state)
 }
 
 /* Blocked until an agent greets well, or the token says something else. */
+/* A path that was cut inside a character, a vendor's Latin-1: clients would not take the Status. */
+static void what_is_not_utf8_is_told_in_ascii(void **state)
+{
+    (void)state;
+    struct fake_agent *agent = rig_agent(&rig, NULL, 0);
+    fake_agent_fail(agent, LANE_HELLO, ERR_TOKEN, REMEDY_HUMAN, "Schl\xfcssel\n fehlt: \xc3");
+    rig_offer(&rig);
+    fake_agent_hello(agent);
+    (void)rig_wait_text(&rig, "Schl?ssel? fehlt: ?");
+}
+
 static void a_refused_pin_is_told_as_such(void **state)
 {
     (void)state;
@@ -312,6 +323,7 @@ int main(void)
         KEEPER_TEST(a_good_agent_makes_it_well),
         KEEPER_TEST(the_lanes_come_only_with_a_proved_kek),
         KEEPER_TEST(a_failing_hello_is_told_and_stays_after_the_agents_end),
+        KEEPER_TEST(what_is_not_utf8_is_told_in_ascii),
         KEEPER_TEST(a_refused_pin_is_told_as_such),
         KEEPER_TEST(a_failing_hello_whose_agent_is_reaped_first_is_still_told),
         KEEPER_TEST(an_end_before_hello_is_told),

@@ -10,6 +10,16 @@
 
 #include <string.h>
 
+static void text_is_cleaned_for_people(void **state)
+{
+    char good[] = "a\tb\x7f \xc3\xa4", cut[] = "\xc3\xa4 b \xc3";
+    (void)state;
+    text_clean(good);
+    assert_string_equal(good, "a?b? \xc3\xa4");
+    text_clean(cut);
+    assert_string_equal(cut, "?? b ?");
+}
+
 static void hex_round_trip(void **state)
 {
     (void)state;
@@ -119,10 +129,11 @@ static void random_bytes_differ(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hex_round_trip),         cmocka_unit_test(bad_hex_is_invalid),
-        cmocka_unit_test(base64_vectors),         cmocka_unit_test(base64_is_strict),
-        cmocka_unit_test(numbers_within_range),   cmocka_unit_test(uuid_is_version_7_of_now),
-        cmocka_unit_test(uuid_has_one_text_form), cmocka_unit_test(random_bytes_differ),
+        cmocka_unit_test(text_is_cleaned_for_people), cmocka_unit_test(hex_round_trip),
+        cmocka_unit_test(bad_hex_is_invalid),         cmocka_unit_test(base64_vectors),
+        cmocka_unit_test(base64_is_strict),           cmocka_unit_test(numbers_within_range),
+        cmocka_unit_test(uuid_is_version_7_of_now),   cmocka_unit_test(uuid_has_one_text_form),
+        cmocka_unit_test(random_bytes_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
