@@ -132,11 +132,18 @@ bool call_ended(struct call *call)
     return yes;
 }
 
-void call_expect(struct call *call, enum err_code code, const char *word)
+void call_wait(struct call *call)
 {
     pthread_mutex_lock(&lock);
     while (call->done == 0)
         pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+}
+
+void call_expect(struct call *call, enum err_code code, const char *word)
+{
+    call_wait(call);
+    pthread_mutex_lock(&lock);
     struct call got = {.done = call->done, .code = call->code, .len = call->len};
     memcpy(got.message, call->message, sizeof got.message);
     pthread_mutex_unlock(&lock);

@@ -47,6 +47,7 @@ void call_decrypt_bytes(struct kms_rig *rig, struct call *call, enum family fami
                         struct bytes envelope, const char *key_id);
 
 bool call_ended(struct call *call);
+void call_wait(struct call *call);
 
 /* Waits for the end: once, with this code, and the word in its message. */
 void call_expect(struct call *call, enum err_code code, const char *word);

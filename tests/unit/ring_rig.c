@@ -79,8 +79,8 @@ void rig_make(struct ring_rig *rig)
     assert_false(err_is(lane_pool_new(NEVER_MS, on_pool_condemns, rig, &rig->pool)));
 }
 
-void rig_start(struct ring_rig *rig, int64_t timeout_ms, int64_t probe_every_ms,
-               int64_t rescan_every_ms)
+struct err rig_try_start(struct ring_rig *rig, int64_t timeout_ms, int64_t probe_every_ms,
+                         int64_t rescan_every_ms)
 {
     const struct keeper_options options = {
         .state_dir = rig->dir,
@@ -91,7 +91,13 @@ void rig_start(struct ring_rig *rig, int64_t timeout_ms, int64_t probe_every_ms,
         .rescan_every_ms = rescan_every_ms,
         .hooks = {on_condemn, on_health, on_looked, on_warn, rig}};
     lane_pool_set_timeout(rig->pool, timeout_ms);
-    assert_false(err_is(keeper_new(&options, &rig->keeper)));
+    return keeper_new(&options, &rig->keeper);
+}
+
+void rig_start(struct ring_rig *rig, int64_t timeout_ms, int64_t probe_every_ms,
+               int64_t rescan_every_ms)
+{
+    assert_false(err_is(rig_try_start(rig, timeout_ms, probe_every_ms, rescan_every_ms)));
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)

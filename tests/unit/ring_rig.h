@@ -36,6 +36,8 @@ struct ring_rig {
 
 /* Makes everything but the keeper, which rig_start starts. */
 void rig_make(struct ring_rig *rig);
+MUST_CHECK struct err rig_try_start(struct ring_rig *rig, int64_t timeout_ms,
+                                    int64_t probe_every_ms, int64_t rescan_every_ms);
 void rig_start(struct ring_rig *rig, int64_t timeout_ms, int64_t probe_every_ms,
                int64_t rescan_every_ms);
 

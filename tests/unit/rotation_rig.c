@@ -21,7 +21,9 @@ struct rotation_rig rig;
 
 /* --- the rotation's surroundings ----------------------------------------------------------- */
 
-static void rig_publish(void)
+void (*rig_aside)(bool begins);
+
+static void publish(void)
 {
     int lane;
     size_t active = SIZE_MAX;
@@ -56,6 +58,15 @@ static void rig_publish(void)
     ring_look_clear(&look);
     (void)close(lane);
     fake_agent_free(agent);
+}
+
+static void rig_publish(void)
+{
+    if (rig_aside)
+        rig_aside(true);
+    publish();
+    if (rig_aside)
+        rig_aside(false);
 }
 
 static void on_want(void *context, uint64_t number)

@@ -30,6 +30,9 @@ extern struct rotation_rig {
     struct ring_report report;
 } rig;
 
+/* Called around what the rig itself does with our code, on that thread; NULL: not called. */
+extern void (*rig_aside)(bool begins);
+
 /* cmocka's setup and teardown. */
 int rig_setup(void **state);
 int rig_teardown(void **state);

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every allocation of our own code fails in turn. See alloc_fail.h.
+ALLOC_ORIGINALS = src/kms/libkms.a src/keyring/libkeyring.a src/agent/libagent.a pkcs11/libpkcs11.a \
+	src/lane/liblane.a src/config/libconfig.a src/obs/libobs.a src/format/libformat.a src/base/libbase.a
+ALLOC_COPIES = tests/alloc/libkms.a tests/alloc/libkeyring.a tests/alloc/libagent.a tests/alloc/libpkcs11.a \
+	tests/alloc/liblane.a tests/alloc/libconfig.a tests/alloc/libobs.a tests/alloc/libformat.a \
+	tests/alloc/libbase.a
+EXTRA_DIST += tests/alloc/alloc_symbols
+CLEANFILES += $(ALLOC_COPIES) tests/alloc/copied
+
+tests/alloc/copied: $(ALLOC_ORIGINALS) $(srcdir)/tests/alloc/alloc_symbols
+	$(AM_V_GEN)$(MKDIR_P) tests/alloc && for lib in $(ALLOC_ORIGINALS); do \
+	    $(OBJCOPY) --redefine-syms=$(srcdir)/tests/alloc/alloc_symbols $$lib tests/alloc/$${lib##*/} || exit 1; \
+	done && touch $@
+$(ALLOC_COPIES): tests/alloc/copied
+
+ALLOC_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) $(I_CONFIG) -I$(srcdir)/src/agent -I$(srcdir)/tests/unit \
+	-I$(srcdir)/tests/alloc $(CMOCKA_CFLAGS)
+ALLOC_LDADD = $(ALLOC_COPIES) $(CMOCKA_LIBS) $(P11KIT_LIBS) $(CYAML_LIBS) $(YAML_LIBS) $(CRYPTO_LIBS) \
+	$(SYSTEMD_LIBS) -lpthread
+
+check_PROGRAMS += tests/alloc/requests
+TESTS += tests/alloc/requests
+tests_alloc_requests_CPPFLAGS = $(ALLOC_CPPFLAGS)
+tests_alloc_requests_SOURCES = tests/alloc/requests.c tests/alloc/alloc_fail.c tests/alloc/alloc_fail.h \
+	tests/unit/kms_calls.c tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
+	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_alloc_requests_LDADD = $(ALLOC_LDADD)
+
+check_PROGRAMS += tests/alloc/rotation
+TESTS += tests/alloc/rotation
+tests_alloc_rotation_CPPFLAGS = $(ALLOC_CPPFLAGS)
+tests_alloc_rotation_SOURCES = tests/alloc/rotation.c tests/alloc/alloc_fail.c tests/alloc/alloc_fail.h \
+	$(ROTATION_RIG)
+tests_alloc_rotation_LDADD = $(ALLOC_LDADD)
