@@ -33,3 +33,16 @@ tests_alloc_rotation_CPPFLAGS = $(ALLOC_CPPFLAGS)
 tests_alloc_rotation_SOURCES = tests/alloc/rotation.c tests/alloc/alloc_fail.c tests/alloc/alloc_fail.h \
 	$(ROTATION_RIG)
 tests_alloc_rotation_LDADD = $(ALLOC_LDADD)
+
+# A whole agent, and what starts it.
+check_PROGRAMS += tests/alloc/failing-agent
+tests_alloc_failing_agent_CPPFLAGS = $(src_agent_libagent_a_CPPFLAGS) -I$(srcdir)/tests/alloc
+tests_alloc_failing_agent_SOURCES = src/agent/main.c tests/alloc/alloc_program.c tests/alloc/alloc_shared.h
+tests_alloc_failing_agent_LDADD = $(ALLOC_COPIES) $(P11KIT_LIBS) $(CRYPTO_LIBS) $(SYSTEMD_LIBS) -lpthread
+
+check_PROGRAMS += tests/alloc/agent
+TESTS += tests/alloc/agent
+tests_alloc_agent_CPPFLAGS = $(TOKEN_CPPFLAGS) -I$(srcdir)/tests/alloc
+tests_alloc_agent_CFLAGS = $(TOKEN_CFLAGS)
+tests_alloc_agent_SOURCES = tests/alloc/agent.c tests/alloc/alloc_shared.h
+tests_alloc_agent_LDADD = $(TOKEN_LDADD)

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The same for a program of ours as a whole: a test maps $P11KMS_ALLOC_FILE, which holds this. */
+#ifndef P11KMS_TEST_ALLOC_SHARED_H
+#define P11KMS_TEST_ALLOC_SHARED_H
+
+#include <stdatomic.h>
+
+struct alloc_shared {
+    unsigned long chosen; /* which allocation fails; 0: none */
+    atomic_ulong count;
+    atomic_ulong failed;
+};
+
+#endif
