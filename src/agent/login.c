@@ -145,8 +145,11 @@ static struct err try_pin(const struct agent *agent, const struct p11_session *s
 {
     enum login_end end;
     struct err e = pin_record_begin(record, &attempt->source);
-    if (err_is(e))
+    if (err_is(e)) { /* it may say "trying" all the same, and nothing was tried */
+        struct err undone = pin_record_abandon(record);
+        (void)undone; /* else it counts as a refusal, which is the safe side */
         return no_record(agent, e, advice);
+    }
     e = p11_session_login(session, attempt->pin, &end);
     if (end == LOGIN_GOOD)
         return pin_record_accept(record, &attempt->source);

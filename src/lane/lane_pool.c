@@ -97,10 +97,14 @@ static void sweep_locked(struct lane_pool *pool, struct ended *ended)
     }
 }
 
-/* Writes a job to a free lane. False: the agent is gone, and the lane's EOF will tell. */
+/* Writes a job to a free lane. False: the agent is gone, and the lane's EOF will tell: one that takes
+ * no packets and does not end either is ended here. */
 static bool send_locked(struct pool_lane *lane, struct lane_job *job)
 {
-    if (err_is(packet_send(lane->fd, secret_bytes(job->packet), NULL, 0)))
+    struct err e = packet_send(lane->fd, secret_bytes(job->packet), NULL, 0);
+    if (err_is(e) && e.code != ERR_EXHAUSTED)
+        (void)shutdown(lane->fd, SHUT_RDWR);
+    if (err_is(e))
         return false;
     secret_wipe(job->packet);
     lane->job = job;

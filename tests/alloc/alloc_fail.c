@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alloc_fail.h"
 
-#include <errno.h>
-#include <openssl/crypto.h>
+#include "io_fail.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -10,72 +10,28 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-/* What the redefined symbols of our libraries call. */
-void *alloc_fail_malloc(size_t size);
-void *alloc_fail_calloc(size_t n, size_t size);
-void *alloc_fail_realloc(void *old, size_t size);
-void *alloc_fail_reallocarray(void *old, size_t n, size_t size);
-char *alloc_fail_strdup(const char *text);
-char *alloc_fail_strndup(const char *text, size_t n);
-void *alloc_fail_secure_malloc(size_t size, const char *file, int line);
-
-enum { AT_ONCE = 8, RUN_SECONDS = 60 };
+enum { AT_ONCE = 8, RUN_SECONDS = 60, CALLS_MAX = 1024, MISSED = 79 };
 
 static bool in_child;
+static enum fail_kind wanted;
 static atomic_bool counting;
 static atomic_ulong count;
 static unsigned long chosen; /* 0: none; set while nothing is counted */
 static atomic_bool failed;
 static _Thread_local bool exempted;
 
-static bool fails(void)
+bool fail_now(enum fail_kind kind)
 {
-    if (!atomic_load(&counting) || exempted || atomic_fetch_add(&count, 1) + 1 != chosen)
+    if (kind != wanted || !atomic_load(&counting) || exempted ||
+        atomic_fetch_add(&count, 1) + 1 != chosen)
         return false;
     atomic_store(&failed, true);
-    errno = ENOMEM;
     return true;
-}
-
-void *alloc_fail_malloc(size_t size)
-{
-    return fails() ? NULL : malloc(size);
-}
-
-void *alloc_fail_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : calloc(n, size);
-}
-
-void *alloc_fail_realloc(void *old, size_t size)
-{
-    return fails() ? NULL : realloc(old, size);
-}
-
-void *alloc_fail_reallocarray(void *old, size_t n, size_t size)
-{
-    return fails() ? NULL : reallocarray(old, n, size);
-}
-
-char *alloc_fail_strdup(const char *text)
-{
-    return fails() ? NULL : strdup(text);
-}
-
-char *alloc_fail_strndup(const char *text, size_t n)
-{
-    return fails() ? NULL : strndup(text, n);
-}
-
-void *alloc_fail_secure_malloc(size_t size, const char *file, int line)
-{
-    return fails() ? NULL : CRYPTO_secure_malloc(size, file, line);
 }
 
 void alloc_begin(void)
@@ -113,39 +69,65 @@ static pid_t start_run(void (*run)(void), unsigned long which)
     chosen = which;
     (void)alarm(RUN_SECONDS);
     run();
-    if (!alloc_failed())
-        fail_msg("allocation %lu was not made", which);
-    exit(0);
+    exit(alloc_failed() ? 0 : MISSED);
 }
 
-static bool await_run(const char *name, unsigned long total)
+static bool await_run(const char *name, const pid_t *pids, unsigned long total,
+                      unsigned long *ret_missed)
 {
     int status;
-    assert_true(wait(&status) > 0);
-    if (status != 0)
-        print_error("%s: a run of %lu ended with status 0x%x\n", name, total, (unsigned)status);
+    unsigned long which = 0;
+    pid_t pid = wait(&status);
+    assert_true(pid > 0);
+    while (which < total && pids[which] != pid)
+        which++;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == MISSED)
+        ++*ret_missed;
+    else if (status != 0)
+        print_error("%s: call %lu of %lu: status 0x%x\n", name, which + 1, total, (unsigned)status);
     return status == 0;
 }
 
-void alloc_sweep(const char *name, void (*run)(void))
+static void sweep(const char *name, const char *what, void (*run)(void))
 {
-    unsigned long good = 0, running = 0;
+    pid_t pids[CALLS_MAX];
+    unsigned long good = 0, running = 0, missed = 0;
     if (in_child)
         exit(1);
     chosen = 0;
     run();
     unsigned long total = atomic_load(&count);
-    assert_int_not_equal(total, 0);
+    assert_in_range(total, 1, CALLS_MAX);
     for (unsigned long which = 1; which <= total; which++) {
-        (void)start_run(run, which);
+        pids[which - 1] = start_run(run, which);
         if (++running == AT_ONCE) {
-            good += await_run(name, total);
+            good += await_run(name, pids, total, &missed);
             running--;
         }
     }
     for (; running > 0; running--)
-        good += await_run(name, total);
-    assert_int_equal(good, total);
-    printf("figure: %s: %lu allocations, each failed once\n", name, total);
+        good += await_run(name, pids, total, &missed);
+    assert_int_equal(good + missed, total);
+    if (missed > (wanted == FAIL_MEMORY ? 0 : total / 4))
+        fail_msg("%s: %lu of %lu %s were not made again", name, missed, total, what);
+    printf("figure: %s: %lu %s, %lu failed once each\n", name, total, what, good);
     (void)fflush(stdout);
+}
+
+void alloc_sweep(const char *name, void (*run)(void))
+{
+    wanted = FAIL_MEMORY;
+    sweep(name, "allocations", run);
+}
+
+void io_sweep(const char *name, void (*run)(void))
+{
+    static const char *const kinds[] = {[FAIL_INTR] = "calls with EINTR",
+                                        [FAIL_AGAIN] = "calls with EAGAIN",
+                                        [FAIL_RESET] = "calls with EPIPE, ECONNRESET or EIO",
+                                        [FAIL_SHORT] = "calls cut short",
+                                        [FAIL_TRUNC] = "calls with a packet too long"};
+    for (wanted = FAIL_INTR; wanted < FAIL_KINDS; wanted++)
+        if (wanted != FAIL_RESET) /* of an agent that lives on: tests/alloc/agent.c has its side */
+            sweep(name, kinds[wanted], run);
 }

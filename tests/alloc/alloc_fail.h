@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Allocations of our own code that fail, one after the other. The programs here are linked with
- * copies of our libraries whose calls to malloc and its kin (alloc_symbols) lead here; those of
- * tests, gRPC, p11-kit and OpenSSL do not. */
+/* Allocations and system calls of our own code that fail, one after the other. The programs here
+ * are linked with copies of our libraries whose calls of what alloc_symbols lists lead here; those
+ * of tests, gRPC, p11-kit and OpenSSL do not. */
 #ifndef P11KMS_TEST_ALLOC_FAIL_H
 #define P11KMS_TEST_ALLOC_FAIL_H
 
@@ -21,5 +21,9 @@ void alloc_exempt(bool exempt);
  * in processes of their own. A run that allocates less often than the first, and a count of none,
  * fail the test. Prints the figure. */
 void alloc_sweep(const char *name, void (*run)(void));
+
+/* The same for system calls, once for each call and each way in which it can fail (io_fail.h). How
+ * often threads wake each other varies, so up to a quarter may not be made again. */
+void io_sweep(const char *name, void (*run)(void));
 
 #endif

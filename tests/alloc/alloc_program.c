@@ -1,23 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the redefined symbols of alloc_symbols lead to in a program that a test starts. */
+/* Which call of a program fails that a test starts. */
 #include "alloc_shared.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <openssl/crypto.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-void *alloc_fail_malloc(size_t size);
-void *alloc_fail_calloc(size_t n, size_t size);
-void *alloc_fail_realloc(void *old, size_t size);
-void *alloc_fail_reallocarray(void *old, size_t n, size_t size);
-char *alloc_fail_strdup(const char *text);
-char *alloc_fail_strndup(const char *text, size_t n);
-void *alloc_fail_secure_malloc(size_t size, const char *file, int line);
 
 static struct alloc_shared *shared;
 
@@ -32,46 +21,10 @@ __attribute__((constructor)) static void map_shared(void)
     (void)close(fd);
 }
 
-static bool fails(void)
+bool fail_now(enum fail_kind kind)
 {
-    if (atomic_fetch_add(&shared->count, 1) + 1 != shared->chosen)
+    if (kind != shared->kind || atomic_fetch_add(&shared->count, 1) + 1 != shared->chosen)
         return false;
     atomic_store(&shared->failed, 1);
-    errno = ENOMEM;
     return true;
-}
-
-void *alloc_fail_malloc(size_t size)
-{
-    return fails() ? NULL : malloc(size);
-}
-
-void *alloc_fail_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : calloc(n, size);
-}
-
-void *alloc_fail_realloc(void *old, size_t size)
-{
-    return fails() ? NULL : realloc(old, size);
-}
-
-void *alloc_fail_reallocarray(void *old, size_t n, size_t size)
-{
-    return fails() ? NULL : reallocarray(old, n, size);
-}
-
-char *alloc_fail_strdup(const char *text)
-{
-    return fails() ? NULL : strdup(text);
-}
-
-char *alloc_fail_strndup(const char *text, size_t n)
-{
-    return fails() ? NULL : strndup(text, n);
-}
-
-void *alloc_fail_secure_malloc(size_t size, const char *file, int line)
-{
-    return fails() ? NULL : CRYPTO_secure_malloc(size, file, line);
 }

@@ -3,10 +3,13 @@
 #ifndef P11KMS_TEST_ALLOC_SHARED_H
 #define P11KMS_TEST_ALLOC_SHARED_H
 
+#include "io_fail.h"
+
 #include <stdatomic.h>
 
 struct alloc_shared {
-    unsigned long chosen; /* which allocation fails; 0: none */
+    enum fail_kind kind;
+    unsigned long chosen; /* which call fails; 0: none */
     atomic_ulong count;
     atomic_ulong failed;
 };

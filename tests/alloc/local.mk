@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Every allocation of our own code fails in turn. See alloc_fail.h.
+# Every allocation and every system call of our own code fails in turn. See alloc_fail.h and io_fail.h.
 ALLOC_ORIGINALS = src/kms/libkms.a src/keyring/libkeyring.a src/agent/libagent.a pkcs11/libpkcs11.a \
 	src/lane/liblane.a src/config/libconfig.a src/obs/libobs.a src/format/libformat.a src/base/libbase.a
 ALLOC_COPIES = tests/alloc/libkms.a tests/alloc/libkeyring.a tests/alloc/libagent.a tests/alloc/libpkcs11.a \
@@ -14,6 +14,7 @@ tests/alloc/copied: $(ALLOC_ORIGINALS) $(srcdir)/tests/alloc/alloc_symbols
 	done && touch $@
 $(ALLOC_COPIES): tests/alloc/copied
 
+ALLOC_FAIL = tests/alloc/alloc_fail.c tests/alloc/alloc_fail.h tests/alloc/io_fail.c tests/alloc/io_fail.h
 ALLOC_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) $(I_CONFIG) -I$(srcdir)/src/agent -I$(srcdir)/tests/unit \
 	-I$(srcdir)/tests/alloc $(CMOCKA_CFLAGS)
 ALLOC_LDADD = $(ALLOC_COPIES) $(CMOCKA_LIBS) $(P11KIT_LIBS) $(CYAML_LIBS) $(YAML_LIBS) $(CRYPTO_LIBS) \
@@ -22,7 +23,7 @@ ALLOC_LDADD = $(ALLOC_COPIES) $(CMOCKA_LIBS) $(P11KIT_LIBS) $(CYAML_LIBS) $(YAML
 check_PROGRAMS += tests/alloc/requests
 TESTS += tests/alloc/requests
 tests_alloc_requests_CPPFLAGS = $(ALLOC_CPPFLAGS)
-tests_alloc_requests_SOURCES = tests/alloc/requests.c tests/alloc/alloc_fail.c tests/alloc/alloc_fail.h \
+tests_alloc_requests_SOURCES = tests/alloc/requests.c $(ALLOC_FAIL) \
 	tests/unit/kms_calls.c tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
 	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_alloc_requests_LDADD = $(ALLOC_LDADD)
@@ -30,14 +31,15 @@ tests_alloc_requests_LDADD = $(ALLOC_LDADD)
 check_PROGRAMS += tests/alloc/rotation
 TESTS += tests/alloc/rotation
 tests_alloc_rotation_CPPFLAGS = $(ALLOC_CPPFLAGS)
-tests_alloc_rotation_SOURCES = tests/alloc/rotation.c tests/alloc/alloc_fail.c tests/alloc/alloc_fail.h \
+tests_alloc_rotation_SOURCES = tests/alloc/rotation.c $(ALLOC_FAIL) \
 	$(ROTATION_RIG)
 tests_alloc_rotation_LDADD = $(ALLOC_LDADD)
 
 # A whole agent, and what starts it.
 check_PROGRAMS += tests/alloc/failing-agent
 tests_alloc_failing_agent_CPPFLAGS = $(src_agent_libagent_a_CPPFLAGS) -I$(srcdir)/tests/alloc
-tests_alloc_failing_agent_SOURCES = src/agent/main.c tests/alloc/alloc_program.c tests/alloc/alloc_shared.h
+tests_alloc_failing_agent_SOURCES = src/agent/main.c tests/alloc/alloc_program.c \
+	tests/alloc/alloc_shared.h tests/alloc/io_fail.c tests/alloc/io_fail.h
 tests_alloc_failing_agent_LDADD = $(ALLOC_COPIES) $(P11KIT_LIBS) $(CRYPTO_LIBS) $(SYSTEMD_LIBS) -lpthread
 
 check_PROGRAMS += tests/alloc/agent

@@ -76,6 +76,6 @@ int main(void)
         cmocka_unit_test(rotation_by_itself),
         cmocka_unit_test(rotation_by_order),
     };
-    rig_aside = alloc_exempt;
+    rig_aside = fake_agent_aside = alloc_exempt;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -202,11 +202,15 @@ static void serve_locked(struct fake_agent *agent, size_t lane)
     pthread_cond_broadcast(&agent->changed);
 }
 
+void (*fake_agent_aside)(bool begins);
+
 static void *run(void *argument)
 {
     struct fake_agent *agent = argument;
     struct pollfd polled[LANES + 1];
     eventfd_t count;
+    if (fake_agent_aside)
+        fake_agent_aside(true);
     for (bool on = true; on;) {
         pthread_mutex_lock(&agent->lock);
         polled[LANES] = (struct pollfd){.fd = agent->wake_fd, .events = POLLIN};

@@ -30,6 +30,9 @@ enum { FAKE_KEYS_MAX = 4096 };
 
 struct fake_agent;
 
+/* Called on the threads of fake agents, which use our code, as they begin; NULL: not called. */
+extern void (*fake_agent_aside)(bool begins);
+
 /* n lanes; the other ends go to ret_fds. No rule, no keys, material 1. Ends the test on failure. */
 struct fake_agent *fake_agent_new(size_t n, int *ret_fds);
 
