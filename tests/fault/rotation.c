@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A rotation whose agents die at each of their PKCS#11 calls, before it and after it. A first run
- * records the calls; then each run dies at one of them, and the ring must come out as if nothing
- * had happened: one active KEK, at most one needless one, everything opens, and it ends by itself.
+/* A rotation whose agents die at each of their PKCS#11 calls, before it and after it, or fail there
+ * in other ways. A first run records the calls; then each run dies at one of them, and the ring
+ * must come out as if nothing had happened: one active KEK, at most one needless one, everything
+ * opens, and it ends by itself.
  */
 #include "faults.h"
 #include "ring_objects.h"
@@ -12,7 +13,7 @@
 #include <string.h>
 
 enum {
-    TEST_SECONDS = 1800,
+    TEST_SECONDS = 7200,
     RUN_MS = 60000,
     CALL_RECORD = 64, /* faultp11's */
     CALLS_MAX = 2048,
@@ -202,19 +203,46 @@ static void record_calls(struct scene *s, struct calls *ret)
 
 /* --- dying ------------------------------------------------------------------------------- */
 
-enum moment { BEFORE, AFTER, MOMENTS };
+/* What may happen to a call. Two ways to die, then the others. */
+static const struct way {
+    const char *action; /* as docs/drills.md has them */
+    bool dies;
+} ways[] = {
+    {"kill", true},
+    {"kill after", true},
+    {"crash", true},
+    {"return CKR_DEVICE_ERROR", false},
+    {"return CKR_DEVICE_ERROR after", false},
+    {"return CKR_FUNCTION_FAILED after", false},
+    {"return CKR_HOST_MEMORY", false},
+    {"return CKR_SESSION_HANDLE_INVALID", false},
+    {"return CKR_USER_NOT_LOGGED_IN", false},
+    {"return CKR_OBJECT_HANDLE_INVALID", false},
+    {"return CKR_BUFFER_TOO_SMALL", false},
+    {"return 0x80000123", false},
+    {"hang 2s", false},
+    {"short", false},
+    {"long 8", false},
+    {"garbage", false},
+    {"nothing", false},
+    {"lose-sessions", false},
+    {"log-out", false},
+    {"remove-token", false},
+};
 
-static const char *const moments[MOMENTS] = {"before", "after"};
+enum { DEATHS = 2, WAYS = sizeof ways / sizeof *ways };
 
-/* A number of call and moment. */
+static size_t n_ways = DEATHS; /* of those above */
+
+/* A number of call, and what happens to it. */
 struct place {
     size_t number;
-    enum moment moment;
+    size_t way;
 };
 
 static struct place place_of(size_t i)
 {
-    return (struct place){i / MOMENTS + 1, (enum moment)(i % MOMENTS)};
+    return (struct place){i / n_ways + 1, i % n_ways};
 }
 
 /* What an agent leaves that dies in C_Login: the token may have counted a wrong PIN, and so no
@@ -238,14 +266,13 @@ static void die_at(struct scene *s, struct place place, bool restart, const char
     struct calls calls;
     char line[CALL_RECORD];
     restore(s);
-    (void)snprintf(line, sizeof line, "on * call %zu kill%s\n", place.number,
-                   place.moment == AFTER ? " after" : "");
+    (void)snprintf(line, sizeof line, "on * call %zu %s\n", place.number, ways[place.way].action);
     faults_script(s->h, "maker-calls of p11-kms-maker", line);
     harness_start(s->h);
     faults_await(s->h, "fault", 1, RUN_MS);
     if (restart)
         kill_daemon(s->h);
-    if (strcmp(function, "C_Login") == 0)
+    if (ways[place.way].dies && strcmp(function, "C_Login") == 0)
         look_after_pin(s);
     if (restart)
         harness_start(s->h);
@@ -260,19 +287,19 @@ static void die_at(struct scene *s, struct place place, bool restart, const char
 /* Where the token changes, every time; elsewhere every stride-th place. */
 static bool is_chosen(const struct calls *calls, size_t i)
 {
-    const char *function = calls->names[i / MOMENTS];
+    const char *function = calls->names[i / n_ways];
     return i % stride == 0 || strcmp(function, "C_GenerateKey") == 0 ||
            strcmp(function, "C_SetAttributeValue") == 0;
 }
 
-/* Dies there, and tells how many deaths the module has recorded. */
+/* Dies there, and tells how many faults the module has recorded. */
 static unsigned visit(struct scene *s, const struct calls *calls, struct place place, bool restart)
 {
     const char *function = calls->names[place.number - 1];
     int64_t began = now_ms();
     die_at(s, place, restart, function);
-    printf("  died %s call %zu, %s%s: whole after %lld ms\n", moments[place.moment], place.number,
-           function, restart ? ", restarted" : "", (long long)(now_ms() - began));
+    printf("  call %zu, %s, %s%s: whole after %lld ms\n", place.number, function,
+           ways[place.way].action, restart ? ", restarted" : "", (long long)(now_ms() - began));
     (void)fflush(stdout);
     return faults_count(s->h, "fault");
 }
@@ -281,17 +308,19 @@ static unsigned visit(struct scene *s, const struct calls *calls, struct place p
  * these leave the same behind. */
 static void sweep(struct scene *s, const struct calls *calls)
 {
-    size_t deaths = 0, chosen = 0;
-    for (size_t i = 0; i < calls->n * MOMENTS; i++)
+    size_t faults = 0, chosen = 0;
+    for (size_t i = 0; i < calls->n * n_ways; i++)
         chosen += is_chosen(calls, i);
-    for (size_t i = 0; i < calls->n * MOMENTS; i++) {
+    for (size_t i = 0; i < calls->n * n_ways; i++) {
         struct place place = place_of(i);
         if (is_chosen(calls, i))
-            deaths += visit(s, calls, place, (place.number + place.moment) % 2 == 0);
+            faults +=
+                visit(s, calls, place, place.way < DEATHS && (place.number + place.way) % 2 == 0);
     }
-    printf("figure: %zu deaths at %zu of %zu places\n", deaths, chosen, calls->n * MOMENTS);
-    assert_true(chosen >= 3 * MOMENTS); /* made, activated, retired */
-    assert_int_equal(deaths, chosen);
+    printf("figure: %zu faults in %zu of %zu cases: calls of a rotation x %zu ways\n", faults,
+           chosen, calls->n * n_ways, n_ways);
+    assert_true(chosen >= 3 * n_ways); /* made, activated, retired */
+    assert_int_equal(faults, chosen);
 }
 
 static void test_death_at_every_call(void **state)
@@ -308,8 +337,9 @@ static void test_death_at_every_call(void **state)
 static int usage(void)
 {
     (void)fputs(
-        "usage: rotation [--every N]\n"
-        "  --every N   die at every Nth place, and wherever the token is changed (default 7)\n",
+        "usage: rotation [--every N [--all-ways]]\n"
+        "  --every N    die at every Nth place, and wherever the token is changed (default 7)\n"
+        "  --all-ways   fail in every other way as well\n",
         stderr);
     return 2;
 }
@@ -320,7 +350,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_death_at_every_call, harness_setup, harness_teardown),
     };
     uint64_t every = STRIDE;
-    if (argc != 1 && (argc != 3 || strcmp(argv[1], "--every") != 0 ||
+    if (argc == 4 && strcmp(argv[3], "--all-ways") == 0)
+        n_ways = WAYS;
+    if (argc != 1 && ((argc != 3 && n_ways != WAYS) || strcmp(argv[1], "--every") != 0 ||
                       err_is(parse_u64(argv[2], 1, CALLS_MAX, &every))))
         return usage();
     stride = (unsigned)every;

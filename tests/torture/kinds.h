@@ -7,8 +7,9 @@
 #include <stddef.h>
 
 enum {
-    KIND_ENDS = 1,     /* the agent, by itself or because it is killed as hung */
-    KIND_BURNS_PIN = 2 /* in C_Login: counts as a refusal, and is a person's matter */
+    KIND_ENDS = 1,      /* the agent, by itself or because it is killed as hung */
+    KIND_BURNS_PIN = 2, /* in C_Login: counts as a refusal, and is a person's matter */
+    KIND_LASTS = 4      /* is also tried for a while, at every call of a function */
 };
 
 struct kind {

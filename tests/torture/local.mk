@@ -6,6 +6,7 @@ tests_torture_torture_CPPFLAGS = $(FAULT_CPPFLAGS) -I$(srcdir)/tests/torture
 tests_torture_torture_CFLAGS = $(HARNESS_CFLAGS)
 tests_torture_torture_SOURCES = tests/torture/torture.c \
 	tests/torture/kinds.c tests/torture/kinds.h \
+	tests/torture/lasting.c tests/torture/lasting.h \
 	tests/torture/scenarios.c tests/torture/scenarios.h \
 	tests/torture/scene.c tests/torture/scene.h
 tests_torture_torture_LDADD = $(FAULT_LDADD)

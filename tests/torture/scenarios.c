@@ -5,7 +5,7 @@
 
 enum { BEGUN_MS = 10000 };
 
-static void act_start(struct scene *s, struct result *ret, struct verdict *v)
+void scenario_start(struct scene *s, struct result *ret, struct verdict *v)
 {
     (void)ret;
     (void)v;
@@ -61,7 +61,7 @@ static void act_rescan(struct scene *s, struct result *ret, struct verdict *v)
     await_begun(s, v);
 }
 
-static void set_probes(struct scene *s, const char *token)
+void scenario_set_probes(struct scene *s, const char *token)
 {
     s->h->config.token = token;
     harness_write_config(s->h);
@@ -70,12 +70,12 @@ static void set_probes(struct scene *s, const char *token)
 
 static void begin_probes(struct scene *s)
 {
-    set_probes(s, SCENARIO_PROBES);
+    scenario_set_probes(s, SCENARIO_PROBES);
 }
 
 static void end_probes(struct scene *s)
 {
-    set_probes(s, SCENARIO_TOKEN);
+    scenario_set_probes(s, SCENARIO_TOKEN);
 }
 
 /* Just after one, so that nothing is under way. */
@@ -95,7 +95,7 @@ static void act_probe(struct scene *s, struct result *ret, struct verdict *v)
 }
 
 const struct scenario scenarios[] = {
-    {.name = "start", .starts = true, .act = act_start},
+    {.name = "start", .starts = true, .act = scenario_start},
     {.name = "Encrypt v1", .encrypt = true, .act = act_encrypt_v1},
     {.name = "Encrypt v2", .encrypt = true, .act = act_encrypt_v2},
     {.name = "Decrypt v1", .act = act_decrypt_v1},

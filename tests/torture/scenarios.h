@@ -27,6 +27,12 @@ struct scenario {
     void (*act)(struct scene *s, struct result *ret, struct verdict *v);
 };
 
+/* Starts the daemon. */
+void scenario_start(struct scene *s, struct result *ret, struct verdict *v);
+
+/* Has the daemon probe as that section of the configuration says. */
+void scenario_set_probes(struct scene *s, const char *token);
+
 extern const struct scenario scenarios[];
 extern const size_t scenarios_n;
 

@@ -2,6 +2,7 @@
 /* Every PKCS#11 call of every scenario fails in every way, one at a time. A first run of a scenario
  * records its calls; then each case breaks one of them, and looks at what became of it. */
 #include "kinds.h"
+#include "lasting.h"
 #include "scenarios.h"
 
 #include "async.h"
@@ -15,11 +16,13 @@
 enum {
     ALL_SECONDS = 3600,
     SAMPLE = 80,
-    JOBS = 2,
+    JOBS = 4, /* most of the time they wait */
     JOBS_MAX = 16,
     TRIES = 3, /* of a case that was disturbed before its fault */
     SCENARIOS_MAX = 16
 };
+
+#define LASTING "lasting"
 
 /* --- one case ---------------------------------------------------------------------------- */
 
@@ -84,6 +87,8 @@ static void look_after_pin(struct sweep *w, struct verdict *v)
     struct scene *s = &w->scene;
     if (!scene_await_status(s, "PIN", SCENE_TOLD_MS))
         WRONG(v, "Status does not tell of the PIN");
+    if (faults_count(s->h, "C_Login") != 1)
+        WRONG(v, "it was tried %u times", faults_count(s->h, "C_Login"));
     scene_mend_pin(s);
 }
 
@@ -124,6 +129,8 @@ static void run_case(struct sweep *w, size_t number, const struct kind *kind, st
 struct tally {
     size_t calls[SCENARIOS_MAX]; /* of each scenario; every worker must find as many */
     size_t cases, passed, unnoticeable;
+    size_t functions; /* that failed for a while */
+    size_t lasting, lasting_passed;
     int64_t slowest_ms;
     bool finished;
 };
@@ -154,7 +161,7 @@ static uint64_t scramble(uint64_t x)
 static bool is_chosen(size_t scenario, size_t i, size_t total)
 {
     uint64_t hash = scramble(scramble(options.seed + scenario) + i);
-    size_t share = options.sample / scenarios_n;
+    size_t share = options.sample / (scenarios_n + 1);
     if (options.kind && strcmp(kinds[i % kinds_n].name, options.kind) != 0)
         return false;
     if (options.sample != 0 && hash % total >= share)
@@ -243,6 +250,65 @@ static void sweep_scenario(struct sweep *w, size_t scenario)
         w->scenario->end(&w->scene);
 }
 
+/* --- faults that stay -------------------------------------------------------------------- */
+
+/* Every function that an agent calls. */
+static void list_functions(const struct calls *calls, struct calls *ret)
+{
+    ret->n = 0;
+    for (size_t i = 0; i < calls->n; i++) {
+        bool known = false;
+        for (size_t k = 0; k < ret->n; k++)
+            known = known || strcmp(ret->names[k], calls->names[i]) == 0;
+        if (!known)
+            memcpy(ret->names[ret->n++], calls->names[i], SCENE_NAME_MAX);
+    }
+}
+
+static size_t count_lasting_kinds(void)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < kinds_n; i++)
+        n += (kinds[i].flags & KIND_LASTS) != 0;
+    return n;
+}
+
+static void visit_lasting(struct sweep *w, const char *function, const struct kind *kind)
+{
+    struct tally *tally = &tallies[worker];
+    struct verdict v = {.text = ""};
+    int64_t began = now_ms();
+    lasting_case(&w->scene, function, kind, &v);
+    tally->lasting++;
+    tally->lasting_passed += !is_wrong(&v);
+    if (is_wrong(&v))
+        print_error("WRONG: every %s, %s: %s\n", function, kind->name, v.text);
+    else if (options.verbose)
+        printf("  every %s, %s: %lld ms\n", function, kind->name, (long long)(now_ms() - began));
+    (void)fflush(stdout);
+    if (is_wrong(&v))
+        scene_restart(&w->scene);
+}
+
+/* While the daemon probes every second, as sick tokens are probed. */
+static void sweep_lasting(struct sweep *w)
+{
+    static struct calls functions;
+    static const struct scenario start = {.name = LASTING, .starts = true, .act = scenario_start};
+    if (options.only && strcmp(options.only, LASTING) != 0)
+        return;
+    w->scenario = &start;
+    record(w);
+    list_functions(&w->calls, &functions);
+    tallies[worker].functions = functions.n;
+    scenario_set_probes(&w->scene, SCENARIO_PROBES);
+    for (size_t i = 0; i < functions.n * kinds_n; i++)
+        if ((kinds[i % kinds_n].flags & KIND_LASTS) &&
+            is_chosen(scenarios_n, i, functions.n * kinds_n))
+            visit_lasting(w, functions.names[i / kinds_n], &kinds[i % kinds_n]);
+    scenario_set_probes(&w->scene, SCENARIO_TOKEN);
+}
+
 static void test_all(void **state)
 {
     static struct sweep w;
@@ -254,13 +320,15 @@ static void test_all(void **state)
     assert_int_equal(scene_encrypt(&w.scene, KMS_API_V2, &v, text), GRPC_STATUS_OK);
     for (size_t i = 0; i < scenarios_n; i++)
         sweep_scenario(&w, i);
+    sweep_lasting(&w);
     scene_arm(&w.scene, "");
     scene_expect_all_opens(&w.scene, &v);
     if (is_wrong(&v))
         fail_msg("%s", v.text);
     tallies[worker].slowest_ms = w.scene.slowest_ms;
     tallies[worker].finished = true;
-    h->passed = tallies[worker].passed == tallies[worker].cases;
+    h->passed = tallies[worker].passed == tallies[worker].cases &&
+                tallies[worker].lasting_passed == tallies[worker].lasting;
     scene_end(&w.scene);
 }
 
@@ -302,6 +370,9 @@ static bool sum_up(struct tally *sum)
         sum->cases += t->cases;
         sum->passed += t->passed;
         sum->unnoticeable += t->unnoticeable;
+        sum->lasting += t->lasting;
+        sum->lasting_passed += t->lasting_passed;
+        good = good && sum->functions == t->functions;
         sum->finished = sum->finished && t->finished;
         if (t->slowest_ms > sum->slowest_ms)
             sum->slowest_ms = t->slowest_ms;
@@ -325,11 +396,16 @@ static bool tell(void)
         "passed (%zu with a lie that nobody can notice); well again after at most %lld ms\n",
         swept, calls, kinds_n, calls * kinds_n, sum.cases, sum.passed, sum.unnoticeable,
         (long long)sum.slowest_ms);
+    size_t lasting = sum.functions * count_lasting_kinds();
+    printf("figure: torture, at every call for a while: %zu functions x %zu kinds = %zu cases; %zu "
+           "run, %zu passed\n",
+           sum.functions, count_lasting_kinds(), lasting, sum.lasting, sum.lasting_passed);
     if (!good)
         print_error("the workers recorded different calls, or one did not finish\n");
     bool all = options.sample == 0 && !options.kind;
-    return good && sum.passed == sum.cases && sum.cases > 0 &&
-           (!all || sum.cases == calls * kinds_n);
+    return good && sum.passed == sum.cases && sum.lasting_passed == sum.lasting &&
+           sum.cases + sum.lasting > 0 &&
+           (!all || (sum.cases == calls * kinds_n && sum.lasting == lasting));
 }
 
 /* --- the command line -------------------------------------------------------------------- */
