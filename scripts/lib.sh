@@ -6,7 +6,7 @@ BUILD_PACKAGES="autoconf automake make gcc pkgconf libgrpc-dev libprotobuf-c-dev
  libp11-kit-dev libssl-dev libcyaml-dev libyaml-dev libsystemd-dev libmicrohttpd-dev libcmocka-dev"
 DEMO_PACKAGES="softhsm2"
 TEST_PACKAGES="softhsm2 opensc opensc-pkcs11 clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck
- python3 python3-grpcio python3-protobuf opencryptoki systemd procps mandoc prometheus git"
+ python3 python3-grpcio python3-protobuf opencryptoki valgrind systemd procps mandoc prometheus git"
 
 say() {
     printf '== %s\n' "$*"

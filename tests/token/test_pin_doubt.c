@@ -263,7 +263,11 @@ static void tokens_own_count_decides(void **state)
     pin_spy_use_right_pin(f);
     fixture_up(f, AGENT_SERVE);
     fixture_stop(f);
+    char spy[PATH_MAX]; /* a sanitizer's build of it fits no foreign tool */
+    memcpy(spy, f->config.module, sizeof spy);
+    (void)snprintf(f->config.module, sizeof f->config.module, "%s", getenv("P11KMS_PIN_MODULE"));
     fixture_pkcs11_tool(f, change);
+    memcpy(f->config.module, spy, sizeof spy);
     answer(f, "after", "5");
     expect_human(f, "may mean a wrong PIN");
     expect_human(f, "not tried again");
