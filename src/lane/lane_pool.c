@@ -97,8 +97,8 @@ static void sweep_locked(struct lane_pool *pool, struct ended *ended)
     }
 }
 
-/* Writes a job to a free lane. False: the agent is gone, and the lane's EOF will tell: one that takes
- * no packets and does not end either is ended here. */
+/* Writes a job to a free lane. False: the agent is gone, and the lane's EOF will tell: one that
+ * takes no packets and does not end either is ended here. */
 static bool send_locked(struct pool_lane *lane, struct lane_job *job)
 {
     struct err e = packet_send(lane->fd, secret_bytes(job->packet), NULL, 0);
