@@ -10,6 +10,7 @@ src_base_libbase_a_SOURCES = \
 	src/base/error.c src/base/error.h \
 	src/base/heap.c src/base/heap.h \
 	src/base/io.c src/base/io.h \
+	src/base/pid_file.c src/base/pid_file.h \
 	src/base/secret.c src/base/secret.h \
 	src/base/text.c src/base/text.h
 LIBBASE = src/base/libbase.a $(CRYPTO_LIBS)

@@ -3,60 +3,45 @@
 
 #include "cleanup.h"
 #include "io.h"
-#include "text.h"
+#include "pid_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/file.h>
-
-enum { PID_TEXT = 16 };
 
 static struct err lock_path(const char *state_dir, char ret[static PATH_MAX])
 {
     return path_join(state_dir, "pin.lock", ret, PATH_MAX);
 }
 
-/* Not fcntl's locks: the kernel's search for deadlocks takes a module's locks for ours. A number
- * that cannot be written is one that nobody reads. */
-static void sign(int fd)
-{
-    char text[PID_TEXT];
-    int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len)
-        (void)ftruncate(fd, 0);
-}
-
 struct err login_lock_take(const char *state_dir, int *ret)
 {
     char path[PATH_MAX];
     TRY(lock_path(state_dir, path));
-    AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return err_errno(errno, "open pin.lock");
+    AUTO_CLOSE int fd = -1;
+    struct err e = pid_file_open(path, &fd);
+    if (err_is(e)) {
+        e.where = "open pin.lock";
+        return e;
+    }
     while (flock(fd, LOCK_EX) != 0)
         if (errno != EINTR)
             return err_errno(errno, "flock");
-    sign(fd);
+    pid_file_sign(fd);
     *ret = take_fd(&fd);
     return ERR_OK;
 }
 
 pid_t login_lock_holder(const char *state_dir)
 {
-    char path[PATH_MAX], text[PID_TEXT];
-    uint64_t pid;
+    char path[PATH_MAX];
     if (err_is(lock_path(state_dir, path)))
         return 0;
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK)
         return 0;
-    ssize_t len = pread(fd, text, sizeof text - 1, 0);
-    text[len > 0 ? len : 0] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    return err_is(parse_u64(text, 1, INT_MAX, &pid)) ? 0 : (pid_t)pid;
+    return pid_file_holder(fd);
 }
 
 struct err lane_hello_patiently(int fd, int timeout_ms, const char *state_dir, void *memory,

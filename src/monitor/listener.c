@@ -2,6 +2,7 @@
 #include "listener.h"
 
 #include "cleanup.h"
+#include "pid_file.h"
 #include "text.h"
 
 #include <errno.h>
@@ -95,37 +96,19 @@ static bool still_there(int fd, const char *path)
            open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
 }
 
-static pid_t read_pid(int fd)
-{
-    char text[24];
-    uint64_t pid;
-    ssize_t got = pread(fd, text, sizeof text - 1, 0);
-    text[got > 0 ? got : 0] = '\0';
-    return err_is(parse_u64(text, 1, INT32_MAX, &pid)) ? 0 : (pid_t)pid;
-}
-
-static void write_pid(int fd)
-{
-    char text[24];
-    int len = snprintf(text, sizeof text, "%d", (int)getpid());
-    /* Only the message of a second daemon would miss it. */
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len)
-        return;
-}
-
 static struct err take_lock(const char *path, int *ret, struct listen_error *error)
 {
     char lock_path[SOCKET_PATH_MAX + 8];
     lock_path_of(path, lock_path);
     for (int i = 0; i < LOCK_TRIES; i++) {
-        AUTO_CLOSE int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
+        AUTO_CLOSE int fd = -1;
+        if (err_is(pid_file_open(lock_path, &fd)))
             return fail_call(error, "open", lock_path);
         if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-            return in_use(error, path, read_pid(fd));
+            return in_use(error, path, pid_file_holder(fd));
         if (!still_there(fd, lock_path))
             continue;
-        write_pid(fd);
+        pid_file_sign(fd);
         *ret = take_fd(&fd);
         return ERR_OK;
     }

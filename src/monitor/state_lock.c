@@ -4,35 +4,16 @@
 #include "cleanup.h"
 #include "io.h"
 #include "log.h"
+#include "pid_file.h"
 #include "text.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/file.h>
 #include <time.h>
 
 enum { AGAIN_MS = 20 };
-
-static int holder_of(int fd)
-{
-    char text[24];
-    uint64_t pid;
-    ssize_t got = pread(fd, text, sizeof text - 1, 0);
-    text[got > 0 ? got : 0] = '\0';
-    return err_is(parse_u64(text, 1, INT_MAX, &pid)) ? 0 : (int)pid;
-}
-
-static void write_holder(int fd)
-{
-    char text[24];
-    int len = snprintf(text, sizeof text, "%d", (int)getpid());
-    /* Only the message of a second daemon would miss it. */
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len)
-        return;
-}
 
 /* Sleeps until it is worth another try. False: we are told to stop. */
 static bool may_try_again(void)
@@ -56,7 +37,7 @@ static struct err wait_for(int fd, int wait_ms)
             return err_make(ERR_IN_USE, "stateDir");
         if (!told)
             log_event(LOG_PRI_INFO, "another p11-kmsd uses stateDir: waiting for its end",
-                      LOG_N("pid", (uint64_t)holder_of(fd)));
+                      LOG_N("pid", (uint64_t)pid_file_holder(fd)));
         told = true;
         if (!may_try_again())
             return err_make(ERR_CANCELLED, "stateDir");
@@ -68,10 +49,12 @@ struct err state_lock_take(const char *state_dir, int wait_ms, int *ret, int *re
 {
     char path[PATH_MAX], text[128];
     TRY(path_join(state_dir, "daemon.lock", path, sizeof path));
-    AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    struct err e = fd < 0 ? err_errno(errno, "open") : wait_for(fd, wait_ms);
+    AUTO_CLOSE int fd = -1;
+    struct err e = pid_file_open(path, &fd);
+    if (!err_is(e))
+        e = wait_for(fd, wait_ms);
     if (e.code == ERR_IN_USE || e.code == ERR_CANCELLED) {
-        *ret_holder = holder_of(fd);
+        *ret_holder = pid_file_holder(fd);
         return e;
     }
     if (err_is(e)) {
@@ -80,7 +63,7 @@ struct err state_lock_take(const char *state_dir, int wait_ms, int *ret, int *re
         *ret = -1;
         return ERR_OK;
     }
-    write_holder(fd);
+    pid_file_sign(fd);
     *ret = take_fd(&fd);
     return ERR_OK;
 }
