@@ -16,7 +16,7 @@ void heartbeat_init(struct heartbeat *heartbeat, uint64_t watchdog_us)
         heartbeat->patience_ns = (int64_t)(watchdog_us / 2) * 1000;
 }
 
-static void enter(struct heartbeat *heartbeat, int phase, int64_t now)
+static void enter(struct heartbeat *heartbeat, enum heart_phase phase, int64_t now)
 {
     heartbeat->phase = phase;
     heartbeat->since_ns = now;

@@ -14,8 +14,10 @@ enum {
     HEARTBEAT_OVERSLEPT_MS = 1000  /* looking so late, we were not running either */
 };
 
+enum heart_phase { HEART_NONE, HEART_STARTING, HEART_ASKED, HEART_ANSWERED };
+
 struct heartbeat {
-    enum { HEART_NONE, HEART_STARTING, HEART_ASKED, HEART_ANSWERED } phase;
+    enum heart_phase phase;
     uint64_t number; /* of the last question */
     int64_t every_ns, patience_ns;
     int64_t since_ns; /* when the phase began */
