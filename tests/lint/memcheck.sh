@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The unit tests under valgrind's memcheck, from the top of a built tree. Exit 77: no valgrind.
+# Under valgrind's memcheck, from the top of a built tree: the unit tests; and the agent, with its module,
+# as the tests of tests/token start it. Exit 77: no valgrind.
 set -euo pipefail
 command -v valgrind >/dev/null || { echo "SKIP: valgrind is missing"; exit 77; }
 
@@ -20,7 +21,33 @@ check() {
 }
 export -f check
 
-# shellcheck disable=SC2086 # a list of names
-make -s $units
+# An agent is killed in the end: what it did wrong is in its log, and what it leaks is for the sanitizers.
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+export folder
+cat >"$folder/agent" <<END
+#!/bin/sh
+exec valgrind -q --log-file="$folder/%p.log" --leak-check=no "$PWD/build/p11-kms-agent" "\$@"
+END
+chmod +x "$folder/agent"
+
+check_agent() {
+    P11KMS_AGENT=$folder/agent srcdir=. timeout 300 "$1" >"$1.memcheck" 2>&1 && return 0
+    echo "---- $1 (exit $?)"
+    grep -E 'ERROR|LINE|FAILED' "$1.memcheck" | head -20
+    return 1
+}
+export -f check_agent
+
+tokens="tests/token/test_crypt tests/token/test_keys tests/token/test_start tests/token/test_destroy"
+# shellcheck disable=SC2086 # lists of names
+make -s $units $tokens
 echo "$units" | xargs -P 2 -I{} bash -c 'check {}'
-echo "figure: $count programs clean under memcheck"
+# shellcheck disable=SC2086
+printf '%s\n' $tokens | xargs -P 2 -I{} bash -c 'check_agent {}'
+agents=$(find "$folder" -name '*.log' | wc -l)
+[ "$agents" -gt 50 ] || { echo "only $agents agents ran under memcheck"; exit 1; }
+# valgrind does not know mlock2, which the agent does without.
+wrong=$(cat "$folder"/*.log | grep '^==' || true)
+[ -z "$wrong" ] || { echo "$wrong" | head -60; exit 1; }
+echo "figure: $count unit tests and $agents agents clean under memcheck"
