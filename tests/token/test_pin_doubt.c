@@ -175,10 +175,20 @@ static void agent_outlives_whoever_started_it_in_a_login(void **state)
     assert_string_equal(record_state(f), "good");
 }
 
+#ifdef __SANITIZE_THREAD__
+enum { SIGNALS_WAIT = 1 };
+#else
+enum { SIGNALS_WAIT = 0 };
+#endif
+
 static void agent_without_a_login_ends_at_once(void **state)
 {
     struct fixture *f = *state;
     int status;
+    if (SIGNALS_WAIT) {
+        print_message("NOT JUDGED: the thread sanitizer runs no handler while recvmsg waits\n");
+        skip();
+    }
     fixture_up(f, AGENT_SERVE);
     assert_int_equal(kill(f->agent.pid, SIGTERM), 0);
     assert_int_equal(waitpid(f->agent.pid, &status, 0), f->agent.pid);
