@@ -40,10 +40,9 @@ check_agent() {
 export -f check_agent
 
 tokens="tests/token/test_crypt tests/token/test_keys tests/token/test_start tests/token/test_destroy"
-# shellcheck disable=SC2086 # lists of names
-make -s $units $tokens
+make -s -j2 check TESTS= # what the tests start as well
 echo "$units" | xargs -P 2 -I{} bash -c 'check {}'
-# shellcheck disable=SC2086
+# shellcheck disable=SC2086 # a list of names
 printf '%s\n' $tokens | xargs -P 2 -I{} bash -c 'check_agent {}'
 agents=$(find "$folder" -name '*.log' | wc -l)
 [ "$agents" -gt 50 ] || { echo "only $agents agents ran under memcheck"; exit 1; }
