@@ -18,11 +18,6 @@ static const char *after(const char *source, const char *prefix)
     return strncmp(source, prefix, len) == 0 ? source + len : NULL;
 }
 
-bool pin_source_is_protected(const char *source)
-{
-    return strcmp(source, "protected") == 0;
-}
-
 struct err pin_source_path(const char *source, char *ret, size_t size, struct advice *advice)
 {
     struct err bad = err_make(ERR_TOKEN, "token.pinSource");

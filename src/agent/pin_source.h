@@ -4,6 +4,7 @@
 #define P11KMS_PIN_SOURCE_H
 
 #include "advice.h"
+#include "agent_process.h"
 #include "secret.h"
 
 enum { PIN_MAX = 255, PIN_IDENTITY_MAX = 127 };
@@ -14,9 +15,6 @@ enum { PIN_MAX = 255, PIN_IDENTITY_MAX = 127 };
 struct pin_identity {
     char text[PIN_IDENTITY_MAX + 1]; /* one word */
 };
-
-/* Whether the PIN is given at the token itself. */
-bool pin_source_is_protected(const char *source);
 
 /* The file that the source names. ERR_TOKEN when it names none. */
 MUST_CHECK struct err pin_source_path(const char *source, char *ret, size_t size,

@@ -50,6 +50,11 @@ static bool ring_holds(const struct agent_config *c)
            (c->waive & ~(uint32_t)(WAIVE_LOCAL | WAIVE_USAGE)) == 0;
 }
 
+bool pin_source_is_protected(const char *source)
+{
+    return strcmp(source, "protected") == 0;
+}
+
 struct err agent_config_get(struct bytes raw, struct agent_config *ret)
 {
     struct agent_config c = {.role = 0};

@@ -39,6 +39,9 @@ struct agent_config {
     uint32_t waive;                  /* enum key_waiver; 0 for a managed ring */
 };
 
+/* Whether the PIN is given at the token itself. */
+bool pin_source_is_protected(const char *source);
+
 /* The bytes of the memfd. ERR_INTERNAL when they do not decode. */
 void agent_config_put(struct writer *w, const struct agent_config *config);
 MUST_CHECK struct err agent_config_get(struct bytes raw, struct agent_config *ret);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "front_end.h"
 
+#include "agent_process.h"
 #include "cleanup.h"
 #include "config.h"
 #include "control.h"
@@ -321,7 +322,7 @@ static struct err build(struct front_end *fe)
         .keyring = fe->keyring,
         .scheme = c->ring.scheme,
         .generate_timeout_ms = c->token.generate_timeout_ms,
-        .attended = strcmp(c->token.pin_source, "protected") == 0,
+        .attended = pin_source_is_protected(c->token.pin_source),
         .tuning = tuning_of(c),
         .hooks = {on_maker_wanted, on_maker_ended, on_ring_changed, on_kek_forgotten, on_ring_note,
                   fe}};

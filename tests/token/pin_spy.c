@@ -93,13 +93,19 @@ void pin_spy_use_pin(struct fixture *f, const char *pin)
     (void)snprintf(f->config.pin_source, sizeof f->config.pin_source, "file:%s/other-pin", f->dir);
 }
 
-void pin_spy_use_right_pin(struct fixture *f)
+void pin_spy_right_pin(const struct fixture *f, char ret[static PIN_SPY_MAX])
 {
-    char path[PATH_MAX], pin[64];
+    char path[PATH_MAX];
     size_t len;
     fixture_path(f, "pin", path);
-    assert_false(err_is(file_read(path, pin, sizeof pin - 1, &len)));
-    pin[len] = '\0';
+    assert_false(err_is(file_read(path, ret, PIN_SPY_MAX - 1, &len)));
+    ret[len] = '\0';
+}
+
+void pin_spy_use_right_pin(struct fixture *f)
+{
+    char pin[PIN_SPY_MAX];
+    pin_spy_right_pin(f, pin);
     pin_spy_use_pin(f, pin);
 }
 

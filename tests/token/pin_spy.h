@@ -25,7 +25,9 @@ void pin_spy_open_gate(const struct fixture *f);
 /* Writes another PIN file and uses it. */
 void pin_spy_use_pin(struct fixture *f, const char *pin);
 
-/* The right one, which the maker of the token left. */
+/* The right one, which the maker of the token left; and uses it. */
+enum { PIN_SPY_MAX = 64 };
+void pin_spy_right_pin(const struct fixture *f, char ret[static PIN_SPY_MAX]);
 void pin_spy_use_right_pin(struct fixture *f);
 
 /* The one record in the state directory. False: there is none. */

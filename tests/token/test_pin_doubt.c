@@ -380,11 +380,8 @@ static void keypad_logs_in(void **state)
 {
     struct fixture *f = *state;
     struct key_id key;
-    char path[PATH_MAX], pin[64];
-    size_t len;
-    fixture_path(f, "pin", path);
-    assert_false(err_is(file_read(path, pin, sizeof pin - 1, &len)));
-    pin[len] = '\0';
+    char pin[PIN_SPY_MAX];
+    pin_spy_right_pin(f, pin);
     use_keypad(f, pin);
     fixture_make_key(f, 1, &key);
     assert_int_equal(pin_spy_logins(f, "NULL"), 2);
