@@ -264,12 +264,22 @@ static void expect_answer(struct call *call, const char *text)
         fail_msg("%s: %s", err_name(call->code), call->message);
 }
 
-/* Lanes that were given up come back with another agent. */
+static bool is_condemned(struct ring_rig *r)
+{
+    pthread_mutex_lock(&r->lock);
+    bool condemned = r->condemned >= r->generation;
+    pthread_mutex_unlock(&r->lock);
+    return condemned;
+}
+
+/* Lanes that were given up come back with another agent; a keeper that is well gives them to the
+ * pool just after it says so. */
 static void have_lanes(void)
 {
-    if (lane_pool_has_lanes(rig.ring.pool))
+    while (!lane_pool_has_lanes(rig.ring.pool) && !is_condemned(&rig.ring))
+        (void)sched_yield();
+    if (!is_condemned(&rig.ring))
         return;
-    rig_wait_condemned(&rig.ring, rig.ring.generation);
     keeper_agent_gone(rig.ring.keeper, rig.ring.generation, "condemned");
     serve_until_well(&rig.ring);
 }

@@ -205,6 +205,7 @@ static void agents_that_start_together_try_it_once(void **state)
     enum { AGENTS = 4 };
     static const enum agent_role roles[AGENTS] = {AGENT_SERVE, AGENT_MAKE, AGENT_SERVE, AGENT_MAKE};
     struct agent_process agents[AGENTS];
+    unsigned told = 0;
     pin_spy_use_pin(f, wrong);
     for (int i = 0; i < AGENTS; i++) {
         f->config.role = roles[i];
@@ -213,9 +214,15 @@ static void agents_that_start_together_try_it_once(void **state)
     for (int i = 0; i < AGENTS; i++) {
         assert_false(
             err_is(lane_hello(agents[i].lane[0], CALL_MS, f->packet, sizeof f->packet, &f->reply)));
-        assert_int_equal(f->reply.status.remedy, REMEDY_PIN);
+        told += f->reply.status.remedy == REMEDY_PIN;
+        if (f->reply.status.remedy == REMEDY_AGENT) /* that is allowed: it tried nothing */
+            print_message("agent %d: %s\n", i, f->reply.status.text);
+        else
+            assert_int_equal(f->reply.status.remedy, REMEDY_PIN);
         agent_process_kill(&agents[i]);
     }
+    assert_in_range(told, 1, AGENTS);
+    expect_human(f, "not tried again");
     assert_int_equal(pin_spy_logins(f, wrong), 1);
 }
 

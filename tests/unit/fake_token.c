@@ -32,13 +32,19 @@ void fake_token_add(struct fake_token *token, const struct listed_key *key)
     pthread_mutex_unlock(&token->lock);
 }
 
-static void generate(struct fake_token *token, const struct key_label *label,
-                     struct lane_reply *reply)
+struct listed_key fake_key_made_now(uint32_t generation, enum key_state state)
 {
-    struct listed_key key = fake_key(label->generation, label->state, 0);
+    struct listed_key key = fake_key(generation, state, 0);
     uint8_t uuid[UUID_BYTES];
     must(!err_is(uuid_make(uuid)));
     must(!err_is(object_id_from(bytes_of(uuid, sizeof uuid), &key.id)));
+    return key;
+}
+
+static void generate(struct fake_token *token, const struct key_label *label,
+                     struct lane_reply *reply)
+{
+    struct listed_key key = fake_key_made_now(label->generation, label->state);
     must(!err_is(key_label_format(label, key.label)));
     key.attributes.value ^= token->odd;
     fake_token_add(token, &key);

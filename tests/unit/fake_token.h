@@ -26,6 +26,9 @@ bool fake_token_answer(struct fake_token *token, const struct lane_request *requ
 /* A copy of its keys. */
 size_t fake_token_list(struct fake_token *token, struct listed_key ret[static TOKEN_KEYS_MAX]);
 
+/* fake_key, with a CKA_ID of this moment. */
+struct listed_key fake_key_made_now(uint32_t generation, enum key_state state);
+
 void fake_token_add(struct fake_token *token, const struct listed_key *key);
 
 /* How many keys are in that state; waits until there are n in it, 20 s at most. */

@@ -149,9 +149,9 @@ static void what_another_replica_has_made_is_not_made_again(void **state)
 {
     (void)state;
     (void)rig_add(7, KEY_ACTIVE, 1);
-    rig.before = fake_key(8, KEY_PRE_ACTIVE, 2);
+    rig.before = fake_key_made_now(8, KEY_PRE_ACTIVE);
     rig_start(HOUR_MS, SOON_MS, 1000);
-    fake_token_wait(&rig.token, KEY_ACTIVE, 2); /* it was due already */
+    fake_token_wait(&rig.token, KEY_ACTIVE, 2);
     assert_int_equal(rig_keys(), 2);
     rig_expect_key(1, 8, KEY_ACTIVE);
 }
