@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log.h"
 
+#include "journal.h"
 #include "log_line.h"
 #include "text.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
-#include <systemd/sd-journal.h>
 #include <unistd.h>
 
 /* A reload writes them while other threads log: each for itself is always one that was set. */
@@ -60,17 +58,16 @@ static bool has_room(void)
 }
 
 /* One write(2) a line. A log that cannot be written has nobody left to be told. */
-static void write_line(struct writer *w)
+static bool write_line(struct writer *w)
 {
     ssize_t written;
     put_u8(w, '\n');
-    if (!has_room()) {
-        atomic_fetch_add(&lost, 1);
-        return;
-    }
+    if (!has_room())
+        return false;
     do
         written = write(STDERR_FILENO, w->data, w->len);
     while (written < 0 && errno == EINTR);
+    return true;
 }
 
 static const char *colour_of(enum log_priority priority)
@@ -81,7 +78,7 @@ static const char *colour_of(enum log_priority priority)
                                      : (priority == LOG_PRI_WARNING ? "\033[33m" : "\033[2m");
 }
 
-static void write_text(enum log_priority priority, const char *message,
+static bool write_text(enum log_priority priority, const char *message,
                        const struct log_field *fields)
 {
     char line[LOG_LINE_MAX];
@@ -96,102 +93,67 @@ static void write_text(enum log_priority priority, const char *message,
     put_bytes(&w, bytes_of_string(": "));
     log_put_text(&w, message, fields);
     w.capacity++;
-    write_line(&w);
+    return write_line(&w);
 }
 
-static void write_json(enum log_priority priority, const char *message,
+static bool write_json(enum log_priority priority, const char *message,
                        const struct log_field *fields)
 {
     char line[LOG_LINE_MAX];
     struct writer w = writer_over(line, sizeof line - 1);
     log_put_json(&w, clock_wall_ms(), priority, setup.component, message, fields);
     w.capacity++;
-    write_line(&w);
+    return write_line(&w);
 }
 
-/* The entry's fields are cut out of one buffer, one after the other. */
-struct entry {
-    struct writer w;
-    struct iovec parts[32];
-    int n;
-};
-
-static void entry_begin(struct entry *entry)
-{
-    entry->parts[entry->n].iov_base = entry->w.data + entry->w.len;
-}
-
-/* A field that did not fit is left out: the MESSAGE says truncated then. */
-static void entry_end(struct entry *entry)
-{
-    struct iovec *part = &entry->parts[entry->n];
-    uint8_t *start = part->iov_base;
-    if (entry->w.full) {
-        entry->w.len = (size_t)(start - entry->w.data);
-        entry->w.full = false;
-        return;
-    }
-    part->iov_len = (size_t)(entry->w.data + entry->w.len - start);
-    entry->n++;
-}
-
-static void entry_add(struct entry *entry, const char *prefix, const char *name, const char *value)
-{
-    entry_begin(entry);
-    put_bytes(&entry->w, bytes_of_string(prefix));
-    for (const char *at = name; *at; at++)
-        put_u8(&entry->w,
-               (uint8_t)(isalnum((unsigned char)*at) ? toupper((unsigned char)*at) : '_'));
-    put_u8(&entry->w, '=');
-    put_bytes(&entry->w, bytes_of_string(value));
-    entry_end(entry);
-}
-
+/* True: the journal has it, or has no room for it. */
 static bool write_journal(enum log_priority priority, const char *message,
-                          const struct log_field *fields)
+                          const struct log_field *fields, bool *ret_written)
 {
-    enum { MOST = sizeof((struct entry *)0)->parts / sizeof(struct iovec) };
-    char room[2 * LOG_LINE_MAX], number[24];
-    struct entry entry = {.w = writer_over(room, LOG_LINE_MAX)};
-    entry_begin(&entry);
-    put_bytes(&entry.w, bytes_of_string("MESSAGE="));
-    log_put_text(&entry.w, message, fields);
-    entry_end(&entry);
-    entry.w.capacity = sizeof room;
+    uint8_t room[2 * LOG_LINE_MAX];
+    char line[LOG_LINE_MAX], number[24];
+    struct writer w = writer_over(room, sizeof room), text = writer_over(line, sizeof line);
+    log_put_text(&text, message, fields);
+    journal_put(&w, "", "MESSAGE", writer_bytes(&text));
     (void)snprintf(number, sizeof number, "%d", (int)priority);
-    entry_add(&entry, "", "PRIORITY", number);
-    entry_add(&entry, "P11KMS_", "COMPONENT", setup.component);
-    for (const struct log_field *field = fields; field->name && entry.n < MOST; field++) {
+    journal_put(&w, "", "PRIORITY", bytes_of_string(number));
+    journal_put(&w, "P11KMS_", "COMPONENT", bytes_of_string(setup.component));
+    for (const struct log_field *field = fields; field->name; field++) {
         (void)snprintf(number, sizeof number, "%" PRId64, field->number);
-        entry_add(&entry, "P11KMS_", field->name, field->text ? field->text : number);
+        journal_put(&w, "P11KMS_", field->name,
+                    bytes_of_string(field->text ? field->text : number));
     }
-    return sd_journal_sendv(entry.parts, entry.n) == 0;
+    enum journal_end end = journal_send(writer_bytes(&w));
+    *ret_written = end == JOURNAL_TAKEN;
+    return end != JOURNAL_GONE;
 }
 
-static void write_styled(enum log_priority priority, const char *message,
+/* False: it was lost. */
+static bool write_styled(enum log_priority priority, const char *message,
                          const struct log_field *fields)
 {
+    bool written;
     if (setup.style == LOG_STYLE_JSON)
-        write_json(priority, message, fields);
-    else if (setup.style == LOG_STYLE_TEXT || !write_journal(priority, message, fields))
-        write_text(priority, message, fields);
+        return write_json(priority, message, fields);
+    if (setup.style == LOG_STYLE_JOURNAL && write_journal(priority, message, fields, &written))
+        return written;
+    return write_text(priority, message, fields);
 }
 
-static void tell_lost(void)
+static void tell_lost(unsigned n)
 {
-    unsigned n = has_room() ? atomic_exchange(&lost, 0) : 0;
     const struct log_field fields[] = {LOG_N("lines", n), {.name = NULL}};
-    if (n > 0)
-        write_styled(LOG_PRI_WARNING, "the log took no more, and lines were lost", fields);
+    if (!write_styled(LOG_PRI_WARNING, "the log took no more, and lines were lost", fields))
+        atomic_fetch_add(&lost, n);
 }
 
 void log_write(enum log_priority priority, const char *message, const struct log_field *fields)
 {
     int saved = errno;
-    if (priority <= setup.least) {
-        if (atomic_load(&lost) > 0)
-            tell_lost();
-        write_styled(priority, message, fields);
-    }
+    unsigned n = priority <= setup.least ? atomic_exchange(&lost, 0) : 0;
+    if (n > 0)
+        tell_lost(n);
+    if (priority <= setup.least && !write_styled(priority, message, fields))
+        atomic_fetch_add(&lost, 1);
     errno = saved;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "journal.h"
 #include "log.h"
 #include "log_line.h"
 
@@ -8,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -172,6 +175,112 @@ static void the_journal_is_recognised_by_device_and_inode(void **state)
     assert_int_equal(log_style_auto(), LOG_STYLE_TEXT);
 }
 
+/* --- the journal ------------------------------------------------------------------------- */
+
+struct journald {
+    char dir[64], path[96];
+    int fd;
+};
+
+static void journald_start(struct journald *j)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(j->dir, sizeof j->dir, "/tmp/p11-kms-log-XXXXXX");
+    assert_non_null(mkdtemp(j->dir));
+    (void)snprintf(j->path, sizeof j->path, "%s/socket", j->dir);
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", j->path);
+    j->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_true(j->fd >= 0);
+    assert_int_equal(bind(j->fd, (const struct sockaddr *)&address, sizeof address), 0);
+    journal_use(j->path);
+    log_setup("monitor", LOG_STYLE_JOURNAL, LOG_PRI_INFO);
+}
+
+static void journald_stop(struct journald *j)
+{
+    (void)close(j->fd);
+    assert_int_equal(unlink(j->path), 0);
+    assert_int_equal(rmdir(j->dir), 0);
+}
+
+/* The next entry; false: there is none. */
+static bool journald_read(const struct journald *j, char *entry, size_t size, size_t *ret_len)
+{
+    ssize_t got = recv(j->fd, entry, size, MSG_DONTWAIT);
+    *ret_len = got > 0 ? (size_t)got : 0;
+    return got > 0;
+}
+
+static bool entry_has(const char *entry, size_t len, const char *name, const char *value)
+{
+    char field[256];
+    uint64_t size = strlen(value);
+    int n = snprintf(field, sizeof field, "%s\n", name);
+    assert_true(n > 0);
+    for (unsigned i = 0; i < 8; i++)
+        field[n++] = (char)(size >> (8 * i));
+    n += snprintf(field + n, sizeof field - (size_t)n, "%s\n", value);
+    return memmem(entry, len, field, (size_t)n) != NULL;
+}
+
+static void the_journal_gets_fields(void **state)
+{
+    struct journald j;
+    char entry[4 * LOG_LINE_MAX];
+    size_t len;
+    (void)state;
+    journald_start(&j);
+    log_event(LOG_PRI_WARNING, "m", LOG_N("n", -7), LOG_S("key-id", "two\nPRIORITY=0\n"));
+    assert_true(journald_read(&j, entry, sizeof entry, &len));
+    assert_true(entry_has(entry, len, "MESSAGE", "m n=-7 key-id=\"two\\x0aPRIORITY=0\\x0a\""));
+    assert_true(entry_has(entry, len, "PRIORITY", "4"));
+    assert_true(entry_has(entry, len, "P11KMS_COMPONENT", "monitor"));
+    assert_true(entry_has(entry, len, "P11KMS_N", "-7"));
+    assert_true(entry_has(entry, len, "P11KMS_KEY_ID", "two\nPRIORITY=0\n"));
+    journald_stop(&j);
+}
+
+static void a_journald_that_hangs_is_not_waited_for(void **state)
+{
+    struct journald j;
+    char entry[4 * LOG_LINE_MAX];
+    size_t len, read = 0;
+    enum { LINES = 4000 };
+    (void)state;
+    journald_start(&j);
+    (void)alarm(10);
+    for (int i = 0; i < LINES; i++)
+        log_event(LOG_PRI_INFO, "m", LOG_N("n", i));
+    (void)alarm(0);
+    while (journald_read(&j, entry, sizeof entry, &len))
+        read++;
+    assert_in_range(read, 1, LINES - 1);
+    log_event(LOG_PRI_INFO, "last");
+    assert_true(journald_read(&j, entry, sizeof entry, &len));
+    assert_true(entry_has(entry, len, "PRIORITY", "4"));
+    (void)snprintf(line, sizeof line, "%zu", LINES - read);
+    assert_true(entry_has(entry, len, "P11KMS_LINES", line));
+    assert_true(journald_read(&j, entry, sizeof entry, &len));
+    assert_true(entry_has(entry, len, "MESSAGE", "last"));
+    journald_stop(&j);
+}
+
+static void without_a_journald_stderr_gets_the_line(void **state)
+{
+    struct journald j;
+    (void)state;
+    journald_start(&j);
+    journald_stop(&j);
+    assert_non_null(strstr(written(LOG_STYLE_JOURNAL, LOG_PRI_WARNING, "m"), " monitor: m n=1\n"));
+    journald_start(&j); /* and it is back at another time */
+    log_event(LOG_PRI_INFO, "again");
+    char entry[LOG_LINE_MAX];
+    size_t len;
+    assert_true(journald_read(&j, entry, sizeof entry, &len));
+    assert_true(entry_has(entry, len, "MESSAGE", "again"));
+    journald_stop(&j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +293,9 @@ int main(void)
         cmocka_unit_test(what_is_less_than_least_is_not_written),
         cmocka_unit_test(the_longest_line_still_ends),
         cmocka_unit_test(the_journal_is_recognised_by_device_and_inode),
+        cmocka_unit_test(the_journal_gets_fields),
+        cmocka_unit_test(a_journald_that_hangs_is_not_waited_for),
+        cmocka_unit_test(without_a_journald_stderr_gets_the_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
