@@ -2,17 +2,17 @@
 /* What the token alone needs to list its secret keys and to find one of them, through the agent's
  * PKCS#11 layer, right after a login: the floor under every look at a ring. Prints one line of
  * JSON. */
+#include "bench_login.h"
 #include "cleanup.h"
 #include "io.h"
 #include "p11_key.h"
-#include "p11_login.h"
 #include "secret.h"
 #include "text.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { PIN_ROOM = 256, HEAP = 1 << 16 };
+enum { HEAP = 1 << 16 };
 
 struct figures {
     size_t keys;
@@ -27,19 +27,6 @@ static double lap_ms(int64_t *since)
     return ms;
 }
 
-static struct err log_in(const struct p11_session *session, const char *pin_file)
-{
-    enum login_end end;
-    AUTO_SECRET struct secret *pin = NULL;
-    size_t len = 0;
-    TRY(secret_new(PIN_ROOM, &pin));
-    TRY(file_read(pin_file, secret_memory(pin), PIN_ROOM, &len));
-    if (len > 0 && secret_memory(pin)[len - 1] == '\n')
-        len--;
-    secret_set_len(pin, len);
-    return p11_session_login(session, secret_bytes(pin), &end);
-}
-
 static struct err open_token(char **argv, struct p11_session *ret)
 {
     struct p11_module *module = NULL;
@@ -52,7 +39,7 @@ static struct err open_token(char **argv, struct p11_session *ret)
         (void)fprintf(stderr, "bench-keys: %s\n", advice.text);
     TRY(e);
     TRY(p11_session_open(module, token.slot, false, ret));
-    return log_in(ret, argv[3]);
+    return bench_log_in(ret, argv[3]);
 }
 
 static struct err read_all(const struct p11_session *session, const unsigned long *handles,

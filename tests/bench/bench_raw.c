@@ -2,12 +2,12 @@
 /* What the token alone costs: AES-GCM on a KEK of the ring, with the authenticated data and the
  * length that the daemon uses, one session and one thread for each operation in flight. No IPC,
  * no gRPC. Prints one line of JSON, as bench-load does. */
+#include "bench_login.h"
 #include "cleanup.h"
 #include "envelope.h"
 #include "io.h"
 #include "p11_gcm.h"
 #include "p11_key.h"
-#include "p11_login.h"
 #include "secret.h"
 #include "text.h"
 
@@ -23,7 +23,6 @@ enum {
     THREADS_MAX = 64,
     SECONDS_MAX = 3600,
     DEK_LEN = 32,
-    PIN_ROOM = 256,
     HEAP = 1 << 16,
     BUCKETS = 1 << 15 /* of a microsecond; the last one holds all that is longer */
 };
@@ -116,19 +115,6 @@ static int64_t cpu_ns(void)
     return used.tv_sec * INT64_C(1000000000) + used.tv_nsec;
 }
 
-static struct err log_in(const struct p11_session *session, const char *pin_file)
-{
-    AUTO_SECRET struct secret *pin = NULL;
-    size_t len = 0;
-    enum login_end end;
-    TRY(secret_new(PIN_ROOM, &pin));
-    TRY(file_read(pin_file, secret_memory(pin), PIN_ROOM, &len));
-    if (len > 0 && secret_memory(pin)[len - 1] == '\n')
-        len--;
-    secret_set_len(pin, len);
-    return p11_session_login(session, secret_bytes(pin), &end);
-}
-
 /* The token's first KEK, and the authenticated data of an envelope under it. */
 static struct err find_kek(const struct p11_session *session, struct bench *bench)
 {
@@ -167,7 +153,7 @@ static struct err prepare(const struct settings *settings, struct worker *worker
         workers[i].bench = bench;
         TRY(p11_session_open(module, token.slot, false, &workers[i].session));
     }
-    TRY(log_in(&workers[0].session, settings->pin_file));
+    TRY(bench_log_in(&workers[0].session, settings->pin_file));
     TRY(find_kek(&workers[0].session, bench));
     for (uint64_t i = 0; i < settings->threads; i++) {
         TRY(random_fill(workers[i].dek, DEK_LEN));

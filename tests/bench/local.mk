@@ -16,14 +16,14 @@ tests_bench_bench_load_LDADD = $(LIBCLIENT)
 
 # bench-raw: the token alone, through the agent's own PKCS#11 layer.
 noinst_PROGRAMS += tests/bench/bench-raw
-tests_bench_bench_raw_CPPFLAGS = $(AM_CPPFLAGS) $(I_PKCS11)
-tests_bench_bench_raw_SOURCES = tests/bench/bench_raw.c
+tests_bench_bench_raw_CPPFLAGS = $(AM_CPPFLAGS) $(I_PKCS11) -I$(srcdir)/tests/bench
+tests_bench_bench_raw_SOURCES = tests/bench/bench_raw.c tests/bench/bench_login.c tests/bench/bench_login.h
 tests_bench_bench_raw_LDADD = $(LIBPKCS11) -lpthread
 
 # bench-keys: how long the token alone takes to list its keys.
 noinst_PROGRAMS += tests/bench/bench-keys
-tests_bench_bench_keys_CPPFLAGS = $(AM_CPPFLAGS) $(I_PKCS11)
-tests_bench_bench_keys_SOURCES = tests/bench/bench_keys.c
+tests_bench_bench_keys_CPPFLAGS = $(AM_CPPFLAGS) $(I_PKCS11) -I$(srcdir)/tests/bench
+tests_bench_bench_keys_SOURCES = tests/bench/bench_keys.c tests/bench/bench_login.c tests/bench/bench_login.h
 tests_bench_bench_keys_LDADD = $(LIBPKCS11)
 
 # bench-ring: a ring of many KEKs, seen by an agent's lane and by the daemon's clients.
