@@ -90,3 +90,15 @@ void lasting_case(struct scene *s, const char *function, const struct kind *kind
         if (scene_decrypt(s, i, v, text, NULL) != GRPC_STATUS_OK)
             WRONG(v, "what was sealed before does not open: %s", text);
 }
+
+void lasting_functions(const struct calls *calls, struct calls *ret)
+{
+    ret->n = 0;
+    for (size_t i = 0; i < calls->n; i++) {
+        bool known = false;
+        for (size_t k = 0; k < ret->n; k++)
+            known = known || strcmp(ret->names[k], calls->names[i]) == 0;
+        if (!known)
+            memcpy(ret->names[ret->n++], calls->names[i], SCENE_NAME_MAX);
+    }
+}

@@ -8,5 +8,7 @@ tests_torture_torture_SOURCES = tests/torture/torture.c \
 	tests/torture/kinds.c tests/torture/kinds.h \
 	tests/torture/lasting.c tests/torture/lasting.h \
 	tests/torture/scenarios.c tests/torture/scenarios.h \
-	tests/torture/scene.c tests/torture/scene.h
+	tests/torture/scene.c tests/torture/scene.h \
+	tests/torture/stopping.c tests/torture/stopping.h \
+	tests/torture/tally.c tests/torture/tally.h
 tests_torture_torture_LDADD = $(FAULT_LDADD)
