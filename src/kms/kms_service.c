@@ -204,7 +204,6 @@ static void submit(struct job *job, const struct lane_request *request)
             end_job_with(job, ERR_UNAVAILABLE, health.text);
             return;
         }
-        keeper_kick(service->keeper); /* an agent may have lost its lanes, and live */
     }
     struct err e = encode(job, request);
     if (err_is(e))

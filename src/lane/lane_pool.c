@@ -37,8 +37,7 @@ struct lane_pool {
     bool stopping;
     bool away; /* what finds no free lane is refused, until there are new lanes */
 
-    lane_pool_condemn *condemn; /* the rest never changes */
-    void *context;
+    struct lane_pool_hooks hooks; /* this and the rest never change */
     int epoll_fd, wake_fd;
     pthread_t thread;
     atomic_uint_fast64_t next_number;
@@ -190,7 +189,7 @@ static void condemn(struct lane_pool *pool, uint64_t generation, enum control_re
     pthread_mutex_unlock(&pool->lock);
     lane_pool_drop(pool, generation, why);
     if (first)
-        pool->condemn(pool->context, generation, reason, why);
+        pool->hooks.condemn(pool->hooks.context, generation, reason, why);
 }
 
 static struct pool_lane *lane_of_fd_locked(struct lane_pool *pool, int fd)
@@ -239,6 +238,12 @@ static void on_packet(struct lane_pool *pool, int fd, struct bytes packet)
         condemn(pool, generation, CONDEMN_PROTOCOL, "the agent answered what was not asked");
 }
 
+static void lane_ended(struct lane_pool *pool, uint64_t generation)
+{
+    lane_pool_drop(pool, generation, gone.where);
+    pool->hooks.ended(pool->hooks.context, generation);
+}
+
 static void on_readable(struct lane_pool *pool, int fd, uint8_t *memory)
 {
     size_t len = 0;
@@ -254,7 +259,7 @@ static void on_readable(struct lane_pool *pool, int fd, uint8_t *memory)
     if (!err_is(e))
         on_packet(pool, fd, bytes_of(memory, len));
     else if (e.code == ERR_UNAVAILABLE)
-        lane_pool_drop(pool, generation, gone.where);
+        lane_ended(pool, generation);
     else
         condemn(pool, generation, CONDEMN_PROTOCOL, "the agent sent no packet of ours");
     wipe(memory, err_is(e) ? LANE_PACKET_MAX : len);
@@ -337,7 +342,7 @@ static void release(struct lane_pool *pool)
     free(pool);
 }
 
-struct err lane_pool_new(int64_t timeout_ms, lane_pool_condemn *condemn_function, void *context,
+struct err lane_pool_new(int64_t timeout_ms, const struct lane_pool_hooks *hooks,
                          struct lane_pool **ret)
 {
     struct lane_pool *pool = calloc(1, sizeof *pool);
@@ -346,8 +351,7 @@ struct err lane_pool_new(int64_t timeout_ms, lane_pool_condemn *condemn_function
     pthread_mutex_init(&pool->lock, NULL);
     lane_queue_init(&pool->queue);
     pool->timeout_ns = timeout_ms * 1000000;
-    pool->condemn = condemn_function;
-    pool->context = context;
+    pool->hooks = *hooks;
     pool->epoll_fd = pool->wake_fd = -1;
     struct err e = start(pool);
     if (err_is(e))

@@ -41,7 +41,17 @@ struct lane_job {
 typedef void lane_pool_condemn(void *context, uint64_t generation, enum control_reason reason,
                                const char *why);
 
-MUST_CHECK struct err lane_pool_new(int64_t timeout_ms, lane_pool_condemn *condemn, void *context,
+/* Called on the pool's thread when one of an agent's lanes has ended, and all have been given up
+ * for that: the agent has died, or lives on and serves nobody. Once a generation. */
+typedef void lane_pool_ended(void *context, uint64_t generation);
+
+struct lane_pool_hooks {
+    lane_pool_condemn *condemn;
+    lane_pool_ended *ended;
+    void *context;
+};
+
+MUST_CHECK struct err lane_pool_new(int64_t timeout_ms, const struct lane_pool_hooks *hooks,
                                     struct lane_pool **ret);
 
 /* Stops the thread, fails what is left with ERR_UNAVAILABLE, closes the lanes. Accepts NULL. */

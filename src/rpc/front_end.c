@@ -83,6 +83,15 @@ static void on_pool_condemns(void *context, uint64_t generation, enum control_re
     keeper_kick(fe->keeper);
 }
 
+/* One that has died is told by the monitor; one that lives on would otherwise be found by the next
+ * probe, and what waits for a lane would wait for that. */
+static void on_lanes_ended(void *context, uint64_t generation)
+{
+    const struct front_end *fe = context;
+    (void)generation;
+    keeper_kick(fe->keeper);
+}
+
 static void on_keeper_condemns(void *context, uint64_t generation, enum control_reason reason,
                                const char *why)
 {
@@ -314,7 +323,8 @@ static struct err build(struct front_end *fe)
     if (c->ring.mode == RING_EXTERNAL)
         keyring_set_external(fe->keyring, config_waivers(c));
     keyring_set_wanted(fe->keyring, &c->ring.active);
-    TRY(lane_pool_new(c->token.timeout_ms, on_pool_condemns, fe, &fe->pool));
+    TRY(lane_pool_new(c->token.timeout_ms,
+                      &(struct lane_pool_hooks){on_pool_condemns, on_lanes_ended, fe}, &fe->pool));
     TRY(kms_service_new(fe->keyring, fe->pool, &fe->service));
     kms_service_set_verify_v1(fe->service, c->ring.verify_seals == VERIFY_ALL);
     const struct rotation_options rotation = {

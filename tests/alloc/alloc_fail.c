@@ -128,6 +128,5 @@ void io_sweep(const char *name, void (*run)(void))
                                         [FAIL_SHORT] = "calls cut short",
                                         [FAIL_TRUNC] = "calls with a packet too long"};
     for (wanted = FAIL_INTR; wanted < FAIL_KINDS; wanted++)
-        if (wanted != FAIL_RESET) /* of an agent that lives on: tests/alloc/agent.c has its side */
-            sweep(name, kinds[wanted], run);
+        sweep(name, kinds[wanted], run);
 }

@@ -98,14 +98,22 @@ ssize_t io_fail_sendmsg(int fd, const struct msghdr *message, int flags)
     return sendmsg(fd, message, flags);
 }
 
+/* Only where something is ready, which the next call finds again: how often threads wait in vain
+ * depends on the machine, and the calls could not be counted. */
 int io_fail_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
-    return with(FAIL_INTR, EINTR) ? -1 : poll(fds, n, timeout_ms);
+    int ready = poll(fds, n, timeout_ms);
+    if (ready <= 0 || !with(FAIL_INTR, EINTR))
+        return ready;
+    for (nfds_t i = 0; i < n; i++)
+        fds[i].revents = 0;
+    return -1;
 }
 
 int io_fail_epoll_wait(int fd, struct epoll_event *events, int n, int timeout_ms)
 {
-    return with(FAIL_INTR, EINTR) ? -1 : epoll_wait(fd, events, n, timeout_ms);
+    int ready = epoll_wait(fd, events, n, timeout_ms);
+    return ready > 0 && with(FAIL_INTR, EINTR) ? -1 : ready;
 }
 
 ssize_t io_fail_read(int fd, void *memory, size_t size)

@@ -44,16 +44,20 @@ static void must(bool holds)
         abort();
 }
 
+static void close_lane_locked(struct fake_agent *agent, size_t lane)
+{
+    if (agent->fds[lane] >= 0) {
+        (void)shutdown(agent->fds[lane], SHUT_RDWR); /* our own poll may hold it open */
+        (void)close(agent->fds[lane]);
+    }
+    agent->fds[lane] = -1;
+    agent->held[lane].len = 0;
+}
+
 static void close_lanes_locked(struct fake_agent *agent)
 {
-    for (size_t i = 0; i < agent->n; i++) {
-        if (agent->fds[i] >= 0) {
-            (void)shutdown(agent->fds[i], SHUT_RDWR); /* our own poll may hold it open */
-            (void)close(agent->fds[i]);
-        }
-        agent->fds[i] = -1;
-        agent->held[i].len = 0;
-    }
+    for (size_t i = 0; i < agent->n; i++)
+        close_lane_locked(agent, i);
 }
 
 /* --- answers ----------------------------------------------------------------------------- */
@@ -340,6 +344,14 @@ void fake_agent_die(struct fake_agent *agent)
 {
     pthread_mutex_lock(&agent->lock);
     close_lanes_locked(agent);
+    pthread_mutex_unlock(&agent->lock);
+    (void)eventfd_write(agent->wake_fd, 1);
+}
+
+void fake_agent_break(struct fake_agent *agent, size_t lane)
+{
+    pthread_mutex_lock(&agent->lock);
+    close_lane_locked(agent, lane);
     pthread_mutex_unlock(&agent->lock);
     (void)eventfd_write(agent->wake_fd, 1);
 }

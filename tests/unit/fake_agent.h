@@ -60,8 +60,9 @@ void fake_agent_hello(struct fake_agent *agent);
 /* Sends what is held, and holds no more. */
 void fake_agent_release(struct fake_agent *agent);
 
-/* Closes all lanes, as if it had died. */
+/* Closes all lanes, as if it had died; or one of them, while it lives on. */
 void fake_agent_die(struct fake_agent *agent);
+void fake_agent_break(struct fake_agent *agent, size_t lane);
 
 /* Requests of an op so far; waits until there were `least`. */
 unsigned fake_agent_seen(struct fake_agent *agent, enum lane_op op);

@@ -14,7 +14,7 @@ enum { WATCHDOG_S = 120 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows and the jobs */
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static unsigned ended, n_condemned;
+static unsigned ended, n_condemned, n_lanes_ended;
 static uint64_t last_condemned;
 
 int pool_jobs_setup(void **state)
@@ -121,7 +121,8 @@ bool job_ended(struct test_job *job)
     return yes;
 }
 
-void pool_condemned(void *context, uint64_t generation, enum control_reason reason, const char *why)
+static void pool_condemned(void *context, uint64_t generation, enum control_reason reason,
+                           const char *why)
 {
     (void)context;
     (void)reason;
@@ -131,6 +132,34 @@ void pool_condemned(void *context, uint64_t generation, enum control_reason reas
     last_condemned = generation;
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
+}
+
+static void pool_lanes_ended(void *context, uint64_t generation)
+{
+    (void)context;
+    (void)generation;
+    pthread_mutex_lock(&lock);
+    n_lanes_ended++;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+const struct lane_pool_hooks pool_hooks = {pool_condemned, pool_lanes_ended, NULL};
+
+void lanes_ended_wait(unsigned least)
+{
+    pthread_mutex_lock(&lock);
+    while (n_lanes_ended < least)
+        pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+}
+
+unsigned lanes_ended_count(void)
+{
+    pthread_mutex_lock(&lock);
+    unsigned n = n_lanes_ended;
+    pthread_mutex_unlock(&lock);
+    return n;
 }
 
 void condemned_wait(uint64_t generation)
@@ -152,7 +181,7 @@ unsigned condemned_count(void)
 void condemned_reset(void)
 {
     pthread_mutex_lock(&lock);
-    n_condemned = ended = 0;
+    n_condemned = n_lanes_ended = ended = 0;
     last_condemned = 0;
     pthread_mutex_unlock(&lock);
 }

@@ -41,11 +41,12 @@ void job_expect_text(struct test_job *job, const char *text);
 /* Whether it has ended by now. */
 bool job_ended(struct test_job *job);
 
-/* A lane_pool_condemn that counts. */
-void pool_condemned(void *context, uint64_t generation, enum control_reason reason,
-                    const char *why);
+/* A pool's hooks, which count. */
+extern const struct lane_pool_hooks pool_hooks;
 void condemned_wait(uint64_t generation);
 unsigned condemned_count(void);
+void lanes_ended_wait(unsigned least);
+unsigned lanes_ended_count(void);
 void condemned_reset(void);
 
 /* Open file descriptors of this process. */

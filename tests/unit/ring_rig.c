@@ -12,14 +12,28 @@
 
 #include <cmocka.h>
 
+/* On the pool's thread, which outlives the keeper. */
+static void kick_keeper(struct ring_rig *rig)
+{
+    pthread_mutex_lock(&rig->lock);
+    if (!rig->ending)
+        keeper_kick(rig->keeper);
+    pthread_mutex_unlock(&rig->lock);
+}
+
 static void on_pool_condemns(void *context, uint64_t generation, enum control_reason reason,
                              const char *why)
 {
-    struct ring_rig *rig = context;
     (void)generation;
     (void)reason;
     (void)why;
-    keeper_kick(rig->keeper);
+    kick_keeper(context);
+}
+
+static void on_lanes_ended(void *context, uint64_t generation)
+{
+    (void)generation;
+    kick_keeper(context);
 }
 
 static void on_condemn(void *context, uint64_t generation, enum control_reason reason,
@@ -76,7 +90,8 @@ void rig_make(struct ring_rig *rig)
     (void)snprintf(rig->dir, sizeof rig->dir, "/tmp/p11-kms-rig-XXXXXX");
     assert_non_null(mkdtemp(rig->dir));
     assert_false(err_is(keyring_new("k8s", &rig->keyring)));
-    assert_false(err_is(lane_pool_new(NEVER_MS, on_pool_condemns, rig, &rig->pool)));
+    const struct lane_pool_hooks hooks = {on_pool_condemns, on_lanes_ended, rig};
+    assert_false(err_is(lane_pool_new(NEVER_MS, &hooks, &rig->pool)));
 }
 
 struct err rig_try_start(struct ring_rig *rig, int64_t timeout_ms, int64_t probe_every_ms,
@@ -110,6 +125,9 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 void rig_end(struct ring_rig *rig)
 {
+    pthread_mutex_lock(&rig->lock);
+    rig->ending = true;
+    pthread_mutex_unlock(&rig->lock);
     keeper_free(rig->keeper);
     lane_pool_free(rig->pool);
     keyring_free(rig->keyring);

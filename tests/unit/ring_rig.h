@@ -26,6 +26,7 @@ struct ring_rig {
 
     pthread_mutex_t lock; /* guards the rest */
     pthread_cond_t changed;
+    bool ending;
     struct health health;
     char texts[RIG_TEXTS][HEALTH_TEXT_MAX + 1]; /* every health there was */
     size_t n_texts;

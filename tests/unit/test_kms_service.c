@@ -219,6 +219,28 @@ static void a_quarantined_kek_opens_nothing(void **state)
     call_expect(&call, ERR_UNAVAILABLE, "quarantined");
 }
 
+/* Not at the next probe, which is an hour away, nor with the next request: one waits already. */
+static void a_broken_lane_has_its_agent_replaced_at_once(void **state)
+{
+    (void)state;
+    struct call held[RIG_LANES - 1], waiting;
+    const uint64_t first = rig.ring.generation;
+    fake_agent_rule(rig.agent, LANE_SEAL, FAKE_HOLD);
+    for (size_t i = 0; i < RIG_LANES - 1; i++)
+        call_encrypt(&rig, &held[i], FAMILY_V2, bytes_of_string("dek"));
+    call_encrypt(&rig, &waiting, FAMILY_V2, bytes_of_string("dek"));
+    fake_agent_break(rig.agent, 1);
+    for (size_t i = 0; i < RIG_LANES - 1; i++)
+        call_expect(&held[i], ERR_UNAVAILABLE, "gone");
+    rig_wait_condemned(&rig.ring, first);
+    keeper_agent_gone(rig.ring.keeper, first, "condemned");
+    kms_rig_serve(&rig);
+    call_wait(&waiting);
+    if (waiting.code != ERR_NONE) /* on a machine so busy that the restart was an outage */
+        call_expect(&waiting, ERR_UNAVAILABLE, "restarted");
+    assert_int_equal(rig_condemnations(&rig.ring), 1);
+}
+
 #define KMS_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -235,6 +257,7 @@ int main(void)
         KMS_TEST(status_tells_health_and_key_id),
         KMS_TEST(status_fails_when_the_active_kek_is_missing),
         KMS_TEST(a_quarantined_kek_opens_nothing),
+        KMS_TEST(a_broken_lane_has_its_agent_replaced_at_once),
     };
     return cmocka_run_group_tests(tests, pool_jobs_setup, NULL);
 }

@@ -28,7 +28,7 @@ static struct rig rig_new(size_t lanes)
 {
     struct rig rig = {.fds_before = fd_count()};
     condemned_reset();
-    assert_false(err_is(lane_pool_new(TIMEOUT_MS, pool_condemned, NULL, &rig.pool)));
+    assert_false(err_is(lane_pool_new(TIMEOUT_MS, &pool_hooks, &rig.pool)));
     if (lanes > 0)
         rig.agent = add_agent(rig.pool, 1, lanes);
     return rig;

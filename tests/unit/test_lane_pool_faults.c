@@ -27,7 +27,7 @@ static struct rig rig_new(int64_t timeout_ms)
 {
     struct rig rig = {.fds_before = fd_count()};
     condemned_reset();
-    assert_false(err_is(lane_pool_new(timeout_ms, pool_condemned, NULL, &rig.pool)));
+    assert_false(err_is(lane_pool_new(timeout_ms, &pool_hooks, &rig.pool)));
     rig.agent = add_agent(rig.pool, 1);
     return rig;
 }
@@ -162,6 +162,7 @@ static void a_dead_agent_fails_what_it_held_and_the_next_takes_what_waits(void *
     for (size_t i = 0; i < 4; i++)
         job_expect_text(&waiting[i], "waiting");
     assert_int_equal(condemned_count(), 0);
+    assert_int_equal(lanes_ended_count(), 1);
     fake_agent_free(first);
     rig_end(&rig);
 }
@@ -179,6 +180,29 @@ static void one_closed_lane_ends_the_generation(void **state)
     job_expect(&job, ERR_UNAVAILABLE);
     job_expect(&held, ERR_UNAVAILABLE);
     assert_false(lane_pool_has_lanes(rig.pool));
+    lanes_ended_wait(1);
+    assert_int_equal(lanes_ended_count(), 1);
+    assert_int_equal(condemned_count(), 0);
+    rig_end(&rig);
+}
+
+/* What it did not take goes to the next agent: it cannot have been carried out. */
+static void what_a_broken_lane_did_not_take_waits_for_the_next_agent(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(60000);
+    struct test_job held, waiting[LANES];
+    struct fake_agent *first = rig.agent;
+    fake_agent_rule(first, LANE_OPEN, FAKE_HOLD);
+    job_submit(rig.pool, &held, "held");
+    for (size_t i = 0; i < LANES; i++)
+        job_submit(rig.pool, &waiting[i], "waiting");
+    fake_agent_break(first, LANES - 1);
+    lanes_ended_wait(1);
+    job_expect(&held, ERR_UNAVAILABLE);
+    rig.agent = add_agent(rig.pool, 2);
+    job_expect_text(&waiting[LANES - 1], "waiting");
+    fake_agent_free(first);
     rig_end(&rig);
 }
 
@@ -232,6 +256,7 @@ int main(void)
         cmocka_unit_test(a_hung_lane_condemns_in_time_and_ends_its_jobs),
         cmocka_unit_test(a_dead_agent_fails_what_it_held_and_the_next_takes_what_waits),
         cmocka_unit_test(one_closed_lane_ends_the_generation),
+        cmocka_unit_test(what_a_broken_lane_did_not_take_waits_for_the_next_agent),
         cmocka_unit_test(dropped_lanes_fail_what_they_hold_and_keep_what_waits),
         cmocka_unit_test(many_generations_leave_nothing_open),
     };
