@@ -34,6 +34,19 @@ struct rpc_call *call_obtain(struct rpc_server *server, struct rpc_slot *slot)
     return call;
 }
 
+bool call_stock(struct rpc_server *server, size_t n)
+{
+    while (server->n_pool < n) {
+        struct rpc_call *call = (struct rpc_call *)calloc(1, sizeof *call);
+        if (!call)
+            return false;
+        call->next = server->pool;
+        server->pool = call;
+        server->n_pool++;
+    }
+    return true;
+}
+
 void call_recycle(struct rpc_call *call)
 {
     struct rpc_server *server = call->server;

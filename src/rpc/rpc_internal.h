@@ -73,6 +73,9 @@ grpc_completion_queue *rpc_poller_queue(const struct rpc_poller *poller);
 /* Something completed: the polling thread's only work. */
 void rpc_server_event(const struct event_tag *tag, bool ok);
 
+/* Fills the pool with n calls at least, so that so many can be had. False: no memory. */
+bool call_stock(struct rpc_server *server, size_t n);
+
 /* A call from the pool, or NULL without memory; and back, wiped. */
 struct rpc_call *call_obtain(struct rpc_server *server, struct rpc_slot *slot);
 void call_recycle(struct rpc_call *call);

@@ -152,6 +152,24 @@ static void init_waiting(struct rpc_server *server)
     (void)pthread_condattr_destroy(&attributes);
 }
 
+/* gRPC holds no call of it any more, nor does the polling thread know of one. */
+static void server_free(struct rpc_server *server)
+{
+    if (server->grpc)
+        grpc_server_destroy(server->grpc);
+    while (server->pool) {
+        struct rpc_call *call = server->pool;
+        server->pool = call->next;
+        free(call);
+    }
+    rpc_peers_destroy(&server->peers);
+    (void)pthread_cond_destroy(&server->stopped_changed);
+    (void)pthread_mutex_destroy(&server->lock);
+    free(server);
+}
+
+/* With what each slot needs at first: one that asks gRPC for no call never gets one, whose end
+ * would ask again. */
 static struct rpc_server *server_alloc(size_t n_methods)
 {
     size_t n_slots = n_methods + 1;
@@ -163,22 +181,10 @@ static struct rpc_server *server_alloc(size_t n_methods)
     server->on_stopped = (struct event_tag){.kind = EVENT_STOPPED, .server = server};
     rpc_peers_init(&server->peers);
     init_waiting(server);
-    return server;
-}
-
-/* gRPC holds no call of it any more, nor does the polling thread know of one. */
-static void server_free(struct rpc_server *server)
-{
-    grpc_server_destroy(server->grpc);
-    while (server->pool) {
-        struct rpc_call *call = server->pool;
-        server->pool = call->next;
-        free(call);
-    }
-    rpc_peers_destroy(&server->peers);
-    (void)pthread_cond_destroy(&server->stopped_changed);
-    (void)pthread_mutex_destroy(&server->lock);
-    free(server);
+    if (call_stock(server, n_slots * POSTED_PER_METHOD))
+        return server;
+    server_free(server);
+    return NULL;
 }
 
 struct err rpc_server_start(struct rpc_poller *poller, const struct rpc_method *methods,

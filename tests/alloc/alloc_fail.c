@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@ static atomic_ulong count;
 static unsigned long chosen; /* 0: none; set while nothing is counted */
 static atomic_bool failed;
 static _Thread_local bool exempted;
+static unsigned long *recorded; /* how many calls the recording run made: shared with it */
 
 bool fail_now(enum fail_kind kind)
 {
@@ -56,8 +58,8 @@ void alloc_exempt(bool exempt)
     exempted = exempt;
 }
 
-/* In a process of its own: most of the time it waits for retries. A failed assertion takes cmocka
- * on to the next test, in that process too, which ends there. */
+/* In a process of its own: most of the time it waits for retries, and gRPC survives no fork. A
+ * failed assertion takes cmocka on to the next test, in that process too, which ends there. */
 static pid_t start_run(void (*run)(void), unsigned long which)
 {
     (void)fflush(stdout);
@@ -69,7 +71,25 @@ static pid_t start_run(void (*run)(void), unsigned long which)
     chosen = which;
     (void)alarm(RUN_SECONDS);
     run();
-    exit(alloc_failed() ? 0 : MISSED);
+    if (which == 0)
+        *recorded = atomic_load(&count);
+    exit(which == 0 || alloc_failed() ? 0 : MISSED);
+}
+
+static unsigned long record(void (*run)(void))
+{
+    int status;
+    unsigned long total;
+    recorded =
+        mmap(NULL, sizeof *recorded, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(recorded != MAP_FAILED);
+    pid_t pid = start_run(run, 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    total = *recorded;
+    assert_int_equal(munmap(recorded, sizeof *recorded), 0);
+    assert_in_range(total, 1, CALLS_MAX);
+    return total;
 }
 
 static bool await_run(const char *name, const pid_t *pids, unsigned long total,
@@ -94,10 +114,7 @@ static void sweep(const char *name, const char *what, void (*run)(void))
     unsigned long good = 0, running = 0, missed = 0;
     if (in_child)
         exit(1);
-    chosen = 0;
-    run();
-    unsigned long total = atomic_load(&count);
-    assert_in_range(total, 1, CALLS_MAX);
+    unsigned long total = record(run);
     for (unsigned long which = 1; which <= total; which++) {
         pids[which - 1] = start_run(run, which);
         if (++running == AT_ONCE) {

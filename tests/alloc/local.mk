@@ -1,18 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every allocation and every system call of our own code fails in turn. See alloc_fail.h and io_fail.h.
-ALLOC_ORIGINALS = src/kms/libkms.a src/keyring/libkeyring.a src/agent/libagent.a pkcs11/libpkcs11.a \
+ALLOC_ORIGINALS = src/rpc/libfrontend.a src/rpc/libkmsapi.a src/rpc/librpc.a src/cli/libcli.a \
+	src/client/libclient.a src/kms/libkms.a src/keyring/libkeyring.a src/agent/libagent.a pkcs11/libpkcs11.a \
 	src/lane/liblane.a src/config/libconfig.a src/obs/libobs.a src/format/libformat.a src/base/libbase.a
+# What stands below gRPC; and what stands on it.
 ALLOC_COPIES = tests/alloc/libkms.a tests/alloc/libkeyring.a tests/alloc/libagent.a tests/alloc/libpkcs11.a \
 	tests/alloc/liblane.a tests/alloc/libconfig.a tests/alloc/libobs.a tests/alloc/libformat.a \
 	tests/alloc/libbase.a
+ALLOC_RPC_COPIES = tests/alloc/libfrontend.a tests/alloc/libkmsapi.a tests/alloc/librpc.a
+ALLOC_CLI_COPIES = tests/alloc/libcli.a tests/alloc/libclient.a
 EXTRA_DIST += tests/alloc/alloc_symbols
-CLEANFILES += $(ALLOC_COPIES) tests/alloc/copied
+CLEANFILES += $(ALLOC_COPIES) $(ALLOC_RPC_COPIES) $(ALLOC_CLI_COPIES) tests/alloc/copied \
+	tests/alloc/rpc_symbols
 
+# librpc.a defines recvmsg and sendmsg itself, for gRPC.
 tests/alloc/copied: $(ALLOC_ORIGINALS) $(srcdir)/tests/alloc/alloc_symbols
-	$(AM_V_GEN)$(MKDIR_P) tests/alloc && for lib in $(ALLOC_ORIGINALS); do \
-	    $(OBJCOPY) --redefine-syms=$(srcdir)/tests/alloc/alloc_symbols $$lib tests/alloc/$${lib##*/} || exit 1; \
+	$(AM_V_GEN)$(MKDIR_P) tests/alloc && \
+	$(SED) /msg/d $(srcdir)/tests/alloc/alloc_symbols >tests/alloc/rpc_symbols && \
+	for lib in $(ALLOC_ORIGINALS); do \
+	    symbols=$(srcdir)/tests/alloc/alloc_symbols; \
+	    test $$lib != src/rpc/librpc.a || symbols=tests/alloc/rpc_symbols; \
+	    $(OBJCOPY) --redefine-syms=$$symbols $$lib tests/alloc/$${lib##*/} || exit 1; \
 	done && touch $@
-$(ALLOC_COPIES): tests/alloc/copied
+$(ALLOC_COPIES) $(ALLOC_RPC_COPIES) $(ALLOC_CLI_COPIES): tests/alloc/copied ; @:
 
 ALLOC_FAIL = tests/alloc/alloc_fail.c tests/alloc/alloc_fail.h tests/alloc/io_fail.c tests/alloc/io_fail.h
 ALLOC_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) $(I_CONFIG) -I$(srcdir)/src/agent -I$(srcdir)/tests/unit \
@@ -27,6 +37,16 @@ tests_alloc_requests_SOURCES = tests/alloc/requests.c $(ALLOC_FAIL) \
 	tests/unit/kms_calls.c tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
 	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_alloc_requests_LDADD = $(ALLOC_LDADD)
+
+check_PROGRAMS += tests/alloc/front
+TESTS += tests/alloc/front
+tests_alloc_front_CPPFLAGS = $(ALLOC_CPPFLAGS) -I$(srcdir)/src/rpc -I$(srcdir)/src/obs \
+	-I$(srcdir)/src/client
+tests_alloc_front_SOURCES = tests/alloc/front.c $(ALLOC_FAIL) \
+	tests/unit/kms_calls.c tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
+	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_alloc_front_LDADD = $(ALLOC_RPC_COPIES) src/client/libclient.a $(LIBPROTO) $(ALLOC_LDADD) \
+	$(MICROHTTPD_LIBS) $(GRPC_LIBS)
 
 check_PROGRAMS += tests/alloc/rotation
 TESTS += tests/alloc/rotation

@@ -137,7 +137,8 @@ void rig_end(struct ring_rig *rig)
     pthread_cond_destroy(&rig->changed);
     pthread_mutex_destroy(&rig->lock);
     assert_int_equal(nftw(rig->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
-    assert_int_equal(fd_count(), rig->fds_before);
+    if (rig->fds_before > 0)
+        assert_int_equal(fd_count(), rig->fds_before);
 }
 
 struct fake_agent *rig_agent(struct ring_rig *rig, const struct listed_key *keys, size_t n)

@@ -12,7 +12,7 @@ enum { RIG_LANES = 3, RIG_TEXTS = 64, NEVER_MS = 3600000 };
 
 struct ring_rig {
     char dir[64];
-    unsigned fds_before;
+    unsigned fds_before; /* 0: not to be looked at */
     struct keyring *keyring;
     struct lane_pool *pool;
     struct keeper *keeper;
