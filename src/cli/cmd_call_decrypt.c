@@ -35,6 +35,8 @@ static struct err read_annotations(struct cli *cli, struct kms_sealed *sealed)
         return cli_error(cli, err_make(ERR_EXHAUSTED, "annotations"), "out of memory");
     for (const char *text; (text = cli_next_value(cli, "annotation", &position));) {
         struct err e = add_annotation(sealed, text);
+        if (e.code == ERR_EXHAUSTED)
+            return cli_error(cli, e, "out of memory");
         if (err_is(e))
             return cli_error(cli, e, "--annotation: want NAME=BASE64, as call encrypt printed it");
     }
@@ -56,10 +58,10 @@ static struct err read_key_id(struct cli *cli, enum kms_api_version version,
 static struct err print_json(struct cli *cli, struct bytes plaintext)
 {
     static const char before[] = "{\"plaintext\": \"", after[] = "\"}\n";
-    (void)fputs(before, cli->out);
     AUTO_BASE64 char *text = NULL;
     if (err_is(cli_base64(plaintext, &text)))
         return cli_error(cli, err_make(ERR_EXHAUSTED, "output"), "out of memory");
+    (void)fputs(before, cli->out);
     TRY(cli_write_all(cli, bytes_of_string(text)));
     (void)fputs(after, cli->out);
     return ERR_OK;

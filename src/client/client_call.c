@@ -110,25 +110,25 @@ static bool run(struct kms_client *client, struct exchange *x)
     return true;
 }
 
-/* Copies the response out, and wipes it where gRPC read it: it may hold a plaintext. */
+/* Copies the response out, and wipes it where gRPC read it, in any case: it may hold a plaintext.
+ */
 static bool take_response(grpc_byte_buffer *from, struct client_response *ret)
 {
     grpc_byte_buffer_reader reader;
     grpc_slice *slice = NULL;
     size_t len = grpc_byte_buffer_length(from);
-    uint8_t *data = (uint8_t *)malloc(len + 1);
-    if (!data || !grpc_byte_buffer_reader_init(&reader, from)) {
-        free(data);
+    if (!grpc_byte_buffer_reader_init(&reader, from))
         return false;
-    }
-    struct writer w = writer_over(data, len);
+    uint8_t *data = (uint8_t *)malloc(len + 1);
+    struct writer w = writer_over(data, data ? len : 0);
     while (grpc_byte_buffer_reader_peek(&reader, &slice)) {
         put_bytes(&w, bytes_of(GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice)));
         wipe(GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice));
     }
     grpc_byte_buffer_reader_destroy(&reader);
-    *ret = (struct client_response){data, len};
-    return true;
+    if (data)
+        *ret = (struct client_response){data, len};
+    return data != NULL;
 }
 
 static struct err outcome(struct exchange *x, struct client_response *ret,

@@ -9,12 +9,14 @@ struct block {
     _Alignas(max_align_t) uint8_t memory[];
 };
 
+/* context: a bool that becomes true where memory ran out, which is no fault of the message. */
 static void *wiping_alloc(void *context, size_t size)
 {
-    (void)context;
     struct block *block = (struct block *)malloc(sizeof *block + size);
-    if (!block)
+    if (!block) {
+        *(bool *)context = true;
         return NULL;
+    }
     block->size = size;
     /* cppcheck-suppress memleak ; wiping_free finds the block by its memory */
     return block->memory;
@@ -30,12 +32,29 @@ static void wiping_free(void *context, void *pointer)
     free(block);
 }
 
-ProtobufCAllocator client_allocator = {wiping_alloc, wiping_free, NULL};
-
 void client_message_free(ProtobufCMessage *message)
 {
+    ProtobufCAllocator allocator = {wiping_alloc, wiping_free, NULL};
     if (message)
-        protobuf_c_message_free_unpacked(message, &client_allocator);
+        protobuf_c_message_free_unpacked(message, &allocator);
+}
+
+static struct err unpack(const ProtobufCMessageDescriptor *descriptor,
+                         const struct client_response *raw, ProtobufCMessage **ret,
+                         struct kms_failure *ret_failure)
+{
+    bool full = false;
+    ProtobufCAllocator allocator = {wiping_alloc, wiping_free, &full};
+    ProtobufCMessage *message =
+        protobuf_c_message_unpack(descriptor, &allocator, raw->len, raw->data);
+    if (full) {
+        client_message_free(message);
+        return client_fail(ret_failure, ERR_EXHAUSTED, "out of memory");
+    }
+    if (!message)
+        return client_fail(ret_failure, ERR_INTERNAL, "the server's answer is not understood");
+    *ret = message;
+    return ERR_OK;
 }
 
 struct err client_exchange(const struct client_target *target, const char *method,
@@ -54,12 +73,7 @@ struct err client_exchange(const struct client_target *target, const char *metho
     wipe(packed, len);
     free(packed);
     TRY(e);
-    ProtobufCMessage *message =
-        protobuf_c_message_unpack(response, &client_allocator, raw.len, raw.data);
-    if (!message)
-        return client_fail(ret_failure, ERR_INTERNAL, "the server's answer is not understood");
-    *ret = message;
-    return ERR_OK;
+    return unpack(response, &raw, ret, ret_failure);
 }
 
 ProtobufCBinaryData client_field(struct bytes value)

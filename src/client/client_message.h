@@ -7,11 +7,8 @@
 
 #include <protobuf-c/protobuf-c.h>
 
-/* Unpacks with this, so that what is freed is wiped. */
-extern ProtobufCAllocator client_allocator;
-
 /* Packs the request, calls, and unpacks the response, which the caller frees with
- * protobuf_c_message_free_unpacked and client_allocator. */
+ * client_message_free. */
 MUST_CHECK struct err client_exchange(const struct client_target *target, const char *method,
                                       const ProtobufCMessage *request,
                                       const ProtobufCMessageDescriptor *response,

@@ -48,6 +48,15 @@ tests_alloc_front_SOURCES = tests/alloc/front.c $(ALLOC_FAIL) \
 tests_alloc_front_LDADD = $(ALLOC_RPC_COPIES) src/client/libclient.a $(LIBPROTO) $(ALLOC_LDADD) \
 	$(MICROHTTPD_LIBS) $(GRPC_LIBS)
 
+# The servers that it asks are as they are: what fails is p11-kms alone.
+check_PROGRAMS += tests/alloc/cli
+TESTS += tests/alloc/cli
+tests_alloc_cli_CPPFLAGS = $(PROTOCOL_CPPFLAGS) -I$(srcdir)/src/cli -I$(srcdir)/tests/alloc
+tests_alloc_cli_SOURCES = tests/alloc/cli.c $(ALLOC_FAIL) \
+	tests/protocol/cli_words.c tests/protocol/cli_words.h
+tests_alloc_cli_LDADD = $(ADMIN_STAND_LIBS) $(ALLOC_CLI_COPIES) src/rpc/libkmsapi.a $(LIBPROTO) \
+	src/rpc/librpc.a $(ALLOC_LDADD) $(GRPC_LIBS)
+
 check_PROGRAMS += tests/alloc/rotation
 TESTS += tests/alloc/rotation
 tests_alloc_rotation_CPPFLAGS = $(ALLOC_CPPFLAGS)
