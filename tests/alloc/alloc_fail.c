@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "alloc_fail.h"
 
-#include "io_fail.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -56,6 +54,22 @@ bool alloc_failed(void)
 void alloc_exempt(bool exempt)
 {
     exempted = exempt;
+}
+
+enum fail_kind alloc_kind(void)
+{
+    return wanted;
+}
+
+unsigned long alloc_chosen(void)
+{
+    return chosen;
+}
+
+void alloc_adopt(unsigned long new_count, bool new_failed)
+{
+    atomic_store(&count, new_count);
+    atomic_store(&failed, new_failed);
 }
 
 /* In a process of its own: most of the time it waits for retries, and gRPC survives no fork. A
@@ -137,13 +151,19 @@ void alloc_sweep(const char *name, void (*run)(void))
     sweep(name, "allocations", run);
 }
 
-void io_sweep(const char *name, void (*run)(void))
+void io_sweep_kind(const char *name, enum fail_kind kind, void (*run)(void))
 {
     static const char *const kinds[] = {[FAIL_INTR] = "calls with EINTR",
                                         [FAIL_AGAIN] = "calls with EAGAIN",
                                         [FAIL_RESET] = "calls with EPIPE, ECONNRESET or EIO",
                                         [FAIL_SHORT] = "calls cut short",
                                         [FAIL_TRUNC] = "calls with a packet too long"};
-    for (wanted = FAIL_INTR; wanted < FAIL_KINDS; wanted++)
-        sweep(name, kinds[wanted], run);
+    wanted = kind;
+    sweep(name, kinds[kind], run);
+}
+
+void io_sweep(const char *name, void (*run)(void))
+{
+    for (enum fail_kind kind = FAIL_INTR; kind < FAIL_KINDS; kind++)
+        io_sweep_kind(name, kind, run);
 }

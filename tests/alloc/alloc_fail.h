@@ -5,7 +5,7 @@
 #ifndef P11KMS_TEST_ALLOC_FAIL_H
 #define P11KMS_TEST_ALLOC_FAIL_H
 
-#include <stdbool.h>
+#include "io_fail.h"
 
 /* From here to alloc_end allocations are counted, and the chosen one fails, on whichever thread. */
 void alloc_begin(void);
@@ -25,5 +25,12 @@ void alloc_sweep(const char *name, void (*run)(void));
 /* The same for system calls, once for each call and each way in which it can fail (io_fail.h). How
  * often threads wake each other varies, so up to a quarter may not be made again. */
 void io_sweep(const char *name, void (*run)(void));
+void io_sweep_kind(const char *name, enum fail_kind kind, void (*run)(void));
+
+/* For a run whose calls are made, counted and failed by another program (alloc_shared.h): which of
+ * them is to fail, 0 for none, and what came of it. */
+enum fail_kind alloc_kind(void);
+unsigned long alloc_chosen(void);
+void alloc_adopt(unsigned long count, bool failed);
 
 #endif

@@ -48,6 +48,25 @@ tests_alloc_front_SOURCES = tests/alloc/front.c $(ALLOC_FAIL) \
 tests_alloc_front_LDADD = $(ALLOC_RPC_COPIES) src/client/libclient.a $(LIBPROTO) $(ALLOC_LDADD) \
 	$(MICROHTTPD_LIBS) $(GRPC_LIBS)
 
+# A whole front end, and what starts it.
+check_PROGRAMS += tests/alloc/failing-front-end
+tests_alloc_failing_front_end_CPPFLAGS = $(build_p11_kmsd_CPPFLAGS) -I$(srcdir)/tests/alloc
+tests_alloc_failing_front_end_SOURCES = src/p11-kmsd.c tests/alloc/alloc_program.c \
+	tests/alloc/alloc_shared.h tests/alloc/io_fail.c tests/alloc/io_fail.h
+tests_alloc_failing_front_end_LDADD = tests/alloc/libfrontend.a src/monitor/libmonitor.a \
+	tests/alloc/libkmsapi.a $(LIBPROTO) tests/alloc/librpc.a $(ALLOC_COPIES) $(CRYPTO_LIBS) \
+	$(CYAML_LIBS) $(YAML_LIBS) $(P11KIT_LIBS) $(SYSTEMD_LIBS) $(MICROHTTPD_LIBS) $(GRPC_LIBS) -lpthread
+
+check_PROGRAMS += tests/alloc/front_process
+TESTS += tests/alloc/front_process
+tests_alloc_front_process_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) -I$(srcdir)/src/config \
+	-I$(srcdir)/src/monitor -I$(srcdir)/src/client -I$(srcdir)/tests/unit -I$(srcdir)/tests/alloc \
+	$(CMOCKA_CFLAGS)
+tests_alloc_front_process_SOURCES = tests/alloc/front_process.c tests/alloc/alloc_fail.c \
+	tests/alloc/alloc_fail.h tests/alloc/io_fail.h tests/alloc/alloc_shared.h $(FAKE_AGENT)
+tests_alloc_front_process_LDADD = $(LIBMONITOR) src/client/libclient.a $(LIBPROTO) $(LIBKEYRING) \
+	$(CMOCKA_LIBS) $(GRPC_LIBS) -lpthread
+
 # The servers that it asks are as they are: what fails is p11-kms alone.
 check_PROGRAMS += tests/alloc/cli
 TESTS += tests/alloc/cli
