@@ -76,6 +76,14 @@ tests_alloc_cli_SOURCES = tests/alloc/cli.c $(ALLOC_FAIL) \
 tests_alloc_cli_LDADD = $(ADMIN_STAND_LIBS) $(ALLOC_CLI_COPIES) src/rpc/libkmsapi.a $(LIBPROTO) \
 	src/rpc/librpc.a $(ALLOC_LDADD) $(GRPC_LIBS)
 
+check_PROGRAMS += tests/alloc/init
+TESTS += tests/alloc/init
+tests_alloc_init_CPPFLAGS = $(PROTOCOL_CPPFLAGS) $(TOKEN_CPPFLAGS) -I$(srcdir)/src/cli -I$(srcdir)/tests/alloc
+tests_alloc_init_CFLAGS = $(TOKEN_CFLAGS)
+tests_alloc_init_SOURCES = tests/alloc/init.c $(ALLOC_FAIL) \
+	tests/protocol/cli_words.c tests/protocol/cli_words.h
+tests_alloc_init_LDADD = tests/token/libfixture.a $(ALLOC_CLI_COPIES) $(LIBPROTO) $(ALLOC_LDADD) $(GRPC_LIBS)
+
 check_PROGRAMS += tests/alloc/rotation
 TESTS += tests/alloc/rotation
 tests_alloc_rotation_CPPFLAGS = $(ALLOC_CPPFLAGS)
