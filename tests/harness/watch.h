@@ -11,6 +11,7 @@ struct watch_figures {
     double worst_ms;
     unsigned late_wakeups; /* by more than 5 ms, of a thread that only sleeps: a busy machine */
     double worst_wakeup_ms;
+    bool busy; /* as lateness.h has it */
 };
 
 struct watch;
@@ -22,8 +23,7 @@ struct watch *watch_start(const char *socket_path);
 void watch_stop(struct watch *watch, struct watch_figures *ret);
 
 /* Status was answered within 10 ms throughout: at most 1 of 1000 later, none later than 50 ms.
- * Where the sleeping thread was late too, something else had the processors: the limits are wide
- * then, and that is said. */
+ * Where something else had the processors, the limits are wide, and that is said. */
 bool watch_was_quick(const struct watch_figures *figures);
 
 #endif

@@ -69,7 +69,6 @@ tests_protocol_admin_LDADD = $(HARNESS_LDADD)
 
 # The real daemon on SoftHSM: what was altered is refused.
 check_PROGRAMS += tests/protocol/tamper
-TESTS += tests/protocol/tamper
 tests_protocol_tamper_CPPFLAGS = $(HARNESS_CPPFLAGS)
 tests_protocol_tamper_CFLAGS = $(HARNESS_CFLAGS)
 tests_protocol_tamper_SOURCES = tests/protocol/tamper.c
@@ -77,7 +76,6 @@ tests_protocol_tamper_LDADD = $(HARNESS_LDADD)
 
 # The real daemon on SoftHSM: many requests, a tenth of them given up. See --help for its options.
 check_PROGRAMS += tests/protocol/soak
-TESTS += tests/protocol/soak
 tests_protocol_soak_CPPFLAGS = $(HARNESS_CPPFLAGS)
 tests_protocol_soak_CFLAGS = $(HARNESS_CFLAGS)
 tests_protocol_soak_SOURCES = tests/protocol/soak.c
@@ -85,7 +83,6 @@ tests_protocol_soak_LDADD = $(HARNESS_LDADD)
 
 # The real daemon, and clients that break HTTP/2.
 check_PROGRAMS += tests/protocol/hostile
-TESTS += tests/protocol/hostile
 tests_protocol_hostile_CPPFLAGS = $(HARNESS_CPPFLAGS)
 tests_protocol_hostile_CFLAGS = $(HARNESS_CFLAGS)
 tests_protocol_hostile_SOURCES = tests/protocol/hostile.c
@@ -136,9 +133,7 @@ EXTRA_DIST += docs/external-keys.md
 AM_TESTS_ENVIRONMENT += P11KMS_BUILD_DIR="$(abs_top_builddir)/build"; export P11KMS_BUILD_DIR;
 dist_check_SCRIPTS += tests/protocol/python/test_replicas.py
 EXTRA_DIST += tests/protocol/python/daemon.py tests/protocol/python/kms_client.py
-TESTS += tests/protocol/python/test_replicas.py
 
 # Health and metrics, compared with what was done.
 dist_check_SCRIPTS += tests/protocol/python/test_metrics.py
 EXTRA_DIST += tests/protocol/python/metrics.py
-TESTS += tests/protocol/python/test_metrics.py

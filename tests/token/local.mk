@@ -32,7 +32,6 @@ tests_token_test_pin_SOURCES = tests/token/test_pin.c
 tests_token_test_pin_LDADD = $(TOKEN_LDADD)
 
 check_PROGRAMS += tests/token/test_pin_doubt
-TESTS += tests/token/test_pin_doubt
 tests_token_test_pin_doubt_CPPFLAGS = $(TOKEN_CPPFLAGS)
 tests_token_test_pin_doubt_CFLAGS = $(TOKEN_CFLAGS)
 tests_token_test_pin_doubt_SOURCES = tests/token/test_pin_doubt.c
@@ -40,7 +39,6 @@ tests_token_test_pin_doubt_LDADD = $(TOKEN_LDADD)
 
 # The same on openCryptoki, whose token locks.
 dist_check_SCRIPTS += tests/token/in-opencryptoki tests/token/test_pin_lock.sh
-TESTS += tests/token/test_pin_lock.sh
 check_PROGRAMS += tests/token/pin-lock
 tests_token_pin_lock_CPPFLAGS = $(HARNESS_CPPFLAGS) $(TOKEN_CPPFLAGS)
 tests_token_pin_lock_CFLAGS = $(HARNESS_CFLAGS)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every PKCS#11 call of every scenario fails in every way. A sample by itself; see --help for all.
 check_PROGRAMS += tests/torture/torture
-TESTS += tests/torture/torture
 tests_torture_torture_CPPFLAGS = $(FAULT_CPPFLAGS) -I$(srcdir)/tests/torture
 tests_torture_torture_CFLAGS = $(HARNESS_CFLAGS)
 tests_torture_torture_SOURCES = tests/torture/torture.c \

@@ -18,7 +18,7 @@
 
 enum {
     ALL_SECONDS = 3600,
-    SAMPLE = 80,
+    SAMPLE = 40,
     JOBS = 4, /* most of the time they wait */
     JOBS_MAX = 16,
     CALL_COMES_MS = 6000,

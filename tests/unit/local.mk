@@ -34,7 +34,6 @@ tests_unit_fake_child_CPPFLAGS = $(AM_CPPFLAGS) $(I_MONITOR)
 tests_unit_fake_child_LDADD = $(LIBMONITOR)
 
 check_PROGRAMS += tests/unit/test_monitor
-TESTS += tests/unit/test_monitor
 tests_unit_test_monitor_SOURCES = tests/unit/test_monitor.c tests/unit/monitor_harness.c \
 	tests/unit/monitor_harness.h
 tests_unit_test_monitor_CPPFLAGS = $(I_UNIT_MONITOR)
@@ -78,7 +77,6 @@ tests_unit_test_timed_CPPFLAGS = $(AM_CPPFLAGS) $(I_OBS)
 tests_unit_test_timed_LDADD = $(LIBOBS) $(CMOCKA_LIBS) -lpthread
 
 check_PROGRAMS += tests/unit/test_http_server
-TESTS += tests/unit/test_http_server
 tests_unit_test_http_server_CPPFLAGS = $(AM_CPPFLAGS) $(I_OBS)
 tests_unit_test_http_server_LDADD = $(LIBOBS) $(MICROHTTPD_LIBS) $(CMOCKA_LIBS) -lpthread
 
@@ -313,7 +311,6 @@ tests_unit_test_keeper_SOURCES = tests/unit/test_keeper.c tests/unit/ring_rig.c 
 tests_unit_test_keeper_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_keeper_look
-TESTS += tests/unit/test_keeper_look
 tests_unit_test_keeper_look_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
 tests_unit_test_keeper_look_SOURCES = tests/unit/test_keeper_look.c tests/unit/ring_rig.c \
 	tests/unit/ring_rig.h $(FAKE_AGENT) \
@@ -344,7 +341,6 @@ tests_unit_test_kms_service_SOURCES = tests/unit/test_kms_service.c tests/unit/k
 tests_unit_test_kms_service_LDADD = $(LIBKMS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_kms_flight
-TESTS += tests/unit/test_kms_flight
 tests_unit_test_kms_flight_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) $(CMOCKA_CFLAGS)
 tests_unit_test_kms_flight_SOURCES = tests/unit/test_kms_flight.c tests/unit/kms_calls.c \
 	tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
@@ -358,7 +354,6 @@ tests_unit_test_ring_plan_SOURCES = tests/unit/test_ring_plan.c
 tests_unit_test_ring_plan_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_rotation
-TESTS += tests/unit/test_rotation
 tests_unit_test_rotation_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
 tests_unit_test_rotation_SOURCES = tests/unit/test_rotation.c $(ROTATION_RIG)
 tests_unit_test_rotation_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
