@@ -28,8 +28,9 @@ static struct load *start_load(struct harness *h)
 }
 
 /* The load's connections are never made anew: calls that succeed prove that they stayed. */
-static void assert_back(const struct load_figures *figures, int64_t fault_ms, int limit_ms)
+static void assert_back(const struct load_figures *figures, int64_t fault_ms, int due_ms)
 {
+    int limit_ms = patience(due_ms);
     int64_t away = figures->last_failure_ms > 0 ? figures->last_failure_ms - fault_ms : 0;
     printf("figure: calls succeed again %lld ms after the fault (limit %d)\n", (long long)away,
            limit_ms);

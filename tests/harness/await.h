@@ -6,9 +6,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Asks until the answer is true. False when timeout_ms have passed. *ret_ms (may be NULL) is how
- * long it took. */
+/* $P11KMS_DAEMON, which runs instead of build/p11-kmsd; NULL: nothing does. Such as memcheck's: the
+ * same daemon, but slow. */
+const char *slow_daemon(void);
+
+/* How long to be patient: ms, or several times as long with a slow daemon. */
+int patience(int ms);
+
+/* Asks until the answer is true. False when patience(timeout_ms) has passed. *ret_ms (may be NULL)
+ * is how long it took. */
 bool await(bool (*condition)(void *context), void *context, int timeout_ms, int64_t *ret_ms);
+
+/* Asks for ms. False as soon as the answer is true. */
+bool never(bool (*condition)(void *context), void *context, int ms);
 
 /* Lets time pass that is itself the matter of a test, such as a fault's duration. */
 void pass_time(int ms);

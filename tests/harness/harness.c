@@ -196,7 +196,8 @@ int harness_teardown(void **state)
 
 pid_t harness_spawn(const struct harness *h, const char *output)
 {
-    char *const argv[] = {plain("build/p11-kmsd"), plain("--config"), plain(h->config_path), NULL};
+    const char *daemon = slow_daemon() ? slow_daemon() : "build/p11-kmsd";
+    char *const argv[] = {plain(daemon), plain("--config"), plain(h->config_path), NULL};
     pid_t pid = process_start(argv, output);
     assert_true(pid > 0);
     return pid;
@@ -371,6 +372,9 @@ int harness_run(const char *suite, const struct CMUnitTest *tests, size_t n, uns
         return 1;
     (void)signal(SIGALRM, on_alarm);
     (void)signal(SIGPIPE, SIG_IGN);
-    (void)alarm(seconds);
+    if (slow_daemon())
+        printf("%s RUNS %s, A SLOW DAEMON: EVERY LIMIT OF TIME IS %d TIMES AS WIDE\n", suite,
+               slow_daemon(), patience(1));
+    (void)alarm((unsigned)patience((int)seconds));
     return _cmocka_run_group_tests(suite, tests, n, NULL, NULL) == 0 ? 0 : 1;
 }

@@ -22,3 +22,9 @@ check_PROGRAMS += tests/harness/set-clock.so
 tests_harness_set_clock_so_CFLAGS = $(AM_CFLAGS) -fPIC -fno-sanitize=all
 tests_harness_set_clock_so_LDFLAGS = $(AM_LDFLAGS) -shared
 tests_harness_set_clock_so_SOURCES = tests/harness/set_clock.c
+
+# Has a monitor under valgrind start another front end.
+check_PROGRAMS += tests/harness/front-end-path.so
+tests_harness_front_end_path_so_CFLAGS = $(AM_CFLAGS) -fPIC -fno-sanitize=all
+tests_harness_front_end_path_so_LDFLAGS = $(AM_LDFLAGS) -shared
+tests_harness_front_end_path_so_SOURCES = tests/harness/front_end_path.c

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "process.h"
 
+#include "await.h"
 #include "cleanup.h"
 #include "text.h"
 
@@ -71,7 +72,7 @@ int process_wait(pid_t pid, int timeout_ms)
     struct pollfd ended = {.fd = fd, .events = POLLIN};
     if (fd < 0)
         return -1;
-    bool in_time = poll(&ended, 1, timeout_ms) == 1;
+    bool in_time = poll(&ended, 1, patience(timeout_ms)) == 1;
     if (!in_time)
         (void)kill(pid, SIGKILL);
     if (waitpid(pid, &status, 0) != pid)
@@ -131,15 +132,18 @@ bool process_alive(pid_t pid)
     return after_name && after_name[1] && after_name[2] != 'Z' && after_name[2] != 'X';
 }
 
+/* Whether it is an argument, or what a path among them ends with: under valgrind the program is not
+ * the first. */
 static bool is_called(pid_t pid, const char *word)
 {
-    char line[512], *first = line;
+    char line[2048];
     ssize_t len = read_proc(pid, "cmdline", line, sizeof line);
-    if (len <= 0)
-        return false;
-    const char *second = first + strlen(first) + 1;
-    return strncmp(first, word, strlen(word)) == 0 ||
-           (second < line + len && strcmp(second, word) == 0);
+    bool called = false;
+    for (const char *at = line; !called && at < line + len; at += strlen(at) + 1) {
+        const char *slash = strrchr(at, '/');
+        called = strcmp(slash ? slash + 1 : at, word) == 0;
+    }
+    return called;
 }
 
 pid_t process_child(pid_t parent, const char *word)

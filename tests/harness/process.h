@@ -29,8 +29,8 @@ int process_remove_at_exit(const char *directory);
 /* Whether there is such a process and it is no zombie. */
 bool process_alive(pid_t pid);
 
-/* The child of `parent` whose command line begins with `word`, or holds it as first argument; 0
- * when there is none. */
+/* The child of `parent` that has `word` in its command line, or a path that ends with it; 0 when
+ * there is none. */
 pid_t process_child(pid_t parent, const char *word);
 
 /* Open descriptors; -1 where we may not look. */

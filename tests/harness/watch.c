@@ -27,7 +27,8 @@ static void ask(struct watch *watch)
     struct kms_client_status status;
     struct kms_failure failure;
     int64_t start = clock_monotonic_ns();
-    f->failed += err_is(kms_client_status(watch->client, KMS_API_V2, CALL_MS, &status, &failure));
+    f->failed +=
+        err_is(kms_client_status(watch->client, KMS_API_V2, patience(CALL_MS), &status, &failure));
     double ms = (double)(clock_monotonic_ns() - start) / 1e6;
     f->asked++;
     f->over_10_ms += ms > 10;
@@ -84,6 +85,10 @@ void watch_stop(struct watch *watch, struct watch_figures *ret)
 /* A daemon that waits for a token exceeds the wide limits too, by a second or more. */
 bool watch_was_quick(const struct watch_figures *f)
 {
+    if (slow_daemon()) {
+        (void)printf("  A SLOW DAEMON: HOW QUICK STATUS WAS IS NOT JUDGED\n");
+        return f->failed == 0;
+    }
     unsigned allowed = 1 + f->asked / (f->busy ? 50 : 1000) + f->late_wakeups;
     double limit_ms = f->busy ? 250 + 4 * f->worst_wakeup_ms : 50; /* a call wakes four threads */
     if (f->busy)

@@ -1,52 +1,82 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Under valgrind's memcheck, from the top of a built tree: the unit tests; and the agent, with its module,
-# as the tests of tests/token start it. Exit 77: no valgrind.
+# Under valgrind's memcheck, from the top of a built tree: the unit tests; the agent, with its module, as
+# the tests of tests/token start it; and monitor, front end, agent and the agent that makes keys, as tests
+# of the whole daemon start them. Exit 77: no valgrind.
 set -euo pipefail
 command -v valgrind >/dev/null || { echo "SKIP: valgrind is missing"; exit 77; }
 
 # Not test_heap, which keeps memory by intent and looks at the allocator that valgrind replaces.
 units=$(sed -n 's#^check_PROGRAMS += \(tests/unit/test_[a-z0-9_]*\)$#\1#p' tests/unit/local.mk |
     grep -vx tests/unit/test_heap)
+tokens="tests/token/test_crypt tests/token/test_keys tests/token/test_start tests/token/test_destroy"
+daemons="tests/protocol/assertions_life tests/fault/agent tests/fault/processes tests/protocol/admin tests/protocol/assertions_calls"
 count=$(echo "$units" | wc -l)
 [ "$count" -gt 50 ] || { echo "only $count unit tests are found"; exit 1; }
 
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+leaks="--leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect"
+export folder leaks
+
+# What stands for a program of the build: it notes each start, and has a log for each process.
+stand_in() { # NAME PROGRAM OPTIONS, after: LINES
+    cat >"$folder/$1" <<END
+#!/bin/sh
+echo $1 >>"$folder/started"
+$(cat)
+exec valgrind -q --log-file="$folder/$1.%p.log" $3 "$PWD/build/$2" "\$@"
+END
+    chmod +x "$folder/$1"
+}
+# One that a test starts is killed in the end: what it leaks is for the sanitizers.
+stand_in agent p11-kms-agent --leak-check=no </dev/null
+stand_in front-end p11-kmsd "$leaks" </dev/null
+stand_in monitor p11-kmsd "$leaks" <<END
+export P11KMS_TEST_FRONT_END="$folder/front-end" LD_PRELOAD="$PWD/tests/harness/front-end-path.so"
+set -- "\$@" --agent "$folder/agent"
+END
+
+# KIND PROGRAM
 check() {
-    timeout 300 valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect \
-        --errors-for-leak-kinds=definite,indirect "$1" >"$1.memcheck" 2>&1 && return 0
-    local status=$?
-    echo "---- $1 (exit $status)"
-    grep -E '^==|FAILED|LINE' "$1.memcheck" | head -60
+    local status=0 log=$2.memcheck
+    case $1 in
+    unit)
+        # shellcheck disable=SC2086 # a list of options
+        timeout 300 valgrind -q --error-exitcode=99 $leaks "$2" >"$log" 2>&1 || status=$?
+        ;;
+    token) P11KMS_AGENT=$folder/agent srcdir=. timeout 300 "$2" >"$log" 2>&1 || status=$? ;;
+    daemon) P11KMS_DAEMON=$folder/monitor srcdir=. timeout 600 "$2" >"$log" 2>&1 || status=$? ;;
+    esac
+    [ $status != 0 ] || return 0
+    echo "---- $2 (exit $status)"
+    grep -E '^==|ERROR|FAILED|LINE' "$log" | head -60
     return 1
 }
 export -f check
 
-# An agent is killed in the end: what it did wrong is in its log, and what it leaks is for the sanitizers.
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-export folder
-cat >"$folder/agent" <<END
-#!/bin/sh
-exec valgrind -q --log-file="$folder/%p.log" --leak-check=no "$PWD/build/p11-kms-agent" "\$@"
-END
-chmod +x "$folder/agent"
-
-check_agent() {
-    P11KMS_AGENT=$folder/agent srcdir=. timeout 300 "$1" >"$1.memcheck" 2>&1 && return 0
-    echo "---- $1 (exit $?)"
-    grep -E 'ERROR|LINE|FAILED' "$1.memcheck" | head -20
-    return 1
-}
-export -f check_agent
-
-tokens="tests/token/test_crypt tests/token/test_keys tests/token/test_start tests/token/test_destroy"
 make -s -j2 check TESTS= # what the tests start as well
-echo "$units" | xargs -P 2 -I{} bash -c 'check {}'
-# shellcheck disable=SC2086 # a list of names
-printf '%s\n' $tokens | xargs -P 2 -I{} bash -c 'check_agent {}'
-agents=$(find "$folder" -name '*.log' | wc -l)
-[ "$agents" -gt 50 ] || { echo "only $agents agents ran under memcheck"; exit 1; }
-# valgrind does not know mlock2, which the agent does without.
-wrong=$(cat "$folder"/*.log | grep '^==' || true)
-[ -z "$wrong" ] || { echo "$wrong" | head -60; exit 1; }
-echo "figure: $count unit tests and $agents agents clean under memcheck"
+# The longest first, and one more than there are processors: tests of the whole also wait.
+# shellcheck disable=SC2086 # lists of names
+{
+    printf 'daemon %s\n' $daemons
+    printf 'token %s\n' $tokens
+    printf 'unit %s\n' $units
+} | xargs -P "$(($(nproc) + 1))" -L 1 bash -c 'check "$@"' check || failed=1
+
+started() { # NAME LEAST
+    local n
+    n=$(grep -cx "$1" "$folder/started")
+    [ "$n" -ge "$2" ] || { echo "only $n times $1 was run under memcheck" >&2; return 1; }
+    echo "$n"
+}
+monitors=$(started monitor 30)
+front_ends=$(started front-end 30)
+agents=$(started agent 100)
+for name in monitor front-end agent; do
+    # valgrind does not know mlock2, which the agent does without: its words on that begin with --.
+    wrong=$(find "$folder" -name "$name.*.log" -exec cat {} + | grep '^==' || true)
+    [ -z "$wrong" ] || { failed=1; printf -- '---- %s\n%s\n' "$name" "$(echo "$wrong" | head -40)"; }
+done
+[ -z "${failed-}" ] || exit 1
+echo "figure: $count unit tests, $monitors monitors, $front_ends front ends and $agents agents clean under memcheck"

@@ -28,9 +28,10 @@ static void on_probed(void *context, const struct async_answer *answer)
 static grpc_status_code probe(struct async *async, const char *path)
 {
     grpc_status_code code = GRPC_STATUS_UNKNOWN;
-    async_start(async,
-                &(struct async_request){
-                    .path = path, .timeout_ms = PEER_CALL_MS, .done = on_probed, .context = &code});
+    async_start(async, &(struct async_request){.path = path,
+                                               .timeout_ms = patience(PEER_CALL_MS),
+                                               .done = on_probed,
+                                               .context = &code});
     async_wait(async, 0);
     return code;
 }
@@ -234,7 +235,7 @@ static struct client_response call(struct kms_client *client, const struct api *
     struct kms_failure failure;
     assert_false(request->full);
     if (err_is(client_call(client, kms_api_service_name(api->version), method,
-                           writer_bytes(request), PEER_CALL_MS, &response, &failure)))
+                           writer_bytes(request), patience(PEER_CALL_MS), &response, &failure)))
         fail_msg("%s: %s: %s", method, failure.name, failure.message);
     return response;
 }

@@ -59,8 +59,9 @@ static void assert_reason_is_one_line(struct kms_client *client, const struct ap
 {
     AUTO_RESPONSE struct client_response response = {.len = 0};
     struct kms_failure failure;
-    assert_false(err_is(client_call(client, kms_api_service_name(api->version), "Status",
-                                    bytes_of(NULL, 0), PEER_CALL_MS, &response, &failure)));
+    assert_false(
+        err_is(client_call(client, kms_api_service_name(api->version), "Status", bytes_of(NULL, 0),
+                           patience(PEER_CALL_MS), &response, &failure)));
     struct bytes reason = wire_field(bytes_of(response.data, response.len), WIRE_STATUS_HEALTHZ);
     assert_true(reason.len > 0 && bytes_is_utf8(reason));
     for (size_t i = 0; i < reason.len; i++)

@@ -41,7 +41,8 @@ struct kms_client_status peer_status(struct kms_client *client, const struct api
 {
     struct kms_client_status status;
     struct kms_failure failure;
-    struct err e = kms_client_status(client, api->version, PEER_CALL_MS, &status, &failure);
+    struct err e =
+        kms_client_status(client, api->version, patience(PEER_CALL_MS), &status, &failure);
     assert_answered(e, api, "Status", &failure);
     return status;
 }
@@ -51,8 +52,8 @@ struct kms_sealed peer_seal(struct kms_client *client, const struct api *api,
 {
     struct kms_sealed sealed = {.n_annotations = 0};
     struct kms_failure failure;
-    struct err e =
-        kms_client_encrypt(client, api->version, plaintext, PEER_CALL_MS, &sealed, &failure);
+    struct err e = kms_client_encrypt(client, api->version, plaintext, patience(PEER_CALL_MS),
+                                      &sealed, &failure);
     assert_answered(e, api, "Encrypt", &failure);
     return sealed;
 }
@@ -63,7 +64,8 @@ void peer_open(struct kms_client *client, const struct api *api, const struct km
     AUTO_SECRET struct secret *opened = NULL;
     struct kms_failure failure;
     assert_false(err_is(secret_new(PLAINTEXT_MAX, &opened)));
-    struct err e = kms_client_decrypt(client, api->version, sealed, PEER_CALL_MS, opened, &failure);
+    struct err e =
+        kms_client_decrypt(client, api->version, sealed, patience(PEER_CALL_MS), opened, &failure);
     assert_answered(e, api, "Decrypt", &failure);
     assert_true(bytes_equal(secret_bytes(opened), expected));
 }
@@ -74,7 +76,8 @@ bool peer_refuses(struct kms_client *client, const struct api *api, const struct
     AUTO_SECRET struct secret *opened = NULL;
     struct kms_failure failure = {.code = GRPC_STATUS_OK, .name = "OK"};
     assert_false(err_is(secret_new(PLAINTEXT_MAX, &opened)));
-    struct err e = kms_client_decrypt(client, api->version, sealed, PEER_CALL_MS, opened, &failure);
+    struct err e =
+        kms_client_decrypt(client, api->version, sealed, patience(PEER_CALL_MS), opened, &failure);
     bool refused = err_is(e) && (failure.code == GRPC_STATUS_INVALID_ARGUMENT ||
                                  failure.code == GRPC_STATUS_NOT_FOUND);
     if (!refused)
