@@ -143,19 +143,29 @@ static void await_look(struct rotation *r, bool unseen)
     r->hooks.changed(r->hooks.context, unseen);
 }
 
-static bool is_active(struct rotation *r, const struct object_id *id)
+static bool is_active(struct rotation *r, const struct object_id *id, enum key_state state)
 {
+    (void)state; /* an operator's key has no other */
     CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(r->keyring);
     const struct kek *active = ring_view_active(view);
     return active && object_id_equal(&active->id, id);
 }
 
-bool rotation_await_active(struct rotation *r, const struct object_id *id)
+static bool is_seen(struct rotation *r, const struct object_id *id, enum key_state state)
+{
+    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(r->keyring);
+    const struct kek *kek = ring_view_find(view, id);
+    return kek && kek->label.state >= state;
+}
+
+static bool await_published(struct rotation *r, const struct object_id *id, enum key_state state,
+                            bool (*holds)(struct rotation *r, const struct object_id *id,
+                                          enum key_state state))
 {
     const struct timespec until = clock_after_ms(LOOK_WAIT_MS);
     int waited = 0;
     r->hooks.changed(r->hooks.context, false);
-    while (waited == 0 && !is_active(r, id)) {
+    while (waited == 0 && !holds(r, id, state)) {
         pthread_mutex_lock(&r->lock);
         while (!r->stop && !r->looked && waited == 0)
             waited = pthread_cond_timedwait(&r->changed, &r->lock, &until);
@@ -164,7 +174,17 @@ bool rotation_await_active(struct rotation *r, const struct object_id *id)
             waited = ETIMEDOUT;
         pthread_mutex_unlock(&r->lock);
     }
-    return is_active(r, id);
+    return holds(r, id, state);
+}
+
+bool rotation_await_active(struct rotation *r, const struct object_id *id)
+{
+    return await_published(r, id, KEY_ACTIVE, is_active);
+}
+
+void rotation_await_seen(struct rotation *r, const struct object_id *id, enum key_state state)
+{
+    (void)await_published(r, id, state, is_seen);
 }
 
 static void wait_before_next(struct rotation *r, unsigned times)

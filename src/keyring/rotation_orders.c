@@ -11,6 +11,8 @@ struct errand {
     const struct ring_order *order;
     struct ring_standing standing;
     struct ring_report report;
+    struct object_id changed; /* the KEK last made or relabelled; len 0: none */
+    enum key_state state;     /* its new one */
 };
 
 /* The report's text; yields e. */
@@ -43,6 +45,12 @@ static struct kek *named(struct errand *errand)
         if (object_id_equal(&found->keys[i].id, &errand->order->id))
             return &found->keys[i];
     return NULL;
+}
+
+static void has_changed(struct errand *errand, const struct object_id *id, enum key_state state)
+{
+    errand->changed = *id;
+    errand->state = state;
 }
 
 /* --- lost KEKs --------------------------------------------------------------------------- */
@@ -119,6 +127,7 @@ static struct err make(struct errand *errand, struct object_id *ret)
 {
     struct rotation *r = errand->r;
     TRY(rotation_make(r, &errand->standing, ret));
+    has_changed(errand, ret, KEY_PRE_ACTIVE);
     errand->report.key_id = maker_find(&r->maker, ret)->key_id;
     rotation_note(r, false, "made a KEK", &errand->report.key_id, "by order");
     return ERR_OK;
@@ -128,6 +137,7 @@ static struct err activate(struct errand *errand, const struct object_id *id)
 {
     struct rotation *r = errand->r;
     TRY(rotation_activate(r, id));
+    has_changed(errand, id, KEY_ACTIVE);
     rotation_note(r, false, "activated a KEK", &maker_find(&r->maker, id)->key_id, "by order");
     return ERR_OK;
 }
@@ -267,6 +277,7 @@ static struct err worsen_named(struct errand *errand, enum key_state state)
         return say(errand, refuse(), "KEK %s has gone from the token meanwhile",
                    errand->report.key_id.text);
     TRY(maker_set_state(&errand->r->maker, kek, state));
+    has_changed(errand, &kek->id, state);
     rotation_note(errand->r, state == KEY_COMPROMISED, "relabelled a KEK", &kek->key_id,
                   key_state_name(state));
     return say(errand, ERR_OK, "KEK %s is %s%s", kek->key_id.text, key_state_name(state),
@@ -335,6 +346,8 @@ void rotation_carry_out(struct rotation *r, const struct ring_order *order)
         errand.report.key_id.text[0] = '\0';
     struct err e = carry_out(&errand);
     maker_end(&r->maker);
+    if (errand.changed.len > 0) /* who asks next must not be told of the ring before */
+        rotation_await_seen(r, &errand.changed, errand.state);
     errand.report.code = e.code;
     if (!errand.report.text[0])
         (void)snprintf(errand.report.text, sizeof errand.report.text, "%s",

@@ -98,6 +98,10 @@ bool rotation_finds_missing(struct rotation *r, const struct ring_view *view);
 /* Has the keeper look until it publishes that this KEK seals; false: it did not within seconds. */
 bool rotation_await_active(struct rotation *r, const struct object_id *id);
 
+/* Has the keeper look until it publishes this KEK in this state or a later one; it may not within
+ * seconds. */
+void rotation_await_seen(struct rotation *r, const struct object_id *id, enum key_state state);
+
 /* Carries out an order and reports. */
 void rotation_carry_out(struct rotation *r, const struct ring_order *order);
 

@@ -144,11 +144,24 @@ static void on_note(void *context, bool bad, const char *what, const char *key_i
     pthread_mutex_unlock(&rig.lock);
 }
 
+static int published_state(const struct key_id *key_id)
+{
+    CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(rig.keyring);
+    char ring[RING_NAME_MAX + 1];
+    struct object_id id;
+    if (err_is(key_id_parse(bytes_of_string(key_id->text), ring, &id)))
+        return -1;
+    const struct kek *kek = ring_view_find(view, &id);
+    return kek ? (int)kek->label.state : -1;
+}
+
 static void on_report(void *context, const struct ring_report *report)
 {
     (void)context;
+    int published = published_state(&report->key_id);
     pthread_mutex_lock(&rig.lock);
     rig.report = *report;
+    rig.published = published;
     rig.n_reports++;
     pthread_cond_broadcast(&rig.changed);
     pthread_mutex_unlock(&rig.lock);

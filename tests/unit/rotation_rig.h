@@ -28,6 +28,7 @@ extern struct rotation_rig {
     uint64_t wanted, ended;
     unsigned bad_notes, n_reports;
     struct ring_report report;
+    int published; /* state of the KEK that the report names, when it was given; -1: none */
 } rig;
 
 /* Called around what the rig itself does with our code, on that thread; NULL: not called. */

@@ -232,6 +232,21 @@ static void a_key_that_does_not_seal_once_adopted_is_told(void **state)
     assert_non_null(strstr(report.text, "does not seal yet: ring.active names KEK k8s.0a"));
 }
 
+/* Who looks when the order is carried out must not see the ring of before. */
+static void an_order_is_carried_out_when_all_can_see_it(void **state)
+{
+    (void)state;
+    struct object_id active = rig_add(7, KEY_ACTIVE, 1).id;
+    rig_start(NEVER, HOUR_MS, 1000);
+    assert_int_equal(rig_order(RING_ROTATE, NULL).code, ERR_NONE);
+    assert_int_equal(rig.published, KEY_PRE_ACTIVE);
+    assert_int_equal(rig_order(RING_COMPROMISE, &active).code, ERR_NONE);
+    assert_int_equal(rig.published, KEY_COMPROMISED);
+    struct object_id next = rig_add(9, KEY_PRE_ACTIVE, 2).id;
+    assert_int_equal(rig_order(RING_ACTIVATE, &next).code, ERR_NONE);
+    assert_int_equal(rig.published, KEY_ACTIVE);
+}
+
 #define ROTATION_TEST(test) cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)
 
 int main(void)
@@ -239,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ROTATION_TEST(rotating_by_order_makes_one_and_no_second),
         ROTATION_TEST(activating_by_order_does_not_wait),
+        ROTATION_TEST(an_order_is_carried_out_when_all_can_see_it),
         ROTATION_TEST(the_active_kek_gets_a_successor_before_it_goes),
         ROTATION_TEST(a_compromised_active_kek_is_followed_by_the_one_that_waits),
         ROTATION_TEST(a_successor_that_cannot_be_made_keeps_the_active_kek),
