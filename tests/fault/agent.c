@@ -23,7 +23,7 @@ static struct load *start_load(struct harness *h)
     (void)harness_await_health(h, "ok", HARNESS_START_MS);
     struct load *load = load_start(h->socket);
     assert_non_null(load);
-    assert_true(load_await_ok(load, WARM_CALLS, OK_MS));
+    assert_true(load_await_ok(load, WARM_CALLS / (unsigned)patience(1), OK_MS));
     return load;
 }
 
@@ -47,7 +47,7 @@ static void test_agent_killed(void **state)
     pid_t front_end = harness_front_end(h), agent = harness_agent(h);
     int64_t fault = now_ms();
     assert_int_equal(kill(agent, SIGKILL), 0);
-    assert_true(load_await_ok(load, AFTER_CALLS, OK_MS));
+    assert_true(load_await_ok(load, AFTER_CALLS / (unsigned)patience(1), OK_MS));
     load_stop(load, &figures);
     assert_back(&figures, fault, BACK_MS);
     assert_int_equal(harness_front_end(h), front_end);
@@ -92,7 +92,7 @@ static void test_agent_stopped(void **state)
     pid_t front_end = harness_front_end(h), agent = harness_agent(h);
     int64_t fault = now_ms();
     assert_int_equal(kill(agent, SIGSTOP), 0);
-    assert_true(load_await_ok(load, AFTER_CALLS, OK_MS));
+    assert_true(load_await_ok(load, AFTER_CALLS / (unsigned)patience(1), OK_MS));
     load_stop(load, &figures);
     assert_back(&figures, fault, TIMEOUT_MS + BACK_MS);
     assert_int_equal(harness_front_end(h), front_end);

@@ -74,7 +74,7 @@ static void start_call(struct load *load, unsigned i)
     struct async_request request = {.connection = i % CONNECTIONS,
                                     .version = (enum kms_api_version)(i / 2 % KMS_API_VERSIONS),
                                     .method = i % 2 ? WIRE_DECRYPT : WIRE_ENCRYPT,
-                                    .timeout_ms = CALL_MS,
+                                    .timeout_ms = patience(CALL_MS),
                                     .done = i % 2 ? on_decrypted : on_encrypted,
                                     .context = load};
     const struct sample *sample = &load->samples[request.version];
@@ -99,7 +99,7 @@ static void sleep_until(int64_t ns)
 static void *call(void *argument)
 {
     struct load *load = argument;
-    const int64_t period = 1000000000 / LOAD_PER_SECOND;
+    const int64_t period = patience(1000000000 / LOAD_PER_SECOND);
     int64_t due = clock_monotonic_ns();
     for (unsigned i = 0; !atomic_load(&load->stop); i++, due += period) {
         sleep_until(due);

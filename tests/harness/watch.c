@@ -41,7 +41,7 @@ static void *keep_asking(void *argument)
     struct watch *watch = argument;
     while (!atomic_load(&watch->stop)) {
         ask(watch);
-        pass_time(2);
+        pass_time(patience(2));
     }
     return NULL;
 }
