@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { ASK_EVERY_MS = 10, SLOWER = 5 };
+enum { ASK_EVERY_MS = 10, SLOWER = 10 };
 
 void pass_time(int ms)
 {

@@ -295,7 +295,7 @@ int64_t harness_await_health(const struct harness *h, const char *text, int time
     struct wanted_health wanted = {.h = h, .text = text};
     int64_t took = 0;
     if (!await(health_is, &wanted, timeout_ms, &took))
-        fail_msg("Status does not say '%s' in %d ms but: %s", text, timeout_ms,
+        fail_msg("Status does not say '%s' in %d ms but: %s", text, patience(timeout_ms),
                  wanted.last.healthz);
     return took;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* 200 calls a second (40 of a slow daemon) on connections that stay, with Status beside them, while
+/* 200 calls a second (20 of a slow daemon) on connections that stay, with Status beside them, while
  * a test breaks something. Calls are started by the clock: an outage does not thin them out. */
 #ifndef P11KMS_TEST_LOAD_H
 #define P11KMS_TEST_LOAD_H
