@@ -4,6 +4,7 @@
 #include "peer.h"
 
 #include "async.h"
+#include "lateness.h"
 #include "text.h"
 
 #include <signal.h>
@@ -13,6 +14,7 @@
 enum {
     TEST_SECONDS = 120,
     ROUNDS = 3, /* on a busy machine the client itself may be kept waiting */
+    BUSY = 10,  /* so many times the limit, in the last round, where it was busy all the while */
     DECRYPTS = 1000,
     KEPT = 50,
     STATUSES = 200,
@@ -31,6 +33,15 @@ static int by_value(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
+}
+
+/* One round's limit. */
+static double limit_of(double limit_ms, int round, const struct lateness *lateness)
+{
+    if (round < ROUNDS - 1 || !lateness->busy)
+        return limit_ms;
+    printf("  THE MACHINE IS BUSY: the limit is %.0f ms\n", BUSY * limit_ms);
+    return BUSY * limit_ms;
 }
 
 /* Whether p99 is below the limit; prints the figures. A sanitizer's build is not judged. */
@@ -74,12 +85,15 @@ static void decrypts_are_quick(struct kms_client *client, const struct api *api)
     (void)snprintf(what, sizeof what, "%s serial Decrypts", kms_api_version_name(api->version));
     seal_kept(client, api, &dek, kept);
     for (int round = 0; round < ROUNDS && !quick; round++) {
+        struct lateness lateness;
+        lateness_start(&lateness);
         for (size_t i = 0; i < DECRYPTS; i++) {
             int64_t start = clock_monotonic_ns();
             peer_open(client, api, &kept[i % KEPT], dek_bytes(&dek));
             took_ms[i] = ms_since(start);
         }
-        quick = is_quick(what, took_ms, DECRYPTS, decrypt_limit_ms);
+        lateness_stop(&lateness);
+        quick = is_quick(what, took_ms, DECRYPTS, limit_of(decrypt_limit_ms, round, &lateness));
     }
     release_kept(kept);
     assert_true(quick);
@@ -150,9 +164,11 @@ static void flood_once(struct flooding *f)
                                                          .context = f});
 }
 
-static bool statuses_are_quick(struct kms_client *client)
+static bool statuses_are_quick(struct kms_client *client, int round)
 {
     double took_ms[STATUSES];
+    struct lateness lateness;
+    lateness_start(&lateness);
     for (size_t i = 0; i < STATUSES; i++) {
         int64_t start = clock_monotonic_ns();
         struct kms_client_status status = peer_status(client, &apis[KMS_API_V2]);
@@ -160,7 +176,9 @@ static bool statuses_are_quick(struct kms_client *client)
         assert_string_equal(status.healthz, "ok");
         pass_time(2); /* or they were over before the flood had risen */
     }
-    return is_quick("Status during a flood", took_ms, STATUSES, status_limit_ms);
+    lateness_stop(&lateness);
+    return is_quick("Status during a flood", took_ms, STATUSES,
+                    limit_of(status_limit_ms, round, &lateness));
 }
 
 static void test_flood(void **state)
@@ -180,7 +198,7 @@ static void test_flood(void **state)
         flood_once(&flood->flooding[i]);
     }
     for (int round = 0; round < ROUNDS && !quick; round++)
-        quick = statuses_are_quick(client);
+        quick = statuses_are_quick(client, round);
     atomic_store(&flood->stop, true);
     async_close(flood->async);
     printf("figure: the flood: %u Decrypts, %u refused, %u wrong\n", atomic_load(&flood->opened),
