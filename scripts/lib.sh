@@ -42,11 +42,16 @@ configure_tree() {
     "$source/configure" --quiet "$@"
 }
 
+# What make said, without what it did.
+show_errors() { # LOG
+    sed -E '/^  [A-Z]+ +[^ ]+$/d' "$1" | tail -40
+}
+
 # Builds the plain tree in place, so that build/ has the three programs. Arguments are configure's,
 # for a tree that was not configured yet.
 build_here() {
     [ -f Makefile ] && [ Makefile -nt configure.ac ] || configure_tree . "$@"
-    make -s --no-print-directory -j"$(nproc)" >build.log 2>&1 || { tail -40 build.log; die "the build failed"; }
+    make -s --no-print-directory -j"$(nproc)" >build.log 2>&1 || { show_errors build.log; die "the build failed"; }
 }
 
 # build_copy NAME [configure's arguments]: builds a copy of the tree in build/NAME, for other
@@ -61,6 +66,6 @@ build_copy() {
     (
         cd "$copy"
         [ -f Makefile ] && [ Makefile -nt configure.ac ] || configure_tree . "$@"
-        make -s --no-print-directory -j"$(nproc)" >build.log 2>&1 || { tail -40 build.log; die "the $name build failed"; }
+        make -s --no-print-directory -j"$(nproc)" >build.log 2>&1 || { show_errors build.log; die "the $name build failed"; }
     )
 }
