@@ -5,9 +5,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
-enum { ASK_EVERY_MS = 10, SLOWER = 10 };
+enum { ASK_EVERY_MS = 10, SLOWER = 10, BESIDE_OTHERS = 3 };
 
 void pass_time(int ms)
 {
@@ -26,9 +27,17 @@ const char *slow_daemon(void)
     return getenv("P11KMS_DAEMON");
 }
 
+bool beside_others(void)
+{
+    const char *beside = getenv("P11KMS_BESIDE");
+    return beside && strcmp(beside, "yes") == 0;
+}
+
 int patience(int ms)
 {
-    return slow_daemon() ? ms * SLOWER : ms;
+    if (slow_daemon())
+        return ms * SLOWER;
+    return beside_others() ? ms * BESIDE_OTHERS : ms;
 }
 
 static bool comes_true(bool (*condition)(void *context), void *context, int within_ms)

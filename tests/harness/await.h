@@ -10,7 +10,10 @@
  * same daemon, but slow. */
 const char *slow_daemon(void);
 
-/* How long to be patient: ms, or several times as long with a slow daemon. */
+/* $P11KMS_BESIDE is yes: make check runs other tests beside this one. */
+bool beside_others(void);
+
+/* How long to be patient: ms, or several times as long with a slow daemon or beside others. */
 int patience(int ms);
 
 /* Asks until the answer is true. False when patience(timeout_ms) has passed. *ret_ms (may be NULL)

@@ -375,6 +375,9 @@ int harness_run(const char *suite, const struct CMUnitTest *tests, size_t n, uns
     if (slow_daemon())
         printf("%s RUNS %s, A SLOW DAEMON: EVERY LIMIT OF TIME IS %d TIMES AS WIDE\n", suite,
                slow_daemon(), patience(1));
+    else if (beside_others())
+        printf("%s RUNS BESIDE OTHER TESTS: EVERY LIMIT OF TIME IS %d TIMES AS WIDE\n", suite,
+               patience(1));
     (void)alarm((unsigned)patience((int)seconds));
     return _cmocka_run_group_tests(suite, tests, n, NULL, NULL) == 0 ? 0 : 1;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lateness.h"
 
+#include "await.h"
 #include "text.h"
 
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 enum { LATE_MS = 5 };
@@ -38,6 +38,5 @@ void lateness_stop(struct lateness *lateness)
 {
     atomic_store(&lateness->stop, true);
     (void)pthread_join(lateness->thread, NULL);
-    const char *beside = getenv("P11KMS_BESIDE");
-    lateness->busy = lateness->times > 0 || (beside && strcmp(beside, "yes") == 0);
+    lateness->busy = lateness->times > 0 || beside_others();
 }
