@@ -5,6 +5,7 @@
 #ifndef P11KMS_TEST_ALLOC_FAIL_H
 #define P11KMS_TEST_ALLOC_FAIL_H
 
+#include "error.h"
 #include "io_fail.h"
 
 /* From here to alloc_end allocations are counted, and the chosen one fails, on whichever thread. */
@@ -13,6 +14,18 @@ void alloc_end(void);
 
 /* Whether the chosen one has failed in this run. */
 bool alloc_failed(void);
+
+/* For an expression that makes something: it fails at most once, with no memory and nothing
+ * half-made; then it succeeds. */
+#define MAKE(expr)                                                                                 \
+    do {                                                                                           \
+        struct err make_err_ = (expr);                                                             \
+        if (err_is(make_err_)) {                                                                   \
+            assert_int_equal(make_err_.code, ERR_EXHAUSTED);                                       \
+            assert_true(alloc_failed());                                                           \
+            assert_false(err_is(expr));                                                            \
+        }                                                                                          \
+    } while (0)
 
 /* Not on this thread: for helpers of a test that call our code themselves. */
 void alloc_exempt(bool exempt);

@@ -29,17 +29,6 @@ static unsigned fds_before;
 
 /* --- what is made ------------------------------------------------------------------------ */
 
-/* It fails at most once, with no memory and nothing half-made; then it succeeds. */
-#define MAKE(expr)                                                                                 \
-    do {                                                                                           \
-        struct err make_err_ = (expr);                                                             \
-        if (err_is(make_err_)) {                                                                   \
-            assert_int_equal(make_err_.code, ERR_EXHAUSTED);                                       \
-            assert_true(alloc_failed());                                                           \
-            assert_false(err_is(expr));                                                            \
-        }                                                                                          \
-    } while (0)
-
 static void condemned(void *context, uint64_t generation, enum control_reason reason,
                       const char *why)
 {
