@@ -5,8 +5,11 @@
 BUILD_PACKAGES="autoconf automake make gcc pkgconf libgrpc-dev libprotobuf-c-dev protobuf-c-compiler
  libp11-kit-dev libssl-dev libcyaml-dev libyaml-dev libsystemd-dev libmicrohttpd-dev libcmocka-dev"
 DEMO_PACKAGES="softhsm2"
+TOKEN_PACKAGES="opencryptoki libnss3 libnss3-tools p11-kit p11-kit-modules dbus dbus-daemon swtpm tpm2-abrmd
+ libtss2-tcti-tabrmd0 libtss2-tcti-swtpm0 libtpm2-pkcs11-1 libtpm2-pkcs11-tools util-linux"
 TEST_PACKAGES="softhsm2 opensc opensc-pkcs11 clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck
- python3 python3-grpcio python3-protobuf opencryptoki valgrind systemd procps mandoc prometheus git"
+ python3 python3-grpcio python3-protobuf valgrind systemd procps mandoc prometheus git
+ $TOKEN_PACKAGES"
 
 say() {
     printf '== %s\n' "$*"

@@ -58,15 +58,20 @@ void fixture_write(const struct fixture *f, const char *name, const char *text, 
     assert_false(err_is(file_replace(path, bytes_of_string(text), mode)));
 }
 
-/* One line of a file that the maker left. */
-static void read_line(const struct fixture *f, const char *name, char *ret, size_t size)
+static void read_line_of(const char *dir, const char *name, char *ret, size_t size)
 {
     char path[PATH_MAX];
     size_t len = 0;
-    fixture_path(f, name, path);
+    assert_false(err_is(path_join(dir, name, path, sizeof path)));
     assert_false(err_is(file_read(path, ret, size - 1, &len)));
     ret[len] = '\0';
     ret[strcspn(ret, "\n")] = '\0';
+}
+
+/* One line of a file that the maker left. */
+static void read_line(const struct fixture *f, const char *name, char *ret, size_t size)
+{
+    read_line_of(f->dir, name, ret, size);
 }
 
 static void take_environment(const struct fixture *f)
@@ -77,6 +82,15 @@ static void take_environment(const struct fixture *f)
     assert_non_null(value);
     *value = '\0';
     assert_int_equal(setenv(line, value + 1, 1), 0);
+}
+
+static void configure(struct fixture *f)
+{
+    f->config = (struct agent_config){.lanes = 2, .uri = "pkcs11:token=test", .ring = "k8s"};
+    (void)snprintf(f->config.pin_source, sizeof f->config.pin_source, "file:%s/pin", f->dir);
+    fixture_path(f, "state", f->config.state_dir);
+    assert_int_equal(mkdir(f->config.state_dir, 0700), 0);
+    f->agent.pid = -1;
 }
 
 int fixture_setup(void **state)
@@ -91,14 +105,28 @@ int fixture_setup(void **state)
         return -1;
     }
     take_environment(f);
-    f->config = (struct agent_config){.lanes = 2, .uri = "pkcs11:token=test", .ring = "k8s"};
+    configure(f);
     read_line(f, "module", f->config.module, sizeof f->config.module);
-    (void)snprintf(f->config.pin_source, sizeof f->config.pin_source, "file:%s/pin", f->dir);
-    fixture_path(f, "state", f->config.state_dir);
-    assert_int_equal(mkdir(f->config.state_dir, 0700), 0);
-    f->agent.pid = -1;
     *state = f;
     return 0;
+}
+
+struct fixture *fixture_beside(void)
+{
+    char pin[64];
+    const char *token = getenv("TOKEN_DIR");
+    struct fixture *f = calloc(1, sizeof *f);
+    assert_non_null(token);
+    assert_non_null(f);
+    (void)snprintf(f->dir, sizeof f->dir, "/tmp/p11-kms-test.XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    configure(f);
+    read_line_of(token, "module", f->config.module, sizeof f->config.module);
+    read_line_of(token, "uri", f->config.uri, sizeof f->config.uri);
+    read_line_of(token, "pin", pin, sizeof pin - 1);
+    (void)strcat(pin, "\n");
+    fixture_write(f, "pin", pin, 0600);
+    return f;
 }
 
 int fixture_teardown(void **state)

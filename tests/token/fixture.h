@@ -41,6 +41,10 @@ int fixture_run(const char *suite, const struct CMUnitTest *tests, size_t count)
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
 
+/* The same on the token that a script in-* has made around this program; ended by
+ * fixture_teardown. */
+struct fixture *fixture_beside(void);
+
 /* Adds a token of another label beside the first. */
 void fixture_add_token(struct fixture *f, const char *label);
 

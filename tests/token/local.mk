@@ -37,8 +37,18 @@ tests_token_test_pin_doubt_CFLAGS = $(TOKEN_CFLAGS)
 tests_token_test_pin_doubt_SOURCES = tests/token/test_pin_doubt.c
 tests_token_test_pin_doubt_LDADD = $(TOKEN_LDADD)
 
+# Each runs a program beside a token of its own.
+dist_check_SCRIPTS += tests/token/in-softhsm tests/token/in-nss tests/token/in-opencryptoki \
+	tests/token/in-tpm tests/token/in-p11-kit
+EXTRA_DIST += tests/token/token.sh
+check_PROGRAMS += tests/token/nss-module.so
+tests_token_nss_module_so_CPPFLAGS = $(AM_CPPFLAGS)
+tests_token_nss_module_so_CFLAGS = $(AM_CFLAGS) -fPIC $(P11KIT_CFLAGS)
+tests_token_nss_module_so_LDFLAGS = $(AM_LDFLAGS) -shared
+tests_token_nss_module_so_SOURCES = tests/token/nss_module.c
+
 # The same on openCryptoki, whose token locks.
-dist_check_SCRIPTS += tests/token/in-opencryptoki tests/token/test_pin_lock.sh
+dist_check_SCRIPTS += tests/token/test_pin_lock.sh
 check_PROGRAMS += tests/token/pin-lock
 tests_token_pin_lock_CPPFLAGS = $(HARNESS_CPPFLAGS) $(TOKEN_CPPFLAGS)
 tests_token_pin_lock_CFLAGS = $(HARNESS_CFLAGS)

@@ -36,33 +36,10 @@ static bool token_says(const char *flag)
     return says;
 }
 
-static void copy_line(const struct fixture *f, const char *name, char *ret, size_t size)
-{
-    char path[PATH_MAX];
-    const char *from = getenv("OPENCRYPTOKI_DIR");
-    size_t len;
-    assert_non_null(from);
-    assert_false(err_is(path_join(from, name, path, sizeof path)));
-    assert_false(err_is(file_read(path, ret, size - 1, &len)));
-    ret[len] = '\0';
-    fixture_write(f, name, ret, 0600);
-    ret[strcspn(ret, "\n")] = '\0';
-}
-
 static int set_up(void **state)
 {
-    char pin[64], path[PATH_MAX];
-    struct fixture *f = calloc(1, sizeof *f);
-    assert_non_null(f);
-    (void)snprintf(f->dir, sizeof f->dir, "/tmp/p11-kms-test.XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
-    f->config = (struct agent_config){.lanes = 2, .uri = "pkcs11:token=test", .ring = "k8s"};
-    f->agent.pid = -1;
-    fixture_path(f, "state", f->config.state_dir);
-    assert_int_equal(mkdir(f->config.state_dir, 0700), 0);
-    copy_line(f, "module", f->config.module, sizeof f->config.module);
-    copy_line(f, "pin", pin, sizeof pin);
-    assert_string_equal(pin, right);
+    char path[PATH_MAX];
+    struct fixture *f = fixture_beside();
     fixture_path(f, "credentials", path);
     assert_int_equal(setenv("CREDENTIALS_DIRECTORY", path, 1), 0);
     assert_false(token_says("USER_PIN_COUNT_LOW"));
