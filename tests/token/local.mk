@@ -88,3 +88,12 @@ tests_token_test_external_CPPFLAGS = $(TOKEN_CPPFLAGS)
 tests_token_test_external_CFLAGS = $(TOKEN_CFLAGS)
 tests_token_test_external_SOURCES = tests/token/test_external.c
 tests_token_test_external_LDADD = $(TOKEN_LDADD)
+
+# One suite on every token, for every scheme.
+dist_check_SCRIPTS += tests/token/test_tokens.sh
+TESTS += tests/token/test_tokens.sh
+check_PROGRAMS += tests/token/matrix
+tests_token_matrix_CPPFLAGS = $(TOKEN_CPPFLAGS)
+tests_token_matrix_CFLAGS = $(TOKEN_CFLAGS)
+tests_token_matrix_SOURCES = tests/token/matrix.c tests/token/matrix.h tests/token/matrix_rows.c
+tests_token_matrix_LDADD = $(TOKEN_LDADD)

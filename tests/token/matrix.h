@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which scheme works on which token: one row each. */
+#ifndef P11KMS_TEST_MATRIX_H
+#define P11KMS_TEST_MATRIX_H
+
+#include "attributes.h"
+
+/* Why a case does not apply, and what the token must answer to prove it. */
+struct matrix_refusal {
+    const char *why;   /* NULL: it applies */
+    unsigned long ckr; /* 0: no PKCS#11 call failed */
+    const char *says;  /* a part of the operator's text; NULL: any */
+};
+
+struct matrix_row {
+    const char *token; /* its script is in-TOKEN */
+    enum scheme scheme;
+    const char *kind; /* for make-key */
+    struct matrix_refusal generate;
+    struct matrix_refusal seal;
+    uint32_t waive;     /* for keys made by make-key */
+    bool slow;          /* a sample of the bits is turned */
+    bool blind;         /* a process sees others' new keys only after C_Finalize */
+    bool serves_on;     /* what runs does not notice that the service or store is away */
+    enum err_code away; /* what an agent that starts then says; 0: ERR_UNAVAILABLE */
+};
+
+extern const struct matrix_row matrix_rows[];
+extern const size_t matrix_rows_count;
+
+#endif

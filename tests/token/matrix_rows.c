@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "matrix.h"
+
+enum { FUNCTION_NOT_SUPPORTED = 0x54, MECHANISM_INVALID = 0x70 };
+
+#define NO_GCM                                                                                     \
+    {                                                                                              \
+        "n/a: no CKM_AES_GCM", MECHANISM_INVALID, "C_EncryptInit"                                  \
+    }
+
+const struct matrix_row matrix_rows[] = {
+    {.token = "softhsm", .scheme = SCHEME_AES_GCM, .kind = "aes"},
+    {.token = "nss",
+     .scheme = SCHEME_AES_GCM,
+     .kind = "aes",
+     .generate = {"by a ceremony: CKA_LOCAL is false", 0, "LOCAL"},
+     .waive = WAIVE_LOCAL | WAIVE_USAGE,
+     .serves_on = true,
+     .away = ERR_TOKEN}, /* it shows a token that was never initialised */
+    {.token = "opencryptoki",
+     .scheme = SCHEME_AES_GCM,
+     .kind = "aes",
+     .seal = NO_GCM,
+     .serves_on = true},
+    {.token = "tpm",
+     .scheme = SCHEME_AES_GCM,
+     .kind = "aes",
+     .generate = {"by a ceremony: no C_GenerateKey", FUNCTION_NOT_SUPPORTED, "C_GenerateKey"},
+     .seal = NO_GCM,
+     .slow = true,
+     .blind = true},
+    {.token = "p11-kit",
+     .scheme = SCHEME_AES_GCM,
+     .kind = "aes",
+     .seal = {"n/a: p11-kit's RPC passes no GCM parameters", MECHANISM_INVALID, "C_EncryptInit"}},
+};
+const size_t matrix_rows_count = sizeof matrix_rows / sizeof *matrix_rows;
