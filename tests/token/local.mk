@@ -41,10 +41,11 @@ tests_token_test_pin_doubt_LDADD = $(TOKEN_LDADD)
 dist_check_SCRIPTS += tests/token/in-softhsm tests/token/in-nss tests/token/in-opencryptoki \
 	tests/token/in-tpm tests/token/in-p11-kit
 EXTRA_DIST += tests/token/token.sh
+# No sanitizer: pkcs11-tool loads it too, and has none.
 check_PROGRAMS += tests/token/nss-module.so
 tests_token_nss_module_so_CPPFLAGS = $(AM_CPPFLAGS)
-tests_token_nss_module_so_CFLAGS = $(AM_CFLAGS) -fPIC $(P11KIT_CFLAGS)
-tests_token_nss_module_so_LDFLAGS = $(AM_LDFLAGS) -shared
+tests_token_nss_module_so_CFLAGS = -std=gnu11 -Wall -Wextra $(WERROR) -fvisibility=hidden -fPIC $(P11KIT_CFLAGS)
+tests_token_nss_module_so_LDFLAGS = -shared
 tests_token_nss_module_so_SOURCES = tests/token/nss_module.c
 
 # The same on openCryptoki, whose token locks.
