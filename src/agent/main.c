@@ -16,11 +16,8 @@
 enum {
     EXIT_USAGE = 2,
     HEADROOM = 256 << 20,  /* what threads and a module may come to map */
-    HEAP_PER_LANE = 8192,  /* a struct lane_room, rounded up by the secure heap */
     THREAD_STACK = 1 << 20 /* vendors' modules are not frugal; 8 MiB would be locked in vain */
 };
-
-_Static_assert(sizeof(struct lane_room) + 64 <= HEAP_PER_LANE, "one lane's piece of the heap");
 
 static const char help[] =
     "p11-kms-agent: talks to the PKCS#11 token for p11-kmsd\n"
@@ -60,7 +57,7 @@ static void take_name(enum agent_role role)
 }
 
 /* Locked memory that the next allocation runs into is worse than unlocked memory; secrets are
- * in a locked heap of their own in any case. */
+ * in locked pages of their own in any case. */
 static void lock_memory(void)
 {
     if (err_is(process_lock_memory()))
@@ -78,15 +75,6 @@ static void lock_memory(void)
 static void let_others_finish(void)
 {
     (void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){.sched_priority = 0});
-}
-
-static struct err init_secrets(uint32_t lanes)
-{
-    size_t size = HEAP_PER_LANE;
-    bool locked;
-    while (size < (lanes + 2U) * HEAP_PER_LANE)
-        size *= 2;
-    return secret_init(size, &locked); /* the monitor and the front end warn about limits */
 }
 
 static struct err make_lanes(struct agent *agent, struct lane **ret)
@@ -159,8 +147,7 @@ int main(int argc, char **argv)
     if (!err_is(e))
         e = hold_start();
     (void)signal(SIGPIPE, SIG_IGN); /* modules that talk to a daemon write to dead sockets */
-    if (!err_is(e))
-        e = init_secrets(agent.config.lanes);
+    secret_init_apart();
     if (!err_is(e))
         e = make_lanes(&agent, &lanes);
     if (!err_is(e))

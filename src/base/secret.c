@@ -3,19 +3,25 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 struct secret {
     size_t capacity;
     size_t len;
-    uint8_t memory[];
+    size_t mapped; /* the length of its own pages; 0: from OpenSSL's heap */
+    _Alignas(max_align_t) uint8_t memory[];
 };
 
 /* The smallest piece the secure heap hands out; smaller only costs a larger bitmap. */
 enum { SECURE_HEAP_MIN_PIECE = 64 };
+
+/* Set before there is a second thread. */
+static bool apart;
 
 struct err secret_init(size_t size, bool *ret_locked)
 {
@@ -26,14 +32,42 @@ struct err secret_init(size_t size, bool *ret_locked)
     return ERR_OK;
 }
 
+void secret_init_apart(void)
+{
+    apart = true;
+}
+
+static struct secret *take_heap(size_t size)
+{
+    struct secret *s = OPENSSL_secure_malloc(size);
+    if (s)
+        s->mapped = 0;
+    return s;
+}
+
+static struct secret *take_pages(size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t whole = (size + page - 1) / page * page;
+    void *pages = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
+        return NULL;
+    (void)mlock(pages, whole);
+    (void)madvise(pages, whole, MADV_DONTDUMP);
+    struct secret *s = pages;
+    s->mapped = whole;
+    return s;
+}
+
 struct err secret_new(size_t capacity, struct secret **ret)
 {
-    if (capacity > SIZE_MAX - sizeof(struct secret))
+    if (capacity > SIZE_MAX / 2)
         return err_make(ERR_EXHAUSTED, "secret_new");
     /* Without secret_init the heap would fall back to ordinary memory, silently. */
-    if (!CRYPTO_secure_malloc_initialized())
+    if (!apart && !CRYPTO_secure_malloc_initialized())
         return err_make(ERR_INTERNAL, "secret_new before secret_init");
-    struct secret *s = OPENSSL_secure_malloc(sizeof *s + capacity);
+    size_t size = sizeof(struct secret) + capacity;
+    struct secret *s = apart ? take_pages(size) : take_heap(size);
     if (!s)
         return err_make(ERR_EXHAUSTED, "secret_new");
     s->capacity = capacity;
@@ -44,8 +78,14 @@ struct err secret_new(size_t capacity, struct secret **ret)
 
 void secret_free(struct secret *s)
 {
-    if (s)
+    if (!s)
+        return;
+    if (s->mapped == 0) {
         OPENSSL_secure_clear_free(s, sizeof *s + s->capacity);
+        return;
+    }
+    wipe(s->memory, s->capacity);
+    (void)munmap(s, s->mapped);
 }
 
 uint8_t *secret_memory(struct secret *s)

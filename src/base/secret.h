@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one type for plaintexts, DEKs and PINs: locked memory (OpenSSL's secure heap), never in a
- * core dump, wiped over its whole capacity, and no formatter takes it. */
+/* The one type for plaintexts, DEKs and PINs: locked memory (OpenSSL's secure heap, or pages of its
+ * own), never in a core dump, wiped over its whole capacity, and no formatter takes it. */
 #ifndef P11KMS_SECRET_H
 #define P11KMS_SECRET_H
 
@@ -14,6 +14,11 @@ struct secret;
  * ret_locked: whether the kernel let us lock it; false calls for a warning, or for a refusal
  * under requireMlock. */
 MUST_CHECK struct err secret_init(size_t size, bool *ret_locked);
+
+/* Instead of secret_init, for a process that others' code shares: a PKCS#11 module uses libcrypto
+ * too, and what it took of the heap, or never gave back, would be missing, to us or to it. Each
+ * secret has pages of its own, locked where the kernel lets us. */
+void secret_init_apart(void);
 
 /* A new, empty secret of fixed capacity in bytes. ERR_EXHAUSTED when the heap is full. */
 MUST_CHECK struct err secret_new(size_t capacity, struct secret **ret);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ void *alloc_fail_reallocarray(void *old, size_t n, size_t size);
 char *alloc_fail_strdup(const char *text);
 char *alloc_fail_strndup(const char *text, size_t n);
 void *alloc_fail_secure_malloc(size_t size, const char *file, int line);
+void *alloc_fail_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
 ssize_t io_fail_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t io_fail_sendmsg(int fd, const struct msghdr *message, int flags);
 int io_fail_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
@@ -77,6 +79,11 @@ char *alloc_fail_strndup(const char *text, size_t n)
 void *alloc_fail_secure_malloc(size_t size, const char *file, int line)
 {
     return no_memory() ? NULL : CRYPTO_secure_malloc(size, file, line);
+}
+
+void *alloc_fail_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    return no_memory() ? MAP_FAILED : mmap(at, size, protection, flags, fd, offset);
 }
 
 ssize_t io_fail_recvmsg(int fd, struct msghdr *message, int flags)
