@@ -89,10 +89,10 @@ token_kill() {
 
 # An operator's key, by a tool that takes any module.
 token_tool_key() {
-    kind=AES:32
-    [ "$3" = aes ] || kind=GENERIC:32
+    kind=AES:32 usage=--usage-decrypt
+    [ "$3" = aes ] || kind=GENERIC:32 usage=--usage-sign
     PIN=$(token_read pin) pkcs11-tool --module "$(token_read module)" --token-label test --login \
-        --pin env:PIN --keygen --key-type $kind --private --sensitive --label "$2" \
+        --pin env:PIN --keygen --key-type $kind $usage --private --sensitive --label "$2" \
         --id "$(printf %s "$1" | od -An -v -tx1 | tr -d ' \n')" >/dev/null
 }
 
