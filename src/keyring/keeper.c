@@ -123,6 +123,8 @@ static int64_t next_due(struct keeper *k)
     int64_t due = INT64_MAX;
     switch (k->phase) {
     case AGENT_UP:
+        if (k->laneless_ns > 0)
+            return k->laneless_ns + ms_ns(LANELESS_GRACE_MS);
         if (has_used(k))
             return 0;
         return earlier(wanted_look_due(k), earlier(k->probe_ns + ms_ns(probe_period(k)),
@@ -158,6 +160,15 @@ static struct wishes wait_for_wishes(struct keeper *k, bool *ret_readable)
     return wishes;
 }
 
+/* One that is about to die is left to the monitor, which knows what of. */
+static void without_lanes(struct keeper *k, int64_t now)
+{
+    if (k->laneless_ns == 0)
+        k->laneless_ns = now;
+    if (now >= k->laneless_ns + ms_ns(LANELESS_GRACE_MS))
+        keeper_condemn(k, CONDEMN_PROTOCOL, "it closed its lanes");
+}
+
 static void look_due(struct keeper *k, const struct wishes *w)
 {
     int64_t now = clock_monotonic_ns();
@@ -169,7 +180,7 @@ static void look_due(struct keeper *k, const struct wishes *w)
         return;
     }
     if (k->attached && !lane_pool_has_lanes(k->pool)) {
-        keeper_condemn(k, CONDEMN_PROTOCOL, "it closed its lanes");
+        without_lanes(k, now);
         return;
     }
     if (w->replace) {

@@ -83,6 +83,7 @@ void keeper_drop_agent(struct keeper *k)
     if (k->attached)
         k->lost_ns = k->since_ns;
     k->attached = false;
+    k->laneless_ns = 0;
     k->lingers = false;
 }
 

@@ -17,6 +17,7 @@ enum {
     LOGIN_TOLD_MS = 3000,     /* a login that takes longer may wait for somebody at the token */
     SICK_EVERY_MS = 1000,
     ABSENCE_GRACE_MS = 1000, /* an agent that is replaced in less is no outage */
+    LANELESS_GRACE_MS = 100, /* a process that dies closes its lanes one after the other */
     FRESH_LOOK_MS = 3000,    /* how often a missing KEK is looked for by a fresh agent */
     USED_MAX = 64,           /* KEKs that wait for their proof; more wait for their next use */
     SUSPECTS_MAX = 16,
@@ -80,6 +81,7 @@ struct keeper {
     bool fresh;                /* this agent has not looked yet */
     bool was_up;               /* this agent greeted well */
     bool attached;             /* its request lanes are in the pool */
+    int64_t laneless_ns;       /* since when the pool has given them up; 0: it has not */
     bool lingers;              /* its lane has ended, but the monitor has not reaped it yet */
     uint64_t gone;             /* from the wishes, kept: it may come before its agent's lanes end */
     char gone_how[128];        /* empty once told */

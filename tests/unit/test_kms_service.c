@@ -220,7 +220,7 @@ static void a_quarantined_kek_opens_nothing(void **state)
 }
 
 /* Not at the next probe, which is an hour away, nor with the next request: one waits already. */
-static void a_broken_lane_has_its_agent_replaced_at_once(void **state)
+static void a_broken_lane_has_its_agent_replaced_soon(void **state)
 {
     (void)state;
     struct call held[RIG_LANES - 1], waiting;
@@ -241,6 +241,21 @@ static void a_broken_lane_has_its_agent_replaced_at_once(void **state)
     assert_int_equal(rig_condemnations(&rig.ring), 1);
 }
 
+/* A process that dies closes its lanes one after the other: what killed it is the monitor's to say.
+ */
+static void lanes_that_end_just_before_their_agent_condemn_nobody(void **state)
+{
+    (void)state;
+    struct call held;
+    fake_agent_rule(rig.agent, LANE_SEAL, FAKE_HOLD);
+    call_encrypt(&rig, &held, FAMILY_V2, bytes_of_string("dek"));
+    fake_agent_break(rig.agent, 1);
+    call_expect(&held, ERR_UNAVAILABLE, "gone");
+    rig_kill(&rig.ring, "killed by signal 9");
+    kms_rig_serve(&rig);
+    assert_int_equal(rig_condemnations(&rig.ring), 0);
+}
+
 #define KMS_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -257,7 +272,8 @@ int main(void)
         KMS_TEST(status_tells_health_and_key_id),
         KMS_TEST(status_fails_when_the_active_kek_is_missing),
         KMS_TEST(a_quarantined_kek_opens_nothing),
-        KMS_TEST(a_broken_lane_has_its_agent_replaced_at_once),
+        KMS_TEST(a_broken_lane_has_its_agent_replaced_soon),
+        KMS_TEST(lanes_that_end_just_before_their_agent_condemn_nobody),
     };
     return cmocka_run_group_tests(tests, pool_jobs_setup, NULL);
 }
