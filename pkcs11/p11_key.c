@@ -137,6 +137,19 @@ static bool told(const struct readout *r, unsigned index, size_t size)
     return r->attributes[index].ulValueLen == size;
 }
 
+static enum key_type type_of(CK_KEY_TYPE type)
+{
+    switch (type) {
+    case CKK_AES:
+        return KEY_TYPE_AES;
+    case CKK_GENERIC_SECRET:
+    case CKK_SHA256_HMAC: /* what tpm2_ptool makes */
+        return KEY_TYPE_HMAC;
+    default:
+        return KEY_TYPE_OTHER;
+    }
+}
+
 static void interpret(const struct readout *r, CK_OBJECT_HANDLE handle, struct p11_key *key)
 {
     const CK_ATTRIBUTE *id = &r->attributes[AT_ID], *label = &r->attributes[AT_LABEL];
@@ -155,7 +168,8 @@ static void interpret(const struct readout *r, CK_OBJECT_HANDLE handle, struct p
     if (label->ulValueLen <= sizeof r->label &&
         !bytes_to_string(bytes_of(r->label, label->ulValueLen), key->label, sizeof key->label))
         key->label[0] = '\0';
-    key->attributes.aes = told(r, AT_TYPE, sizeof r->type) && r->type == CKK_AES;
+    if (told(r, AT_TYPE, sizeof r->type))
+        key->attributes.type = type_of(r->type);
     if (told(r, AT_LENGTH, sizeof r->length) && r->length <= UINT32_MAX)
         key->attributes.length = (uint32_t)r->length;
 }
@@ -187,41 +201,63 @@ struct err p11_key_check_id(const struct p11_session *s, unsigned long handle,
     return ERR_OK;
 }
 
-struct err p11_key_generate_aes(const struct p11_session *s, const struct object_id *id,
-                                const char *label, unsigned long *ret_handle)
+/* What makes a key of that type. False: nothing does. */
+static bool generation_of(enum key_type type, CK_MECHANISM *mechanism, CK_KEY_TYPE *ret)
+{
+    switch (type) {
+    case KEY_TYPE_AES:
+        *mechanism = (CK_MECHANISM){CKM_AES_KEY_GEN, NULL, 0};
+        *ret = CKK_AES;
+        return true;
+    case KEY_TYPE_HMAC: /* SoftHSM and openCryptoki make no CKK_SHA256_HMAC */
+        *mechanism = (CK_MECHANISM){CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
+        *ret = CKK_GENERIC_SECRET;
+        return true;
+    case KEY_TYPE_OTHER:
+        break;
+    }
+    return false;
+}
+
+static const CK_BBOOL truth[] = {CK_FALSE, CK_TRUE};
+
+/* CK_ATTRIBUTE takes no const, though the module only reads a template. */
+static CK_ATTRIBUTE flag(CK_ATTRIBUTE_TYPE type, bool value)
+{
+    return (CK_ATTRIBUTE){type, (void *)(uintptr_t)&truth[value], sizeof truth[value]};
+}
+
+struct err p11_key_generate(const struct p11_session *s, const struct key_demand *demand,
+                            const struct object_id *id, const char *label,
+                            unsigned long *ret_handle)
 {
     CK_OBJECT_CLASS class = CKO_SECRET_KEY;
-    CK_KEY_TYPE type = CKK_AES;
-    CK_ULONG length = 32;
-    CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-    CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
+    CK_KEY_TYPE type;
+    CK_ULONG length = demand->length;
+    CK_MECHANISM mechanism;
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     struct object_id id_copy = *id;
     char label_copy[P11_LABEL_MAX + 1];
-    if (!bytes_to_string(bytes_of_string(label), label_copy, sizeof label_copy))
-        return err_make(ERR_INTERNAL, "p11_key_generate_aes");
+    if (!generation_of(demand->type, &mechanism, &type) ||
+        !bytes_to_string(bytes_of_string(label), label_copy, sizeof label_copy))
+        return err_make(ERR_INTERNAL, "p11_key_generate");
     /* No CKA_COPYABLE: NSS and openCryptoki refuse it. The usages are all named, since SoftHSM
      * and openCryptoki grant those that are not. */
-    CK_ATTRIBUTE template[] = {
+    CK_ATTRIBUTE template[9 + ATTR_DERIVE - ATTR_ENCRYPT + 1] = {
         {CKA_CLASS, &class, sizeof class},
         {CKA_KEY_TYPE, &type, sizeof type},
         {CKA_VALUE_LEN, &length, sizeof length},
         {CKA_ID, id_copy.data, id_copy.len},
         {CKA_LABEL, label_copy, strlen(label)},
-        {CKA_TOKEN, &yes, sizeof yes},
-        {CKA_PRIVATE, &yes, sizeof yes},
-        {CKA_SENSITIVE, &yes, sizeof yes},
-        {CKA_EXTRACTABLE, &no, sizeof no},
-        {CKA_ENCRYPT, &yes, sizeof yes},
-        {CKA_DECRYPT, &yes, sizeof yes},
-        {CKA_SIGN, &no, sizeof no},
-        {CKA_VERIFY, &no, sizeof no},
-        {CKA_WRAP, &no, sizeof no},
-        {CKA_UNWRAP, &no, sizeof no},
-        {CKA_DERIVE, &no, sizeof no},
+        flag(CKA_TOKEN, true),
+        flag(CKA_PRIVATE, true),
+        flag(CKA_SENSITIVE, true),
+        flag(CKA_EXTRACTABLE, false),
     };
-    TRY(P11_CALL(s->module, C_GenerateKey, s->handle, &mechanism, template,
-                 sizeof template / sizeof *template, &handle));
+    CK_ULONG n = 9;
+    for (unsigned i = ATTR_ENCRYPT; i <= ATTR_DERIVE; i++)
+        template[n++] = flag(flag_types[i], (demand->usages & ATTR_BIT(i)) != 0);
+    TRY(P11_CALL(s->module, C_GenerateKey, s->handle, &mechanism, template, n, &handle));
     *ret_handle = handle;
     return ERR_OK;
 }

@@ -36,11 +36,10 @@ MUST_CHECK struct err p11_key_read(const struct p11_session *session, unsigned l
 MUST_CHECK struct err p11_key_check_id(const struct p11_session *session, unsigned long handle,
                                        const struct object_id *id);
 
-/* Makes an AES key of 32 bytes on the token: sensitive, not extractable, for encrypting and
- * decrypting only. */
-MUST_CHECK struct err p11_key_generate_aes(const struct p11_session *session,
-                                           const struct object_id *id, const char *label,
-                                           unsigned long *ret_handle);
+/* Makes a secret key on the token: sensitive, not extractable, for the usages demanded only. */
+MUST_CHECK struct err p11_key_generate(const struct p11_session *session,
+                                       const struct key_demand *demand, const struct object_id *id,
+                                       const char *label, unsigned long *ret_handle);
 
 /* Sets CKA_LABEL; read it back to know that it was kept. */
 MUST_CHECK struct err p11_key_relabel(const struct p11_session *session, unsigned long handle,

@@ -8,7 +8,6 @@
 
 struct scheme_ops {
     enum scheme scheme;
-    uint32_t key_bytes; /* what CKA_VALUE_LEN must say */
 
     /* Appends the scheme's fields to an envelope whose header w already ends with. */
     struct err (*seal)(const struct p11_session *session, unsigned long key, struct bytes header,
@@ -20,7 +19,7 @@ struct scheme_ops {
     struct err (*open)(const struct p11_session *session, unsigned long key,
                        const struct envelope *envelope, uint8_t *memory, size_t *ret_len);
 
-    /* Makes a key of the scheme's type. */
+    /* Makes a key as the scheme demands it. */
     struct err (*generate)(const struct p11_session *session, const struct object_id *id,
                            const char *label, unsigned long *ret_handle);
 };

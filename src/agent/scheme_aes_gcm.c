@@ -40,10 +40,15 @@ static struct err open_fields(const struct p11_session *session, unsigned long k
     return ERR_OK;
 }
 
+static struct err generate(const struct p11_session *session, const struct object_id *id,
+                           const char *label, unsigned long *ret_handle)
+{
+    return p11_key_generate(session, key_demand(SCHEME_AES_GCM), id, label, ret_handle);
+}
+
 const struct scheme_ops scheme_aes_gcm = {
     .scheme = SCHEME_AES_GCM,
-    .key_bytes = 32,
     .seal = seal,
     .open = open_fields,
-    .generate = p11_key_generate_aes,
+    .generate = generate,
 };

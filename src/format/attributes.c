@@ -30,20 +30,33 @@ enum {
     USAGES = ATTR_BIT(ATTR_ENCRYPT) | ATTR_BIT(ATTR_DECRYPT) | ATTR_BIT(ATTR_SIGN) |
              ATTR_BIT(ATTR_VERIFY) | ATTR_BIT(ATTR_WRAP) | ATTR_BIT(ATTR_UNWRAP) |
              ATTR_BIT(ATTR_DERIVE),
-    ALL = ATTR_BIT(ATTR_COUNT) - 1,
-    AES_BYTES = 32
+    ALL = ATTR_BIT(ATTR_COUNT) - 1
 };
 
-/* The usages a scheme needs; every other usage is excess. */
-static uint32_t usages(enum scheme scheme)
+static const struct {
+    enum scheme scheme;
+    struct key_demand demand;
+} demands[] = {
+    {SCHEME_AES_GCM, {KEY_TYPE_AES, 32, ATTR_BIT(ATTR_ENCRYPT) | ATTR_BIT(ATTR_DECRYPT)}},
+};
+
+enum { DEMANDS = sizeof demands / sizeof *demands };
+
+const struct key_demand *key_demand(enum scheme scheme)
 {
-    switch (scheme) {
-    case SCHEME_AES_GCM:
-        return ATTR_BIT(ATTR_ENCRYPT) | ATTR_BIT(ATTR_DECRYPT);
-    case SCHEME_NONE:
-        break;
-    }
-    return 0;
+    static const struct key_demand nothing = {KEY_TYPE_OTHER, 0, 0};
+    for (size_t i = 0; i < DEMANDS; i++)
+        if (demands[i].scheme == scheme)
+            return &demands[i].demand;
+    return &nothing;
+}
+
+enum scheme key_type_scheme(enum key_type type)
+{
+    for (size_t i = 0; i < DEMANDS; i++)
+        if (demands[i].demand.type == type)
+            return demands[i].scheme;
+    return SCHEME_NONE;
 }
 
 const char *key_attribute_name(enum key_attribute attribute)
@@ -53,11 +66,12 @@ const char *key_attribute_name(enum key_attribute attribute)
 
 uint32_t key_attributes_wrong(enum scheme scheme, const struct key_attributes *attributes)
 {
-    uint32_t wanted = GUARDED | usages(scheme);
+    const struct key_demand *demand = key_demand(scheme);
+    uint32_t wanted = GUARDED | demand->usages;
     uint32_t wrong = ((attributes->value ^ wanted) | ~attributes->known) & ALL;
-    if (!attributes->aes)
+    if (attributes->type != demand->type || attributes->type == KEY_TYPE_OTHER)
         wrong |= ATTR_BIT(ATTR_KEY_TYPE);
-    if (attributes->length != AES_BYTES)
+    if (attributes->length != demand->length)
         wrong |= ATTR_BIT(ATTR_VALUE_LEN);
     return wrong;
 }
@@ -68,7 +82,7 @@ uint32_t key_attributes_waivable(enum scheme scheme, uint32_t waivers)
     if ((waivers & WAIVE_LOCAL) != 0)
         bits |= ATTR_BIT(ATTR_LOCAL);
     if ((waivers & WAIVE_USAGE) != 0) /* excess ones: what the scheme needs it must do */
-        bits |= USAGES & ~usages(scheme);
+        bits |= USAGES & ~key_demand(scheme)->usages;
     return bits;
 }
 

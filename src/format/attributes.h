@@ -30,12 +30,26 @@ enum key_attribute {
 
 #define ATTR_BIT(attribute) (1U << (attribute))
 
+/* The CKA_KEY_TYPEs that a KEK may have. */
+enum key_type {
+    KEY_TYPE_OTHER = 0,
+    KEY_TYPE_AES = 1,
+    KEY_TYPE_HMAC = 2 /* CKK_GENERIC_SECRET, or CKK_SHA256_HMAC */
+};
+
 /* As read from the token: value is meaningful where known has the bit. */
 struct key_attributes {
     uint32_t known;
     uint32_t value;
     uint32_t length; /* CKA_VALUE_LEN in bytes, 0 where the token does not tell */
-    bool aes;        /* CKA_KEY_TYPE is CKK_AES */
+    enum key_type type;
+};
+
+/* What a KEK of a scheme is, besides being guarded. */
+struct key_demand {
+    enum key_type type;
+    uint32_t length; /* in bytes */
+    uint32_t usages; /* what it must do; every other usage is excess */
 };
 
 /* What an operator may accept of an external key (ring.waive), a bit each. Whatever else is wrong
@@ -44,6 +58,12 @@ enum key_waiver {
     WAIVE_LOCAL = 1, /* the key was not made on the token */
     WAIVE_USAGE = 2  /* it may do more than seal and open: sign, verify, wrap, unwrap, derive */
 };
+
+/* Never NULL: a number that names no scheme demands what no key has. */
+const struct key_demand *key_demand(enum scheme scheme);
+
+/* The scheme for which an external key of that type is. SCHEME_NONE: none. */
+enum scheme key_type_scheme(enum key_type type);
 
 /* A name such as "NEVER_EXTRACTABLE" or "VALUE_LEN". Never NULL. */
 const char *key_attribute_name(enum key_attribute attribute);

@@ -145,7 +145,7 @@ void lane_put_key(struct writer *w, const struct listed_key *key)
     put_u32(w, key->attributes.known);
     put_u32(w, key->attributes.value);
     put_u32(w, key->attributes.length);
-    put_u8(w, key->attributes.aes);
+    put_u8(w, (uint8_t)key->attributes.type);
 }
 
 struct err lane_next_key(struct bytes *records, struct listed_key *ret)
@@ -158,8 +158,8 @@ struct err lane_next_key(struct bytes *records, struct listed_key *ret)
     key.attributes.known = get_u32(&r);
     key.attributes.value = get_u32(&r);
     key.attributes.length = get_u32(&r);
-    key.attributes.aes = get_u8(&r) != 0;
-    if (!fields || r.bad)
+    key.attributes.type = (enum key_type)get_u8(&r);
+    if (!fields || r.bad || key.attributes.type > KEY_TYPE_HMAC)
         return err_make(ERR_INTERNAL, "lane_next_key");
     *records = r.rest;
     *ret = key;

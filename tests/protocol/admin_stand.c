@@ -91,7 +91,7 @@ struct kek admin_kek(uint32_t number, enum key_state state)
                       .attributes = {.known = ATTR_BIT(ATTR_COUNT) - 1,
                                      .value = ATTR_BIT(ATTR_COUNT) - 1,
                                      .length = 32,
-                                     .aes = true}};
+                                     .type = KEY_TYPE_AES}};
     for (int i = 0; i < 6; i++)
         kek.id.data[i] = (uint8_t)(made >> (40 - 8 * i));
     kek.id.data[6] = 0x70;

@@ -65,7 +65,7 @@ static void excess_usages_are_listed_and_refused_without_the_waiver(void **state
     expect_refused(f, &first, "WRAP,UNWRAP");
     assert_int_equal(list(f, &key, 1), 1);
     assert_string_equal(key.label, "customer-1");
-    assert_true(key.attributes.aes);
+    assert_int_equal(key.attributes.type, KEY_TYPE_AES);
     assert_int_equal(key.attributes.length, 32);
     assert_non_null(strstr(wrong_with(&key, 0), "WRAP,UNWRAP"));
     assert_string_equal(wrong_with(&key, WAIVE_USAGE), "");

@@ -398,7 +398,7 @@ struct listed_key fake_key(uint32_t generation, enum key_state state, uint16_t t
     key.attributes = (struct key_attributes){.known = ATTR_BIT(ATTR_COUNT) - 1,
                                              .value = ATTR_BIT(ATTR_COUNT) - 1,
                                              .length = 32,
-                                             .aes = true};
+                                             .type = KEY_TYPE_AES};
     key.attributes.value &= ~key_attributes_wrong(SCHEME_AES_GCM, &key.attributes);
     must(!err_is(key_label_format(&label, key.label)));
     return key;

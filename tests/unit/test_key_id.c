@@ -203,7 +203,8 @@ static void ring_names(void **state)
 
 static struct key_attributes good_attributes(void)
 {
-    struct key_attributes a = {.known = ATTR_BIT(ATTR_COUNT) - 1, .length = 32, .aes = true};
+    struct key_attributes a = {
+        .known = ATTR_BIT(ATTR_COUNT) - 1, .length = 32, .type = KEY_TYPE_AES};
     a.value = ATTR_BIT(ATTR_TOKEN) | ATTR_BIT(ATTR_PRIVATE) | ATTR_BIT(ATTR_SENSITIVE) |
               ATTR_BIT(ATTR_ALWAYS_SENSITIVE) | ATTR_BIT(ATTR_NEVER_EXTRACTABLE) |
               ATTR_BIT(ATTR_LOCAL) | ATTR_BIT(ATTR_ENCRYPT) | ATTR_BIT(ATTR_DECRYPT);
@@ -228,9 +229,10 @@ static void key_type_and_length_are_checked(void **state)
 {
     (void)state;
     struct key_attributes a = good_attributes();
-    a.aes = false;
+    a.type = KEY_TYPE_OTHER;
     assert_int_equal(key_attributes_wrong(SCHEME_AES_GCM, &a), ATTR_BIT(ATTR_KEY_TYPE));
-    for (a.aes = true, a.length = 0; a.length <= 24; a.length += 8) /* 0: the token does not tell */
+    for (a.type = KEY_TYPE_AES, a.length = 0; a.length <= 24;
+         a.length += 8) /* 0: the token does not tell */
         assert_int_equal(key_attributes_wrong(SCHEME_AES_GCM, &a), ATTR_BIT(ATTR_VALUE_LEN));
 }
 
