@@ -7,6 +7,7 @@ pkcs11_libpkcs11_a_SOURCES = \
 	pkcs11/p11_call.h \
 	pkcs11/p11_ckr.c pkcs11/p11_ckr.h \
 	pkcs11/p11_gcm.c pkcs11/p11_gcm.h \
+	pkcs11/p11_hmac.c pkcs11/p11_hmac.h \
 	pkcs11/p11_key.c pkcs11/p11_key.h \
 	pkcs11/p11_login.c pkcs11/p11_login.h \
 	pkcs11/p11_module.c pkcs11/p11_module.h \

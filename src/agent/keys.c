@@ -6,16 +6,20 @@
 
 #include <string.h>
 
-static struct err check_label(const struct agent *agent, enum scheme scheme,
-                              const struct p11_key *key, struct advice *advice)
+/* Whether the key is the ring's, and what it is for: a managed ring's label says it, an external
+ * key's type. */
+static struct err check_label(const struct agent *agent, const struct p11_key *key,
+                              enum scheme *ret, struct advice *advice)
 {
     struct err bad = err_make(ERR_TOKEN, "key label");
     struct key_label label;
-    if (agent->config.external)
-        return ring_selects(agent, key)
-                   ? ERR_OK
-                   : advise(advice, bad, REMEDY_HUMAN,
-                            "the key is not among those that ring.select finds");
+    if (agent->config.external && !ring_selects(agent, key))
+        return advise(advice, bad, REMEDY_HUMAN,
+                      "the key is not among those that ring.select finds");
+    if (agent->config.external) {
+        *ret = key_type_scheme(key->attributes.type);
+        return ERR_OK;
+    }
     if (err_is(key_label_parse(bytes_of_string(key->label), &label)))
         return advise(
             advice, bad, REMEDY_HUMAN,
@@ -24,37 +28,33 @@ static struct err check_label(const struct agent *agent, enum scheme scheme,
         return advise(advice, bad, REMEDY_HUMAN,
                       "the key is labelled as ring %s, not %s: mend its label", label.ring,
                       agent->config.ring);
-    if (label.scheme != scheme)
-        return advise(advice, bad, REMEDY_HUMAN,
-                      "the key %s is labelled for another scheme than %s", key->label,
-                      scheme_name(scheme));
+    *ret = label.scheme;
     return ERR_OK;
 }
 
 /* Non-exportability is checked, not hoped for. */
-static struct err check_key(const struct agent *agent, const struct scheme_ops *scheme,
-                            const struct p11_key *key, struct advice *advice)
+static struct err check_key(const struct agent *agent, const struct p11_key *key, enum scheme *ret,
+                            struct advice *advice)
 {
     struct err bad = err_make(ERR_TOKEN, "key attributes");
-    uint32_t wrong = key_attributes_wrong(scheme->scheme, &key->attributes) &
-                     ~key_attributes_waivable(scheme->scheme, agent->config.waive);
+    enum scheme scheme;
     char names[160], label[KEY_LABEL_MAX + 1];
-    TRY(check_label(agent, scheme->scheme, key, advice));
+    TRY(check_label(agent, key, &scheme, advice));
+    uint32_t wrong = key_attributes_wrong(scheme, &key->attributes) &
+                     ~key_attributes_waivable(scheme, agent->config.waive);
     if (wrong != 0)
         return advise(
             advice, bad, REMEDY_HUMAN, "the key %s is refused: %s is not as a KEK must have it",
             ring_show_label(key->label, label), key_attributes_list(wrong, names, sizeof names));
+    *ret = scheme;
     return ERR_OK;
 }
 
 enum scheme key_fitness(const struct agent *agent, const struct p11_key *key)
 {
     struct advice unused = {.text = ""};
-    struct key_label label = {.scheme = SCHEME_AES_GCM}; /* of an external ring */
-    if (!agent->config.external && err_is(key_label_parse(bytes_of_string(key->label), &label)))
-        return SCHEME_NONE;
-    const struct scheme_ops *scheme = scheme_find(label.scheme);
-    return scheme && !err_is(check_key(agent, scheme, key, &unused)) ? label.scheme : SCHEME_NONE;
+    enum scheme scheme;
+    return err_is(check_key(agent, key, &scheme, &unused)) ? SCHEME_NONE : scheme;
 }
 
 struct err key_check_login(const struct lane *lane, struct advice *advice)
@@ -81,31 +81,41 @@ struct err key_find(struct lane *lane, const struct object_id *id, unsigned long
     return advise(advice, e, REMEDY_CALLER, "the token has no such KEK");
 }
 
-static struct err look_up(struct lane *lane, const struct scheme_ops *scheme,
-                          const struct object_id *id, unsigned long *ret, struct advice *advice)
+static struct err look_up(struct lane *lane, const struct object_id *id, struct cached_key *ret,
+                          struct advice *advice)
 {
     struct key_cache *cache = lane->agent->keys;
-    unsigned long epoch = key_cache_epoch(cache), handle;
+    unsigned long epoch = key_cache_epoch(cache);
+    struct cached_key found;
     struct p11_key key;
-    TRY(key_find(lane, id, &handle, advice));
-    TRY(p11_key_read(&lane->session, handle, &key));
-    TRY(check_key(lane->agent, scheme, &key, advice));
-    key_cache_add(cache, epoch, id, (struct cached_key){handle, scheme->scheme});
-    *ret = handle;
+    TRY(key_find(lane, id, &found.handle, advice));
+    TRY(p11_key_read(&lane->session, found.handle, &key));
+    TRY(check_key(lane->agent, &key, &found.scheme, advice));
+    key_cache_add(cache, epoch, id, found);
+    *ret = found;
     return ERR_OK;
+}
+
+/* The token's word is worth more than that of whoever asks, which in an envelope nothing has
+ * authenticated yet. */
+static struct err check_scheme(const struct cached_key *key, const struct scheme_ops *scheme,
+                               struct advice *advice)
+{
+    return key->scheme == scheme->scheme
+               ? ERR_OK
+               : advise(advice, err_make(ERR_AUTH, "key scheme"), REMEDY_CALLER,
+                        "the key is one of %s, not of %s", scheme_name(key->scheme),
+                        scheme_name(scheme->scheme));
 }
 
 static struct err find_key(struct lane *lane, const struct scheme_ops *scheme,
                            const struct object_id *id, unsigned long *ret, struct advice *advice)
 {
-    struct cached_key known;
-    if (!key_cache_find(lane->agent->keys, id, &known))
-        return look_up(lane, scheme, id, ret, advice);
-    if (known.scheme != scheme->scheme)
-        return advise(advice, err_make(ERR_TOKEN, "key scheme"), REMEDY_HUMAN,
-                      "the key is labelled for another scheme than %s",
-                      scheme_name(scheme->scheme));
-    *ret = known.handle;
+    struct cached_key key;
+    if (!key_cache_find(lane->agent->keys, id, &key))
+        TRY(look_up(lane, id, &key, advice));
+    TRY(check_scheme(&key, scheme, advice));
+    *ret = key.handle;
     return ERR_OK;
 }
 
@@ -114,8 +124,13 @@ static struct err find_key(struct lane *lane, const struct scheme_ops *scheme,
 static struct err find_again(struct lane *lane, const struct scheme_ops *scheme,
                              const struct object_id *id, unsigned long *ret, struct advice *advice)
 {
+    struct cached_key key;
     (void)key_cache_drop(lane->agent->keys, id);
-    struct err e = look_up(lane, scheme, id, ret, advice);
+    struct err e = look_up(lane, id, &key, advice);
+    if (!err_is(e)) {
+        *ret = key.handle;
+        return check_scheme(&key, scheme, advice);
+    }
     if (e.code != ERR_NOT_FOUND)
         return e;
     return advise(advice, err_make(ERR_UNAVAILABLE, "key"), REMEDY_AGENT,

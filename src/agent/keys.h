@@ -20,7 +20,8 @@ typedef struct err key_task(struct lane *lane, const struct scheme_ops *scheme,
 /* Finds the key and runs task with it; a handle that went stale is looked up again, once.
  * ERR_INVALID: the key_id is malformed or of another ring. ERR_NOT_FOUND: no such key.
  * ERR_UNAVAILABLE: it was here before and is gone. ERR_TOKEN: its label, type or attributes are
- * not as a KEK of this scheme must have them (advice names them), or two objects share its id. */
+ * not as a KEK must have them (advice names them), or two objects share its id. ERR_AUTH: it is a
+ * KEK of another scheme. */
 MUST_CHECK struct err key_use(struct lane *lane, enum scheme scheme, struct bytes key_id,
                               key_task *task, void *context, struct advice *advice);
 

@@ -40,5 +40,6 @@ MUST_CHECK struct err scheme_generate(const struct scheme_ops *scheme,
                                       const char *label, unsigned long *ret_handle);
 
 extern const struct scheme_ops scheme_aes_gcm;
+extern const struct scheme_ops scheme_hmac_derive;
 
 #endif

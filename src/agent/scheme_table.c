@@ -3,6 +3,7 @@
 
 static const struct scheme_ops *const schemes[] = {
     &scheme_aes_gcm,
+    &scheme_hmac_derive,
     NULL,
 };
 

@@ -68,7 +68,7 @@ static struct err check_mode(struct load *load)
 {
     static const char *const of_external[] = {"ring.select", "ring.active", "ring.waive"};
     static const char *const of_managed[] = {"ring.rotateEvery", "ring.activationDelay",
-                                             "ring.maxSeals"};
+                                             "ring.maxSeals", "ring.scheme"};
     const struct config *c = &load->config;
     bool external = c->ring.mode == RING_EXTERNAL;
     char ring[RING_NAME_MAX + 1];
@@ -79,11 +79,11 @@ static struct err check_mode(struct load *load)
             return fail_at(load, of_external[i], "needs ring.mode: external");
     if (!external)
         return ERR_OK;
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof of_managed / sizeof *of_managed; i++)
         if (document_has(&load->document, of_managed[i]))
             return fail_at(load, of_managed[i],
-                           "is for ring.mode: managed; here you make the keys, and "
-                           "`p11-kms keys adopt` activates them");
+                           "is for ring.mode: managed; here you make the keys, whose type says "
+                           "their scheme, and `p11-kms keys adopt` activates them");
     if (!c->ring.select[0])
         return fail_at(load, "ring.select", "is missing: ring.mode external needs it");
     if (c->ring.active.text[0] &&

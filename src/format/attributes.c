@@ -38,6 +38,7 @@ static const struct {
     struct key_demand demand;
 } demands[] = {
     {SCHEME_AES_GCM, {KEY_TYPE_AES, 32, ATTR_BIT(ATTR_ENCRYPT) | ATTR_BIT(ATTR_DECRYPT)}},
+    {SCHEME_HMAC_DERIVE, {KEY_TYPE_HMAC, 32, ATTR_BIT(ATTR_SIGN)}},
 };
 
 enum { DEMANDS = sizeof demands / sizeof *demands };
@@ -56,7 +57,7 @@ enum scheme key_type_scheme(enum key_type type)
     for (size_t i = 0; i < DEMANDS; i++)
         if (demands[i].demand.type == type)
             return demands[i].scheme;
-    return SCHEME_NONE;
+    return SCHEME_AES_GCM;
 }
 
 const char *key_attribute_name(enum key_attribute attribute)

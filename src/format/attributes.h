@@ -56,13 +56,14 @@ struct key_demand {
  * would let the key leave the token, or is no key for the scheme: nobody can waive it. */
 enum key_waiver {
     WAIVE_LOCAL = 1, /* the key was not made on the token */
-    WAIVE_USAGE = 2  /* it may do more than seal and open: sign, verify, wrap, unwrap, derive */
+    WAIVE_USAGE = 2  /* it may do more than its scheme needs */
 };
 
 /* Never NULL: a number that names no scheme demands what no key has. */
 const struct key_demand *key_demand(enum scheme scheme);
 
-/* The scheme for which an external key of that type is. SCHEME_NONE: none. */
+/* The scheme that an external key is for, which no label says. That of a type that is good for none
+ * is aes-gcm, which then demands another. */
 enum scheme key_type_scheme(enum key_type type);
 
 /* A name such as "NEVER_EXTRACTABLE" or "VALUE_LEN". Never NULL. */

@@ -9,8 +9,10 @@ static const char label_domain[] = "p11-kms/";
 static const struct {
     enum scheme scheme;
     const char *name;
+    bool wears_out; /* random IVs of 96 bits under the KEK itself (NIST SP 800-38D, 8.3) */
 } schemes[] = {
-    {SCHEME_AES_GCM, "aes-gcm"},
+    {SCHEME_AES_GCM, "aes-gcm", true},
+    {SCHEME_HMAC_DERIVE, "hmac-derive", false}, /* a key of its own for each message */
 };
 
 static const char *const state_names[] = {
@@ -116,6 +118,14 @@ enum scheme scheme_from_name(struct bytes name)
         if (bytes_equal(bytes_of_string(schemes[i].name), name))
             return schemes[i].scheme;
     return SCHEME_NONE;
+}
+
+bool scheme_wears_out(enum scheme scheme)
+{
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (schemes[i].scheme == scheme)
+            return schemes[i].wears_out;
+    return true;
 }
 
 const char *key_state_name(enum key_state state)

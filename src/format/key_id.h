@@ -47,13 +47,16 @@ MUST_CHECK struct err key_id_parse(struct bytes text, char ret_ring[static RING_
                                    struct object_id *ret_id);
 
 /* Envelope byte and label word of each scheme; a scheme's number is never given to another. */
-enum scheme { SCHEME_NONE = 0, SCHEME_AES_GCM = 1 };
+enum scheme { SCHEME_NONE = 0, SCHEME_AES_GCM = 1, SCHEME_HMAC_DERIVE = 2 };
 
 /* NULL for a number that names no scheme. */
 const char *scheme_name(enum scheme scheme);
 
 /* SCHEME_NONE for a word that names none. */
 enum scheme scheme_from_name(struct bytes name);
+
+/* Whether a KEK of the scheme must go before 2^32 seals. */
+bool scheme_wears_out(enum scheme scheme);
 
 /* NIST SP 800-57 part 1, 7; destroyed is the absence of the object. Worse is higher. */
 enum key_state { KEY_PRE_ACTIVE = 0, KEY_ACTIVE, KEY_DEACTIVATED, KEY_COMPROMISED };

@@ -87,9 +87,8 @@ struct err maker_self_test(struct maker *m, enum scheme scheme)
     if (!err_is(e))
         return e;
     memcpy(why, m->text, sizeof why);
-    return maker_say(m, e,
-                     "the token does not pass for scheme %s, and this version has no other: %.380s",
-                     scheme_name(scheme), why);
+    return maker_say(m, e, "the token does not pass for scheme %s: %.420s", scheme_name(scheme),
+                     why);
 }
 
 struct err maker_generate(struct maker *m, uint32_t generation, enum scheme scheme,

@@ -17,7 +17,8 @@ static const char *attribute_advice(const struct kek *kek, char *text, size_t si
     bool local = (kek->wrong & key_attributes_waivable(scheme, WAIVE_LOCAL)) != 0;
     bool usage = (kek->wrong & key_attributes_waivable(scheme, WAIVE_USAGE)) != 0;
     if ((firm & (ATTR_BIT(ATTR_KEY_TYPE) | ATTR_BIT(ATTR_VALUE_LEN))) != 0)
-        (void)snprintf(text, size, "it must be an AES key of 32 bytes: make another one");
+        (void)snprintf(text, size,
+                       "it must be an AES or an HMAC key of 32 bytes: make another one");
     else if (firm != 0)
         (void)snprintf(text, size, "%s cannot be waived: make another one",
                        key_attributes_list(firm, names, sizeof names));

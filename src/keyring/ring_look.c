@@ -23,12 +23,13 @@ static bool read_managed(const struct ring_rules *rules, struct kek *key)
            !err_is(key_id_make(rules->name, &key->id, &key->key_id));
 }
 
-/* An external ring's labels are the operator's. State and generation come from what was adopted
- * (ring_external.h). */
+/* An external ring's labels are the operator's. The key's type says the scheme; state and
+ * generation come from what was adopted (ring_external.h). */
 static bool read_external(const struct ring_rules *rules, struct kek *key)
 {
     key->external = true;
-    key->label = (struct key_label){.scheme = SCHEME_AES_GCM, .state = KEY_PRE_ACTIVE};
+    key->label = (struct key_label){.scheme = key_type_scheme(key->attributes.type),
+                                    .state = KEY_PRE_ACTIVE};
     memcpy(key->label.ring, rules->name, sizeof key->label.ring);
     return !err_is(key_id_make_external(rules->name, &key->id, &key->key_id));
 }

@@ -51,11 +51,16 @@ static void plan_pending(const struct ring_facts *f, struct ring_plan *plan)
     }
 }
 
+bool kek_spent(const struct kek *kek, bool spent)
+{
+    return spent && scheme_wears_out(kek->label.scheme);
+}
+
 static void plan_rotation(const struct ring_facts *f, struct ring_plan *plan)
 {
     if (f->rotate_every_ms > 0)
         plan->rotate_due_ms = kek_made_ms(&f->keys[f->active]) + f->rotate_every_ms + f->jitter_ms;
-    if (f->spent || plan->rotate_due_ms <= f->now_ms)
+    if (kek_spent(&f->keys[f->active], f->spent) || plan->rotate_due_ms <= f->now_ms)
         plan->step = RING_STEP_MAKE;
 }
 

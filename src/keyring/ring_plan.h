@@ -14,7 +14,8 @@ struct ring_facts {
     size_t n;
     size_t active;  /* the KEK that seals, or SIZE_MAX: then nothing is to be done */
     bool missing;   /* a KEK that somebody knows is not on the token */
-    bool spent;     /* the active KEK has sealed maxSeals times, or nobody knows how often */
+    bool spent;     /* the active KEK has sealed maxSeals times, or nobody knows how often; of a
+                       scheme that does not wear out nothing follows from that */
     bool settled;   /* it has been seen active for activationDelay: what it supersedes may go */
     int64_t now_ms; /* Unix time, as all times here */
     int64_t rotate_every_ms; /* 0: not by age */
@@ -39,6 +40,9 @@ struct ring_plan {
 };
 
 struct ring_plan ring_plan_make(const struct ring_facts *facts);
+
+/* Whether a KEK that has sealed so often must go. */
+bool kek_spent(const struct kek *kek, bool spent);
 
 /* When a KEK of a managed ring was made, from its UUID; 0 for an external one. */
 int64_t kek_made_ms(const struct kek *kek);

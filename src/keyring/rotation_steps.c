@@ -97,13 +97,28 @@ bool rotation_may_follow(const struct rotation *r, const struct ring_standing *s
            (standing->active == SIZE_MAX || kek_newer(kek, &keys[standing->active]));
 }
 
-static enum scheme next_scheme(const struct rotation *r, const struct ring_standing *standing)
+/* NULL: the ring has none. */
+static const struct kek *newest_kek(const struct ring_look *look)
 {
-    if (r->scheme != SCHEME_NONE)
-        return r->scheme;
-    if (standing->active != SIZE_MAX)
-        return r->maker.look.keys[standing->active].label.scheme;
-    return SCHEME_AES_GCM;
+    const struct kek *newest = NULL;
+    for (size_t i = 0; i < look->n; i++)
+        if (!newest || kek_newer(&look->keys[i], newest))
+            newest = &look->keys[i];
+    return newest;
+}
+
+/* A ring keeps its scheme until the configuration names another. A token that does not bear that
+ * one is found out before it has made a key that nobody can use. */
+static struct err next_scheme(struct rotation *r, enum scheme *ret)
+{
+    const struct kek *newest = newest_kek(&r->maker.look);
+    enum scheme scheme = newest ? newest->label.scheme : SCHEME_AES_GCM;
+    if (r->scheme != SCHEME_NONE && r->scheme != scheme) {
+        scheme = r->scheme;
+        TRY(maker_self_test(&r->maker, scheme));
+    }
+    *ret = scheme;
+    return ERR_OK;
 }
 
 struct err rotation_make(struct rotation *r, const struct ring_standing *standing,
@@ -111,7 +126,9 @@ struct err rotation_make(struct rotation *r, const struct ring_standing *standin
 {
     const struct ring_look *look = &r->maker.look;
     uint32_t generation = ring_plan_generation(look->keys, look->n, standing->known.generation);
-    TRY(maker_generate(&r->maker, generation, next_scheme(r, standing), ret));
+    enum scheme scheme;
+    TRY(next_scheme(r, &scheme));
+    TRY(maker_generate(&r->maker, generation, scheme, ret));
     return maker_prove(&r->maker, ret);
 }
 
@@ -123,11 +140,11 @@ struct err rotation_activate(struct rotation *r, const struct object_id *id)
 
 static struct err step_make(struct rotation *r, const struct ring_standing *standing)
 {
+    bool spent = kek_spent(&r->maker.look.keys[standing->active], seal_count_spent(&r->count));
     struct object_id made;
     TRY(rotation_make(r, standing, &made));
     rotation_note(r, false, "made a KEK, which waits to become active",
-                  &maker_find(&r->maker, &made)->key_id,
-                  seal_count_spent(&r->count) ? "maxSeals" : "rotateEvery");
+                  &maker_find(&r->maker, &made)->key_id, spent ? "maxSeals" : "rotateEvery");
     return ERR_OK;
 }
 

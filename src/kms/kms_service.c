@@ -107,7 +107,7 @@ static bool is_as_asked(const struct job *job, const struct lane_reply *reply)
     if (job->op == KMS_DECRYPT)
         return reply->u.plaintext.len >= 1 && reply->u.plaintext.len <= PLAINTEXT_MAX;
     return !err_is(envelope_parse(reply->u.envelope, &envelope)) &&
-           envelope.family == job->family &&
+           envelope.family == job->family && envelope.scheme == job->kek->label.scheme &&
            bytes_equal(envelope.key_id, bytes_of_string(job->kek->key_id.text));
 }
 
@@ -231,6 +231,14 @@ static void seal(struct job *job, const struct kms_request *request)
     submit(job, &q);
 }
 
+/* No KEK has two schemes: what says so is damaged, and no token need be asked. */
+static bool is_of_its_scheme(const struct job *job)
+{
+    struct envelope envelope;
+    return !err_is(envelope_parse(job_envelope(job), &envelope)) &&
+           envelope.scheme == job->kek->label.scheme;
+}
+
 /* Finds the KEK and goes; false, with nothing done, when the view has none such. */
 static bool open_known(struct job *job)
 {
@@ -244,6 +252,8 @@ static bool open_known(struct job *job)
     q.u.open.envelope = job_envelope(job);
     if (job->kek->quarantined)
         end_job_with(job, ERR_TOKEN, "the KEK of this ciphertext is quarantined");
+    else if (!is_of_its_scheme(job))
+        end_job_with(job, ERR_INVALID, "the ciphertext names another scheme than its KEK is for");
     else
         submit(job, &q);
     return true;

@@ -47,7 +47,7 @@ static bool list(void)
 static bool probe(void)
 {
     struct lane_request request = {.op = LANE_PROBE};
-    request.u.probe.scheme = SCHEME_AES_GCM;
+    request.u.probe.scheme = f->scheme->scheme;
     request.u.probe.key_id = key;
     return call(&request) == ERR_NONE;
 }
@@ -57,7 +57,7 @@ static bool round_trip(void)
     static uint8_t envelope[ENVELOPE_MAX];
     struct lane_request seal = {.op = LANE_SEAL}, open = {.op = LANE_OPEN};
     seal.u.seal.family = open.u.open.family = FAMILY_V2;
-    seal.u.seal.scheme = SCHEME_AES_GCM;
+    seal.u.seal.scheme = f->scheme->scheme;
     seal.u.seal.verify = true;
     seal.u.seal.key_id = key;
     seal.u.seal.plaintext = bytes_of_string("dek");
@@ -152,5 +152,5 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_call_fails_once, fixture_setup, fixture_teardown),
     };
-    return FIXTURE_RUN("an agent without memory", tests);
+    return FIXTURE_RUN_SCHEMES("an agent without memory", tests);
 }

@@ -26,7 +26,7 @@ static char output[8192];
 
 static void make_kek(const struct harness *h, const char *raw, const char *label)
 {
-    struct fixture f = {.agent = {.pid = -1}};
+    struct fixture f = {.scheme = fixture_schemes, .agent = {.pid = -1}};
     const struct odd_key key = {.id = raw, .label = label};
     (void)snprintf(f.dir, sizeof f.dir, "%s", h->dir);
     (void)snprintf(f.config.module, sizeof f.config.module, "%s", h->config.module);

@@ -15,7 +15,13 @@ const struct token_row token_rows[] = {
 };
 const size_t token_rows_count = sizeof token_rows / sizeof *token_rows;
 
+const struct scheme_row fixture_schemes[] = {
+    {SCHEME_AES_GCM, "AES:32", "AES:16", "GENERIC:32", 12 + 16},
+    {SCHEME_HMAC_DERIVE, "GENERIC:32", "GENERIC:16", "AES:32", 32 + 16},
+};
+
 static const struct token_row *row = token_rows;
+static const struct scheme_row *scheme_row = fixture_schemes;
 
 /* Runs a program to its end; its exit code. */
 static int run(char *const argv[])
@@ -91,6 +97,7 @@ static void configure(struct fixture *f)
     fixture_path(f, "state", f->config.state_dir);
     assert_int_equal(mkdir(f->config.state_dir, 0700), 0);
     f->agent.pid = -1;
+    f->scheme = scheme_row;
 }
 
 int fixture_setup(void **state)
@@ -182,7 +189,7 @@ enum err_code fixture_call(struct fixture *f, struct lane_request *request)
 void fixture_make_key(struct fixture *f, uint32_t generation, struct key_id *ret)
 {
     struct lane_request request = {.op = LANE_GENERATE};
-    request.u.generate.label = (struct key_label){"k8s", generation, SCHEME_AES_GCM, KEY_ACTIVE};
+    request.u.generate.label = (struct key_label){"k8s", generation, f->scheme->scheme, KEY_ACTIVE};
     fixture_up(f, AGENT_MAKE);
     assert_int_equal(fixture_call(f, &request), ERR_NONE);
     assert_false(err_is(key_id_make("k8s", &f->reply.u.made, ret)));
@@ -194,7 +201,7 @@ enum err_code fixture_seal(struct fixture *f, enum family family, const struct k
 {
     struct lane_request request = {.op = LANE_SEAL};
     request.u.seal.family = family;
-    request.u.seal.scheme = SCHEME_AES_GCM;
+    request.u.seal.scheme = f->scheme->scheme;
     request.u.seal.verify = true;
     request.u.seal.key_id = *key;
     request.u.seal.plaintext = plaintext;
@@ -211,6 +218,14 @@ enum err_code fixture_open(struct fixture *f, enum family family, struct bytes e
     request.u.open.family = family;
     request.u.open.envelope = envelope;
     return fixture_call(f, &request);
+}
+
+const char *fixture_label(const struct fixture *f, uint32_t generation, enum key_state state)
+{
+    static char text[KEY_LABEL_MAX + 1];
+    const struct key_label label = {"k8s", generation, f->scheme->scheme, state};
+    assert_false(err_is(key_label_format(&label, text)));
+    return text;
 }
 
 void fixture_external(struct fixture *f, const char *select, uint32_t waive)
@@ -234,12 +249,14 @@ void fixture_pkcs11_tool(struct fixture *f, const char *const *words)
     assert_int_equal(unsetenv("PIN"), 0);
 }
 
-int fixture_run(const char *suite, const struct CMUnitTest *tests, size_t count)
+/* On every token that is here. */
+static int run_tokens(const char *suite, const char *with, const struct CMUnitTest *tests,
+                      size_t count)
 {
     int failed = 0, ran = 0;
     for (size_t i = 0; i < token_rows_count; i++) {
         char dir[] = "/tmp/p11-kms-test.XXXXXX";
-        char name[64];
+        char name[96];
         row = &token_rows[i];
         if (!mkdtemp(dir))
             return 1;
@@ -247,9 +264,27 @@ int fixture_run(const char *suite, const struct CMUnitTest *tests, size_t count)
         remove_tree(dir);
         if (made == SKIPPED)
             continue;
-        (void)snprintf(name, sizeof name, "%s on %s", suite, row->name);
+        (void)snprintf(name, sizeof name, "%s on %s%s", suite, row->name, with);
         ran++;
         failed += _cmocka_run_group_tests(name, tests, count, NULL, NULL);
     }
     return ran == 0 ? SKIPPED : failed != 0;
+}
+
+int fixture_run(const char *suite, const struct CMUnitTest *tests, size_t count)
+{
+    return run_tokens(suite, "", tests, count);
+}
+
+int fixture_run_schemes(const char *suite, const struct CMUnitTest *tests, size_t count)
+{
+    int worst = 0;
+    for (size_t i = 0; i < sizeof fixture_schemes / sizeof *fixture_schemes; i++) {
+        char with[32];
+        scheme_row = &fixture_schemes[i];
+        (void)snprintf(with, sizeof with, " with %s", scheme_name(scheme_row->scheme));
+        int result = run_tokens(suite, with, tests, count);
+        worst = worst == 0 || result == 1 ? result : worst;
+    }
+    return worst;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A throw-away token and agents on it. The suite runs once per row of token_rows. */
+/* A throw-away token and agents on it. A suite runs once per row of token_rows, and where keys are
+ * used once per scheme and row. */
 #ifndef P11KMS_TEST_FIXTURE_H
 #define P11KMS_TEST_FIXTURE_H
 
@@ -24,8 +25,20 @@ struct token_row {
 extern const struct token_row token_rows[];
 extern const size_t token_rows_count;
 
+/* What tests and an operator's tools call a key of the scheme. */
+struct scheme_row {
+    enum scheme scheme;
+    const char *tool_type;       /* pkcs11-tool's --key-type */
+    const char *tool_short_type; /* the same, but too short */
+    const char *tool_other_type; /* another scheme's */
+    size_t overhead;             /* bytes of an envelope beside header and plaintext */
+};
+
+extern const struct scheme_row fixture_schemes[];
+
 struct fixture {
-    char dir[64]; /* holds everything; removed at the end */
+    const struct scheme_row *scheme; /* of the keys it makes and uses */
+    char dir[64];                    /* holds everything; removed at the end */
     struct agent_config config;
     struct agent_process agent;
     struct lane_reply reply; /* of the last call; views into packet */
@@ -36,6 +49,11 @@ struct fixture {
 /* Runs the tests on every token that is here; the value for main to return (77: none is). */
 int fixture_run(const char *suite, const struct CMUnitTest *tests, size_t count);
 #define FIXTURE_RUN(suite, tests) fixture_run(suite, tests, sizeof(tests) / sizeof *(tests))
+
+/* The same with each scheme. */
+int fixture_run_schemes(const char *suite, const struct CMUnitTest *tests, size_t count);
+#define FIXTURE_RUN_SCHEMES(suite, tests)                                                          \
+    fixture_run_schemes(suite, tests, sizeof(tests) / sizeof *(tests))
 
 /* cmocka set-up and tear-down: a new token and an empty state directory, no agent yet. */
 int fixture_setup(void **state);
@@ -70,10 +88,13 @@ enum err_code fixture_seal(struct fixture *f, enum family family, const struct k
                            struct bytes plaintext, uint8_t *ret, size_t *ret_len);
 enum err_code fixture_open(struct fixture *f, enum family family, struct bytes envelope);
 
-/* Makes a secret key with the usual template, but for these, through the module itself. */
+/* The label of a KEK of ring k8s. Valid until the next call. */
+const char *fixture_label(const struct fixture *f, uint32_t generation, enum key_state state);
+
+/* Makes a secret key with the scheme's template, but for these, through the module itself. */
 struct odd_key {
-    const char *id; /* 16 bytes */
-    const char *label;
+    const char *id;    /* 16 bytes */
+    const char *label; /* NULL: that of an active KEK */
     bool extractable;
     bool wrap;
 };

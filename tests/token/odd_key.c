@@ -30,32 +30,39 @@ static CK_SESSION_HANDLE log_in(CK_FUNCTION_LIST *module, const struct fixture *
     return session;
 }
 
+static CK_ATTRIBUTE flag(CK_ATTRIBUTE_TYPE type, bool value)
+{
+    static CK_BBOOL truth[] = {CK_FALSE, CK_TRUE};
+    return (CK_ATTRIBUTE){type, &truth[value], 1};
+}
+
 static void make(const struct fixture *f, const struct odd_key *key)
 {
     CK_FUNCTION_LIST *module = p11_kit_module_load(f->config.module, P11_KIT_MODULE_UNMANAGED);
-    CK_ULONG length = 32;
-    CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-    CK_BBOOL extractable = key->extractable, wrap = key->wrap;
+    const struct key_demand *demand = key_demand(f->scheme->scheme);
+    CK_ULONG length = demand->length;
     char id[17], label[KEY_LABEL_MAX + 1];
-    CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
+    CK_MECHANISM mechanism = {
+        demand->type == KEY_TYPE_AES ? CKM_AES_KEY_GEN : CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
     CK_OBJECT_HANDLE handle;
+    const char *name = key->label ? key->label : fixture_label(f, 1, KEY_ACTIVE);
     (void)bytes_to_string(bytes_of_string(key->id), id, sizeof id);
-    (void)bytes_to_string(bytes_of_string(key->label), label, sizeof label);
+    (void)bytes_to_string(bytes_of_string(name), label, sizeof label);
     CK_ATTRIBUTE template[] = {
         {CKA_VALUE_LEN, &length, sizeof length},
         {CKA_ID, id, strlen(key->id)},
-        {CKA_LABEL, label, strlen(key->label)},
-        {CKA_TOKEN, &yes, 1},
-        {CKA_PRIVATE, &yes, 1},
-        {CKA_SENSITIVE, &yes, 1},
-        {CKA_EXTRACTABLE, &extractable, 1},
-        {CKA_WRAP, &wrap, 1},
-        {CKA_ENCRYPT, &yes, 1},
-        {CKA_DECRYPT, &yes, 1},
-        {CKA_SIGN, &no, 1},
-        {CKA_VERIFY, &no, 1},
-        {CKA_UNWRAP, &no, 1},
-        {CKA_DERIVE, &no, 1},
+        {CKA_LABEL, label, strlen(label)},
+        flag(CKA_TOKEN, true),
+        flag(CKA_PRIVATE, true),
+        flag(CKA_SENSITIVE, true),
+        flag(CKA_EXTRACTABLE, key->extractable),
+        flag(CKA_WRAP, key->wrap),
+        flag(CKA_ENCRYPT, (demand->usages & ATTR_BIT(ATTR_ENCRYPT)) != 0),
+        flag(CKA_DECRYPT, (demand->usages & ATTR_BIT(ATTR_DECRYPT)) != 0),
+        flag(CKA_SIGN, (demand->usages & ATTR_BIT(ATTR_SIGN)) != 0),
+        flag(CKA_VERIFY, false),
+        flag(CKA_UNWRAP, false),
+        flag(CKA_DERIVE, false),
     };
     if (!module)
         _exit(1);

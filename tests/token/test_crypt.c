@@ -19,7 +19,7 @@ static void every_length_comes_back(void **state)
     for (size_t n = 1; n <= sizeof plaintext; n++) {
         struct bytes from = bytes_of(plaintext, n);
         assert_int_equal(fixture_seal(f, FAMILY_V2, &key, from, sealed, &len), ERR_NONE);
-        assert_int_equal(len, 4 + strlen(key.text) + 12 + n + 16);
+        assert_int_equal(len, 4 + strlen(key.text) + n + f->scheme->overhead);
         assert_int_equal(fixture_open(f, FAMILY_V2, bytes_of(sealed, len)), ERR_NONE);
         assert_true(bytes_equal(f->reply.u.plaintext, from));
     }
@@ -144,10 +144,34 @@ static void another_keys_envelope_is_refused(void **state)
     assert_int_equal(fixture_open(f, FAMILY_V2, bytes_of(sealed, len)), ERR_AUTH);
 }
 
+/* Nothing in an envelope is believed before it is authenticated: a scheme that is not the key's is
+ * the caller's fault, on a key that was never used and on one that was. */
+static void another_schemes_byte_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t sealed[ENVELOPE_MAX];
+    struct key_id key;
+    size_t len;
+    fixture_make_key(f, 1, &key);
+    assert_int_equal(fixture_seal(f, FAMILY_V2, &key, bytes_of(dek, 32), sealed, &len), ERR_NONE);
+    fixture_up(f, AGENT_SERVE);
+    for (int i = 0; i < 2; i++) {
+        for (unsigned number = 0; number <= UINT8_MAX; number++) {
+            sealed[1] = (uint8_t)number;
+            if (number == (unsigned)f->scheme->scheme)
+                continue;
+            (void)fixture_open(f, FAMILY_V2, bytes_of(sealed, len));
+            refused_as_the_callers(f);
+        }
+        sealed[1] = (uint8_t)f->scheme->scheme;
+        assert_int_equal(fixture_open(f, FAMILY_V2, bytes_of(sealed, len)), ERR_NONE);
+    }
+}
+
 static enum err_code probe(struct fixture *f, const struct key_id *key, struct bytes canary)
 {
     struct lane_request request = {.op = LANE_PROBE};
-    request.u.probe.scheme = SCHEME_AES_GCM;
+    request.u.probe.scheme = f->scheme->scheme;
     request.u.probe.key_id = *key;
     request.u.probe.canary = canary;
     return fixture_call_on(f, 0, &request);
@@ -199,8 +223,9 @@ int main(void)
         FRESH(another_rings_envelope_is_invalid),
         FRESH(unknown_key_is_not_found),
         FRESH(another_keys_envelope_is_refused),
+        FRESH(another_schemes_byte_is_refused),
         FRESH(canary_is_made_and_opened),
         FRESH(canary_of_another_key_is_refused),
     };
-    return FIXTURE_RUN("seal and open", tests);
+    return FIXTURE_RUN_SCHEMES("seal and open", tests);
 }

@@ -39,8 +39,8 @@ static uint32_t count(struct fixture *f)
 static void it_destroys_its_key_alone(void **state)
 {
     struct fixture *f = *state;
-    make(f, first_id, "p11-kms/k8s/1/aes-gcm/deactivated");
-    make(f, other_id, "p11-kms/k8s/2/aes-gcm/deactivated");
+    make(f, first_id, fixture_label(f, 1, KEY_DEACTIVATED));
+    make(f, other_id, fixture_label(f, 2, KEY_DEACTIVATED));
     assert_int_equal(destroy(f), ERR_NONE);
     assert_int_equal(count(f), 1);
     assert_int_equal(destroy(f), ERR_NOT_FOUND);
@@ -50,7 +50,7 @@ static void it_destroys_its_key_alone(void **state)
 static void a_compromised_key_may_go_too(void **state)
 {
     struct fixture *f = *state;
-    make(f, first_id, "p11-kms/k8s/1/aes-gcm/compromised");
+    make(f, first_id, fixture_label(f, 1, KEY_COMPROMISED));
     assert_int_equal(destroy(f), ERR_NONE);
     assert_int_equal(count(f), 0);
 }
@@ -58,7 +58,7 @@ static void a_compromised_key_may_go_too(void **state)
 static void a_key_in_use_stays(void **state)
 {
     struct fixture *f = *state;
-    make(f, first_id, "p11-kms/k8s/1/aes-gcm/active");
+    make(f, first_id, fixture_label(f, 1, KEY_ACTIVE));
     assert_int_equal(destroy(f), ERR_REFUSED);
     assert_non_null(strstr(f->reply.status.text, "deactivate it first"));
     assert_int_equal(count(f), 1);
@@ -76,8 +76,8 @@ static void another_rings_key_stays(void **state)
 static void two_keys_of_one_id_stay(void **state)
 {
     struct fixture *f = *state;
-    make(f, first_id, "p11-kms/k8s/1/aes-gcm/deactivated");
-    make(f, first_id, "p11-kms/k8s/1/aes-gcm/deactivated");
+    make(f, first_id, fixture_label(f, 1, KEY_DEACTIVATED));
+    make(f, first_id, fixture_label(f, 1, KEY_DEACTIVATED));
     assert_int_equal(destroy(f), ERR_TOKEN);
     assert_int_equal(count(f), 2);
 }
@@ -87,7 +87,7 @@ static void it_takes_no_requests(void **state)
 {
     struct fixture *f = *state;
     struct lane_request request = {.op = LANE_LIST, .number = 1, .u.list.ring = "k8s"};
-    make(f, first_id, "p11-kms/k8s/1/aes-gcm/deactivated");
+    make(f, first_id, fixture_label(f, 1, KEY_DEACTIVATED));
     assert_int_equal(destroy(f), ERR_NONE);
     assert_int_equal(
         lane_call(f->agent.lane[0], &request, CALL_MS, f->packet, sizeof f->packet, &f->reply).code,
@@ -103,5 +103,5 @@ int main(void)
         FRESH(a_key_in_use_stays),        FRESH(another_rings_key_stays),
         FRESH(two_keys_of_one_id_stay),   FRESH(it_takes_no_requests),
     };
-    return FIXTURE_RUN("destroying", tests);
+    return FIXTURE_RUN_SCHEMES("destroying", tests);
 }

@@ -9,15 +9,15 @@ static const char odd_id[] = "\x01\x89\x01\x01\x01\x01\x71\x01\x81\x01\x01\x01\x
 static const char odd_key_id[] = "k8s.01890101-0101-7101-8101-010101010101";
 static const uint8_t dek[32] = "thirty-two bytes of a secret DEK";
 
-static struct key_label label_of(uint32_t generation, enum key_state state)
+static struct key_label label_of(const struct fixture *f, uint32_t generation, enum key_state state)
 {
-    return (struct key_label){"k8s", generation, SCHEME_AES_GCM, state};
+    return (struct key_label){"k8s", generation, f->scheme->scheme, state};
 }
 
 static void generate(struct fixture *f, uint32_t generation, struct object_id *ret)
 {
     struct lane_request request = {.op = LANE_GENERATE};
-    request.u.generate.label = label_of(generation, KEY_PRE_ACTIVE);
+    request.u.generate.label = label_of(f, generation, KEY_PRE_ACTIVE);
     assert_int_equal(fixture_call(f, &request), ERR_NONE);
     *ret = f->reply.u.made;
 }
@@ -52,7 +52,7 @@ static void selftest_passes_and_leaves_nothing(void **state)
     struct fixture *f = *state;
     struct lane_request request = {.op = LANE_SELFTEST};
     struct listed_key key;
-    request.u.selftest.scheme = SCHEME_AES_GCM;
+    request.u.selftest.scheme = f->scheme->scheme;
     fixture_up(f, AGENT_MAKE);
     if (fixture_call(f, &request) != ERR_NONE)
         fail_msg("%s", f->reply.status.text);
@@ -63,13 +63,12 @@ static void selftest_removes_old_leftovers(void **state)
 {
     struct fixture *f = *state;
     struct lane_request request = {.op = LANE_SELFTEST};
-    request.u.selftest.scheme = SCHEME_AES_GCM;
+    request.u.selftest.scheme = f->scheme->scheme;
     fixture_make_odd_key(f, &(struct odd_key){.id = odd_id, .label = "p11-kms-selftest/old"});
     fixture_up(f, AGENT_MAKE);
     assert_int_equal(fixture_call(f, &request), ERR_NONE);
     /* were it still there, this second object would make the id ambiguous */
-    fixture_make_odd_key(f,
-                         &(struct odd_key){.id = odd_id, .label = "p11-kms/k8s/1/aes-gcm/active"});
+    fixture_make_odd_key(f, &(struct odd_key){.id = odd_id});
     struct listed_key key;
     assert_int_equal(list(f, &key), 1);
     assert_false(key.ambiguous);
@@ -84,8 +83,8 @@ static void made_key_is_listed_as_it_must_be(void **state)
     generate(f, 7, &id);
     assert_int_equal(list(f, &key), 1);
     assert_true(object_id_equal(&key.id, &id));
-    assert_string_equal(key.label, "p11-kms/k8s/7/aes-gcm/pre-active");
-    assert_int_equal(key_attributes_wrong(SCHEME_AES_GCM, &key.attributes), 0);
+    assert_string_equal(key.label, fixture_label(f, 7, KEY_PRE_ACTIVE));
+    assert_int_equal(key_attributes_wrong(f->scheme->scheme, &key.attributes), 0);
     assert_int_equal(key.attributes.length, 32);
     assert_false(key.ambiguous);
 }
@@ -117,13 +116,13 @@ static void states_only_worsen(void **state)
     struct listed_key key;
     fixture_up(f, AGENT_MAKE);
     generate(f, 1, &id);
-    assert_int_equal(relabel(f, &id, label_of(1, KEY_ACTIVE)), ERR_NONE);
-    assert_int_equal(relabel(f, &id, label_of(1, KEY_ACTIVE)), ERR_NONE);
-    assert_int_equal(relabel(f, &id, label_of(1, KEY_PRE_ACTIVE)), ERR_REFUSED);
-    assert_int_equal(relabel(f, &id, label_of(2, KEY_COMPROMISED)), ERR_REFUSED);
-    assert_int_equal(relabel(f, &id, label_of(1, KEY_COMPROMISED)), ERR_NONE);
+    assert_int_equal(relabel(f, &id, label_of(f, 1, KEY_ACTIVE)), ERR_NONE);
+    assert_int_equal(relabel(f, &id, label_of(f, 1, KEY_ACTIVE)), ERR_NONE);
+    assert_int_equal(relabel(f, &id, label_of(f, 1, KEY_PRE_ACTIVE)), ERR_REFUSED);
+    assert_int_equal(relabel(f, &id, label_of(f, 2, KEY_COMPROMISED)), ERR_REFUSED);
+    assert_int_equal(relabel(f, &id, label_of(f, 1, KEY_COMPROMISED)), ERR_NONE);
     assert_int_equal(list(f, &key), 1);
-    assert_string_equal(key.label, "p11-kms/k8s/1/aes-gcm/compromised");
+    assert_string_equal(key.label, fixture_label(f, 1, KEY_COMPROMISED));
 }
 
 static void unknown_key_is_not_relabelled(void **state)
@@ -132,7 +131,7 @@ static void unknown_key_is_not_relabelled(void **state)
     struct object_id id;
     assert_false(err_is(object_id_from(bytes_of(odd_id, 16), &id)));
     fixture_up(f, AGENT_MAKE);
-    assert_int_equal(relabel(f, &id, label_of(1, KEY_ACTIVE)), ERR_NOT_FOUND);
+    assert_int_equal(relabel(f, &id, label_of(f, 1, KEY_ACTIVE)), ERR_NOT_FOUND);
 }
 
 /* Seals with the odd key: its refusal must say part. */
@@ -153,17 +152,14 @@ static void expect_refused(struct fixture *f, const char *part)
 static void extractable_key_is_refused(void **state)
 {
     struct fixture *f = *state;
-    fixture_make_odd_key(f, &(struct odd_key){.id = odd_id,
-                                              .label = "p11-kms/k8s/1/aes-gcm/active",
-                                              .extractable = true});
+    fixture_make_odd_key(f, &(struct odd_key){.id = odd_id, .extractable = true});
     expect_refused(f, "EXTRACTABLE,NEVER_EXTRACTABLE");
 }
 
 static void key_with_excess_usage_is_refused(void **state)
 {
     struct fixture *f = *state;
-    fixture_make_odd_key(
-        f, &(struct odd_key){.id = odd_id, .label = "p11-kms/k8s/1/aes-gcm/active", .wrap = true});
+    fixture_make_odd_key(f, &(struct odd_key){.id = odd_id, .wrap = true});
     expect_refused(f, "WRAP");
 }
 
@@ -186,8 +182,7 @@ static void ambiguous_id_is_refused_and_listed(void **state)
 {
     struct fixture *f = *state;
     struct listed_key key;
-    fixture_make_odd_key(f,
-                         &(struct odd_key){.id = odd_id, .label = "p11-kms/k8s/1/aes-gcm/active"});
+    fixture_make_odd_key(f, &(struct odd_key){.id = odd_id});
     fixture_make_odd_key(f, &(struct odd_key){.id = odd_id, .label = "somebody's key"});
     expect_refused(f, "two secret keys");
     assert_int_equal(list(f, &key), 1);
@@ -204,10 +199,10 @@ static void roles_keep_to_their_requests(void **state)
     size_t len;
     fixture_make_key(f, 1, &key);
     assert_false(err_is(object_id_from(bytes_of(odd_id, 16), &id)));
-    request.u.generate.label = label_of(2, KEY_ACTIVE);
+    request.u.generate.label = label_of(f, 2, KEY_ACTIVE);
     assert_int_equal(fixture_call(f, &request), ERR_DENIED);
-    assert_int_equal(relabel(f, &id, label_of(1, KEY_ACTIVE)), ERR_DENIED);
-    request = (struct lane_request){.op = LANE_SELFTEST, .u.selftest.scheme = SCHEME_AES_GCM};
+    assert_int_equal(relabel(f, &id, label_of(f, 1, KEY_ACTIVE)), ERR_DENIED);
+    request = (struct lane_request){.op = LANE_SELFTEST, .u.selftest.scheme = f->scheme->scheme};
     assert_int_equal(fixture_call(f, &request), ERR_DENIED);
     fixture_up(f, AGENT_MAKE);
     assert_int_equal(fixture_seal(f, FAMILY_V2, &key, bytes_of(dek, 32), sealed, &len), ERR_DENIED);
@@ -227,5 +222,5 @@ int main(void)
         FRESH(key_of_a_strange_label_is_refused),     FRESH(ambiguous_id_is_refused_and_listed),
         FRESH(roles_keep_to_their_requests),
     };
-    return FIXTURE_RUN("keys", tests);
+    return FIXTURE_RUN_SCHEMES("keys", tests);
 }

@@ -136,6 +136,10 @@ tests_unit_test_envelope_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_envelope_SOURCES = tests/unit/test_envelope.c
 tests_unit_test_envelope_LDADD = $(LIBFORMAT) $(CMOCKA_LIBS)
 
+dist_check_SCRIPTS += tests/unit/test_envelope_docs.sh
+TESTS += tests/unit/test_envelope_docs.sh
+EXTRA_DIST += docs/envelope.md
+
 check_PROGRAMS += tests/unit/test_key_id
 TESTS += tests/unit/test_key_id
 tests_unit_test_key_id_CPPFLAGS = $(AM_CPPFLAGS) $(I_FORMAT)
@@ -177,6 +181,14 @@ tests_unit_test_agent_key_cache_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT)
 tests_unit_test_agent_key_cache_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_agent_key_cache_SOURCES = tests/unit/test_agent_key_cache.c
 tests_unit_test_agent_key_cache_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_scheme_hmac_derive
+TESTS += tests/unit/test_scheme_hmac_derive
+tests_unit_test_scheme_hmac_derive_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
+tests_unit_test_scheme_hmac_derive_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_scheme_hmac_derive_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wipe
+tests_unit_test_scheme_hmac_derive_SOURCES = tests/unit/test_scheme_hmac_derive.c
+tests_unit_test_scheme_hmac_derive_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_agent_list
 TESTS += tests/unit/test_agent_list

@@ -20,7 +20,8 @@
     "  pinSource: credential:pin\n"                                       /* 5 lines */
 #define EXTERNAL LEAST "ring:\n  mode: external\n  select: label:k8s-*\n" /* 8 lines */
 #define FOR_MANAGED                                                                                \
-    " is for ring.mode: managed; here you make the keys, and `p11-kms keys adopt` activates them"
+    " is for ring.mode: managed; here you make the keys, whose type says their scheme, and "       \
+    "`p11-kms keys adopt` activates them"
 #define KEY_OF_RING                                                                                \
     ":9: ring.active: must be a key_id of this ring: its name, a dot, and the CKA_ID in "          \
     "lower-case hex"
@@ -98,6 +99,7 @@ static const struct row {
     {EXTERNAL "  rotateEvery: 30d\n", ":9: ring.rotateEvery:" FOR_MANAGED},
     {EXTERNAL "  activationDelay: 5m\n", ":9: ring.activationDelay:" FOR_MANAGED},
     {EXTERNAL "  maxSeals: 1000\n", ":9: ring.maxSeals:" FOR_MANAGED},
+    {EXTERNAL "  scheme: hmac-derive\n", ":9: ring.scheme:" FOR_MANAGED},
     {EXTERNAL "  waive: [usage, sensitive]\n", ":9: ring.waive: must be one of local, usage"},
     {EXTERNAL "  waive: usage\n", ":9: ring.waive: must be a list, such as [0]"},
     {EXTERNAL "  active: k8s\n", ":9: ring.active: must be a key_id, such as `p11-kms init` shows"},
@@ -108,9 +110,9 @@ static const struct row {
     {LEAST "ring: {mode: external, select: \"pkcs11:token=a\"}\n",
      ":6: ring.select: the URI may have object, id and type=secret-key, with ; between them: the "
      "token is named by token.uri, and nothing else is taken"},
-    {LEAST "ring:\n  scheme: hmac-derive\n",
-     ":7: ring.scheme: hmac-derive is not built in this version; use auto or aes-gcm"},
-    {LEAST "ring: {scheme: des}\n", ":6: ring.scheme: must be auto or aes-gcm"},
+    {LEAST "ring:\n  scheme: aes-cbc-hmac\n", ":7: ring.scheme: aes-cbc-hmac is not built in this "
+                                              "version; use auto, aes-gcm or hmac-derive"},
+    {LEAST "ring: {scheme: des}\n", ":6: ring.scheme: must be auto, aes-gcm or hmac-derive"},
     {LEAST "audit: {path: /var/log/audit}\n",
      ":6: audit: not built in this version; remove the key"},
     {LEAST "audit: {path: /x}\n", ":6: audit: not built in this version; remove the key"},

@@ -201,58 +201,100 @@ static void ring_names(void **state)
     assert_false(ring_name_valid("seventeen-chars-0"));
 }
 
-static struct key_attributes good_attributes(void)
+static const struct kind {
+    enum scheme scheme;
+    enum key_type type;
+    uint32_t usages;
+    const char *excess;
+} kinds[] = {
+    {SCHEME_AES_GCM, KEY_TYPE_AES, ATTR_BIT(ATTR_ENCRYPT) | ATTR_BIT(ATTR_DECRYPT),
+     "SIGN,VERIFY,WRAP,UNWRAP,DERIVE"},
+    {SCHEME_HMAC_DERIVE, KEY_TYPE_HMAC, ATTR_BIT(ATTR_SIGN),
+     "ENCRYPT,DECRYPT,VERIFY,WRAP,UNWRAP,DERIVE"},
+};
+
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static struct key_attributes good_attributes(const struct kind *kind)
 {
-    struct key_attributes a = {
-        .known = ATTR_BIT(ATTR_COUNT) - 1, .length = 32, .type = KEY_TYPE_AES};
-    a.value = ATTR_BIT(ATTR_TOKEN) | ATTR_BIT(ATTR_PRIVATE) | ATTR_BIT(ATTR_SENSITIVE) |
-              ATTR_BIT(ATTR_ALWAYS_SENSITIVE) | ATTR_BIT(ATTR_NEVER_EXTRACTABLE) |
-              ATTR_BIT(ATTR_LOCAL) | ATTR_BIT(ATTR_ENCRYPT) | ATTR_BIT(ATTR_DECRYPT);
+    struct key_attributes a = {.known = ATTR_BIT(ATTR_COUNT) - 1, .length = 32, .type = kind->type};
+    a.value = kind->usages | ATTR_BIT(ATTR_TOKEN) | ATTR_BIT(ATTR_PRIVATE) |
+              ATTR_BIT(ATTR_SENSITIVE) | ATTR_BIT(ATTR_ALWAYS_SENSITIVE) |
+              ATTR_BIT(ATTR_NEVER_EXTRACTABLE) | ATTR_BIT(ATTR_LOCAL);
     return a;
 }
 
 static void each_wrong_attribute_is_found(void **state)
 {
     (void)state;
-    struct key_attributes good = good_attributes();
-    assert_int_equal(key_attributes_wrong(SCHEME_AES_GCM, &good), 0);
-    for (unsigned i = 0; i < ATTR_COUNT; i++) {
-        struct key_attributes flipped = good, untold = good;
-        flipped.value ^= ATTR_BIT(i);
-        untold.known &= ~ATTR_BIT(i);
-        assert_int_equal(key_attributes_wrong(SCHEME_AES_GCM, &flipped), ATTR_BIT(i));
-        assert_int_equal(key_attributes_wrong(SCHEME_AES_GCM, &untold), ATTR_BIT(i));
+    for (size_t k = 0; k < KINDS; k++) {
+        enum scheme scheme = kinds[k].scheme;
+        struct key_attributes good = good_attributes(&kinds[k]);
+        assert_int_equal(key_attributes_wrong(scheme, &good), 0);
+        for (unsigned i = 0; i < ATTR_COUNT; i++) {
+            struct key_attributes flipped = good, untold = good;
+            flipped.value ^= ATTR_BIT(i);
+            untold.known &= ~ATTR_BIT(i);
+            assert_int_equal(key_attributes_wrong(scheme, &flipped), ATTR_BIT(i));
+            assert_int_equal(key_attributes_wrong(scheme, &untold), ATTR_BIT(i));
+        }
     }
 }
 
 static void key_type_and_length_are_checked(void **state)
 {
     (void)state;
-    struct key_attributes a = good_attributes();
-    a.type = KEY_TYPE_OTHER;
-    assert_int_equal(key_attributes_wrong(SCHEME_AES_GCM, &a), ATTR_BIT(ATTR_KEY_TYPE));
-    for (a.type = KEY_TYPE_AES, a.length = 0; a.length <= 24;
-         a.length += 8) /* 0: the token does not tell */
-        assert_int_equal(key_attributes_wrong(SCHEME_AES_GCM, &a), ATTR_BIT(ATTR_VALUE_LEN));
+    for (size_t k = 0; k < KINDS; k++) {
+        enum scheme scheme = kinds[k].scheme;
+        struct key_attributes a = good_attributes(&kinds[k]);
+        for (int type = KEY_TYPE_OTHER; type <= KEY_TYPE_HMAC; type++) {
+            a.type = (enum key_type)type;
+            assert_int_equal(key_attributes_wrong(scheme, &a),
+                             a.type == kinds[k].type ? 0 : ATTR_BIT(ATTR_KEY_TYPE));
+        }
+        a.type = kinds[k].type;
+        for (a.length = 0; a.length <= 24; a.length += 8) /* 0: the token does not tell */
+            assert_int_equal(key_attributes_wrong(scheme, &a), ATTR_BIT(ATTR_VALUE_LEN));
+    }
+}
+
+static void an_external_keys_type_says_its_scheme(void **state)
+{
+    (void)state;
+    struct key_attributes other = good_attributes(&kinds[0]);
+    for (size_t k = 0; k < KINDS; k++)
+        assert_int_equal(key_type_scheme(kinds[k].type), kinds[k].scheme);
+    other.type = KEY_TYPE_OTHER;
+    assert_int_equal(key_attributes_wrong(key_type_scheme(other.type), &other),
+                     ATTR_BIT(ATTR_KEY_TYPE));
+}
+
+static void no_key_is_right_for_no_scheme(void **state)
+{
+    (void)state;
+    struct key_attributes a = {.known = ATTR_BIT(ATTR_COUNT) - 1};
+    assert_true((key_attributes_wrong(SCHEME_NONE, &a) & ATTR_BIT(ATTR_KEY_TYPE)) != 0);
 }
 
 /* What keeps a key inside the token, and what a seal needs, is never to be waived. */
 static void only_local_and_excess_usages_can_be_waived(void **state)
 {
     (void)state;
-    char text[128];
+    char text[128], both[160];
     const uint32_t all = WAIVE_LOCAL | WAIVE_USAGE;
-    assert_int_equal(key_attributes_waivable(SCHEME_AES_GCM, 0), 0);
-    assert_string_equal(
-        key_attributes_list(key_attributes_waivable(SCHEME_AES_GCM, WAIVE_LOCAL), text, 128),
-        "LOCAL");
-    assert_string_equal(
-        key_attributes_list(key_attributes_waivable(SCHEME_AES_GCM, WAIVE_USAGE), text, 128),
-        "SIGN,VERIFY,WRAP,UNWRAP,DERIVE");
-    assert_string_equal(
-        key_attributes_list(key_attributes_waivable(SCHEME_AES_GCM, all), text, 128),
-        "LOCAL,SIGN,VERIFY,WRAP,UNWRAP,DERIVE");
-    assert_int_equal(key_attributes_waivable(SCHEME_AES_GCM, ~all), 0);
+    for (size_t k = 0; k < KINDS; k++) {
+        enum scheme scheme = kinds[k].scheme;
+        assert_int_equal(key_attributes_waivable(scheme, 0), 0);
+        assert_string_equal(
+            key_attributes_list(key_attributes_waivable(scheme, WAIVE_LOCAL), text, 128), "LOCAL");
+        assert_string_equal(
+            key_attributes_list(key_attributes_waivable(scheme, WAIVE_USAGE), text, 128),
+            kinds[k].excess);
+        (void)snprintf(both, sizeof both, "LOCAL,%s", kinds[k].excess);
+        assert_string_equal(key_attributes_list(key_attributes_waivable(scheme, all), text, 128),
+                            both);
+        assert_int_equal(key_attributes_waivable(scheme, ~all), 0);
+    }
 }
 
 static void attributes_are_named(void **state)
@@ -282,6 +324,8 @@ int main(void)
         cmocka_unit_test(external_key_id_needs_an_id_and_a_ring),
         cmocka_unit_test(both_forms_of_a_16_byte_id_name_one_object),
         cmocka_unit_test(key_type_and_length_are_checked),
+        cmocka_unit_test(an_external_keys_type_says_its_scheme),
+        cmocka_unit_test(no_key_is_right_for_no_scheme),
         cmocka_unit_test(only_local_and_excess_usages_can_be_waived),
         cmocka_unit_test(attributes_are_named),
     };

@@ -185,7 +185,7 @@ static void a_faulty_key_seals_nothing(void **state)
     expect_not(&s, VERDICT_UNFIT,
                "SENSITIVE,SIGN otherwise than a non-exportable KEK must have it; SENSITIVE cannot");
     s.keys[1].wrong = ATTR_BIT(ATTR_VALUE_LEN);
-    expect_not(&s, VERDICT_UNFIT, "an AES key of 32 bytes");
+    expect_not(&s, VERDICT_UNFIT, "an AES or an HMAC key of 32 bytes");
     s.keys[1].wrong = 0;
     s.keys[1].ambiguous = true;
     expect_not(&s, VERDICT_UNFIT, "the same CKA_ID");
