@@ -404,6 +404,17 @@ struct listed_key fake_key(uint32_t generation, enum key_state state, uint16_t t
     return key;
 }
 
+void fake_key_scheme(struct listed_key *key, enum scheme scheme)
+{
+    struct key_label label;
+    must(!err_is(key_label_parse(bytes_of_string(key->label), &label)));
+    label.scheme = scheme;
+    must(!err_is(key_label_format(&label, key->label)));
+    key->attributes.type = key_demand(scheme)->type;
+    key->attributes.length = key_demand(scheme)->length;
+    key->attributes.value ^= key_attributes_wrong(scheme, &key->attributes);
+}
+
 struct key_id fake_key_id(uint16_t tail)
 {
     struct key_id key_id;

@@ -225,6 +225,7 @@ void rig_start(int64_t rotate_every_ms, int64_t activation_delay_ms, uint64_t ma
         .keyring = rig.keyring,
         .generate_timeout_ms = 2000,
         .attended = rig.attended,
+        .scheme = rig.scheme,
         .tuning = {rotate_every_ms, activation_delay_ms, max_seals},
         .hooks = {on_want, on_end, on_changed, on_forget, on_note, NULL}};
     rig_publish();
@@ -249,6 +250,15 @@ void rig_expect_key(size_t i, uint32_t generation, enum key_state state)
     assert_false(err_is(key_label_parse(bytes_of_string(keys[i].label), &label)));
     assert_int_equal(label.generation, generation);
     assert_int_equal(label.state, state);
+}
+
+void rig_expect_scheme(size_t i, enum scheme scheme)
+{
+    struct listed_key keys[TOKEN_KEYS_MAX];
+    struct key_label label;
+    assert_true(i < fake_token_list(&rig.token, keys));
+    assert_false(err_is(key_label_parse(bytes_of_string(keys[i].label), &label)));
+    assert_int_equal(label.scheme, scheme);
 }
 
 size_t rig_keys(void)

@@ -24,7 +24,8 @@ extern struct rotation_rig {
     struct key_id missing, forgotten;
     bool unwell, stale; /* stale: what is published is of before */
     bool attended;
-    bool silent; /* no maker comes, and nothing is said */
+    enum scheme scheme; /* ring.scheme */
+    bool silent;        /* no maker comes, and nothing is said */
     uint64_t wanted, ended;
     unsigned bad_notes, n_reports;
     struct ring_report report;
@@ -47,6 +48,8 @@ size_t rig_keys(void);
 
 /* The token's key number i: its generation and state. */
 void rig_expect_key(size_t i, uint32_t generation, enum key_state state);
+
+void rig_expect_scheme(size_t i, enum scheme scheme);
 
 /* Gives an order and waits for its report. */
 struct ring_report rig_order(enum ring_command command, const struct object_id *id);

@@ -79,6 +79,15 @@ static void never_by_age_means_never(void **state)
     expect(at(0), RING_STEP_MAKE, SIZE_MAX);
 }
 
+static void the_count_of_a_scheme_that_does_not_wear_out_rotates_nothing(void **state)
+{
+    (void)state;
+    keys[0].label.scheme = SCHEME_HMAC_DERIVE;
+    facts.spent = true;
+    expect(at(DELAY), RING_STEP_NONE, SIZE_MAX);
+    expect(at(EVERY + JITTER), RING_STEP_MAKE, SIZE_MAX);
+}
+
 static void a_spent_kek_is_rotated_whatever_its_age(void **state)
 {
     (void)state;
@@ -230,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLAN_TEST(a_successor_is_made_by_age_with_this_hosts_jitter),
         PLAN_TEST(never_by_age_means_never),
+        PLAN_TEST(the_count_of_a_scheme_that_does_not_wear_out_rotates_nothing),
         PLAN_TEST(a_spent_kek_is_rotated_whatever_its_age),
         PLAN_TEST(a_pre_active_kek_waits_for_its_delay_and_nothing_else_is_made),
         PLAN_TEST(a_clock_that_jumps_ahead_makes_one_kek),

@@ -26,6 +26,59 @@ static void rotating_by_order_makes_one_and_no_second(void **state)
     assert_int_equal(rig_keys(), 2);
 }
 
+static void add_hmac(uint32_t generation, enum key_state state, uint16_t tail)
+{
+    struct listed_key key = fake_key(generation, state, tail);
+    fake_key_scheme(&key, SCHEME_HMAC_DERIVE);
+    fake_token_add(&rig.token, &key);
+}
+
+static unsigned self_tests(void)
+{
+    unsigned n = 0;
+    pthread_mutex_lock(&rig.lock);
+    for (unsigned i = 0; i < rig.n_agents; i++)
+        n += fake_agent_seen(rig.agents[i], LANE_SELFTEST);
+    pthread_mutex_unlock(&rig.lock);
+    return n;
+}
+
+static void a_ring_keeps_the_scheme_of_its_newest_kek(void **state)
+{
+    (void)state;
+    (void)rig_add(7, KEY_ACTIVE, 1);
+    add_hmac(8, KEY_DEACTIVATED, 2);
+    rig_start(NEVER, HOUR_MS, 1000);
+    assert_int_equal(rig_order(RING_ROTATE, NULL).code, ERR_NONE);
+    rig_expect_key(2, 9, KEY_PRE_ACTIVE);
+    rig_expect_scheme(2, SCHEME_HMAC_DERIVE);
+    assert_int_equal(self_tests(), 0);
+}
+
+static void a_configured_scheme_is_that_of_the_next_kek(void **state)
+{
+    (void)state;
+    rig.scheme = SCHEME_AES_GCM;
+    add_hmac(7, KEY_ACTIVE, 1);
+    rig_start(NEVER, HOUR_MS, 1000);
+    assert_int_equal(rig_order(RING_ROTATE, NULL).code, ERR_NONE);
+    rig_expect_scheme(1, SCHEME_AES_GCM);
+    assert_int_equal(self_tests(), 1);
+}
+
+static void a_scheme_that_the_token_does_not_bear_makes_no_key(void **state)
+{
+    (void)state;
+    rig.scheme = SCHEME_HMAC_DERIVE;
+    rig.fail_op = LANE_SELFTEST;
+    (void)rig_add(7, KEY_ACTIVE, 1);
+    rig_start(NEVER, HOUR_MS, 1000);
+    struct ring_report report = rig_order(RING_ROTATE, NULL);
+    assert_int_equal(report.code, ERR_TOKEN);
+    assert_non_null(strstr(report.text, "does not pass for scheme hmac-derive"));
+    assert_int_equal(rig_keys(), 1);
+}
+
 static void activating_by_order_does_not_wait(void **state)
 {
     (void)state;
@@ -253,6 +306,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ROTATION_TEST(rotating_by_order_makes_one_and_no_second),
+        ROTATION_TEST(a_ring_keeps_the_scheme_of_its_newest_kek),
+        ROTATION_TEST(a_configured_scheme_is_that_of_the_next_kek),
+        ROTATION_TEST(a_scheme_that_the_token_does_not_bear_makes_no_key),
         ROTATION_TEST(activating_by_order_does_not_wait),
         ROTATION_TEST(an_order_is_carried_out_when_all_can_see_it),
         ROTATION_TEST(the_active_kek_gets_a_successor_before_it_goes),
