@@ -33,6 +33,27 @@ static void print_attributes(FILE *to, const struct key_attributes *attributes, 
     (void)fputs(key_attributes_list(bits, names, sizeof names), to);
 }
 
+static void print_tried(FILE *to, const struct scheme_choice *choice)
+{
+    for (size_t i = 0; i < choice->n; i++)
+        (void)fprintf(to, "%s %s: %s\n", i == 0 ? "tried:     " : "           ",
+                      scheme_name(choice->tried[i].scheme),
+                      choice->tried[i].why[0] ? choice->tried[i].why : "the token passes");
+}
+
+static void print_json_tried(FILE *to, const struct scheme_choice *choice)
+{
+    (void)fputs(", \"tried\": [", to);
+    for (size_t i = 0; i < choice->n; i++) {
+        const struct scheme_trial *trial = &choice->tried[i];
+        cli_json_member(to, i > 0 ? ", {" : "{", "scheme", scheme_name(trial->scheme));
+        (void)fprintf(to, ", \"passes\": %s", trial->why[0] ? "false" : "true");
+        cli_json_member(to, ", ", "why", trial->why);
+        (void)fputs("}", to);
+    }
+    (void)fputs("]", to);
+}
+
 static void print_text(FILE *to, const struct ring_init_report *report)
 {
     char label[KEY_LABEL_MAX + 1] = "";
@@ -42,6 +63,7 @@ static void print_text(FILE *to, const struct ring_init_report *report)
                   result_word(report->result), kek->key_id.text, label);
     (void)fprintf(to, "token:      %s (%s %s, serial %s)\n", report->token.label,
                   report->token.manufacturer, report->token.model, report->token.serial);
+    print_tried(to, &report->choice);
     (void)fputs("attributes as read from the token:\n  true:     ", to);
     print_attributes(to, &kek->attributes, true);
     (void)fputs("\n  false:    ", to);
@@ -55,6 +77,7 @@ static void print_json(FILE *to, const struct ring_init_report *report)
     cli_json_member(to, "{", "result", result_word(report->result));
     cli_json_member(to, ", ", "key_id", kek->key_id.text);
     cli_json_member(to, ", ", "scheme", scheme_name(kek->label.scheme));
+    print_json_tried(to, &report->choice);
     (void)fprintf(to, ", \"generation\": %u", kek->label.generation);
     cli_json_member(to, ", ", "state", key_state_name(kek->label.state));
     cli_json_member(to, ", \"token\": {", "label", report->token.label);
@@ -97,7 +120,9 @@ const struct cli_command cmd_init = {
     .name = "init",
     .summary = "make the ring's first KEK in the token, or show that it is there",
     .description =
-        "Proves that the token can do what the ring's scheme needs, generates the KEK inside it, "
+        "Proves that the token can do what ring.scheme needs (auto: tries one scheme after the "
+        "other, says why each is left, and takes the first that passes), generates the KEK inside "
+        "it, "
         "finds it again with a fresh agent, checks its attributes, and activates it. Needs an "
         "initialised token and its PIN source. Safe to run again: a ring that has a KEK is left as "
         "it is. Refuses (exit 6) where this host knows a KEK that the token does not show, and "

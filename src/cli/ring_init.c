@@ -18,6 +18,7 @@ struct session {
     struct own_agent agent;
     struct maker maker;
     struct object_id made; /* the KEK that is to become active */
+    struct scheme_choice choice;
 };
 
 static void session_end(struct session *s)
@@ -62,12 +63,19 @@ static const struct kek *unfinished(const struct session *s)
     return only ? &look->keys[0] : NULL;
 }
 
-static struct err generate(struct session *s, enum scheme scheme)
+static struct err test_token(struct session *s)
 {
     s->progress(s->context, "self-test of the token: generate, keep, relabel, seal, open, destroy");
-    TRY(maker_self_test(&s->maker, scheme));
+    s->choice.scheme = s->config->ring.scheme;
+    return s->choice.scheme == SCHEME_NONE ? scheme_choose(&s->maker, &s->choice)
+                                           : scheme_require(&s->maker, s->choice.scheme);
+}
+
+static struct err generate(struct session *s)
+{
+    TRY(test_token(s));
     s->progress(s->context, "generating the KEK in the token");
-    return maker_generate(&s->maker, 1, scheme, &s->made);
+    return maker_generate(&s->maker, 1, s->choice.scheme, &s->made);
 }
 
 /* A new KEK counts only after a fresh agent has found it and opened its canary. */
@@ -111,6 +119,7 @@ static struct err conclude(struct session *s, enum ring_init_result result,
     }
     ret->result = result;
     ret->token = s->maker.token;
+    ret->choice = s->choice;
     ret->kek = s->maker.look.keys[active];
     /* What a daemon has counted under it stands. */
     return strcmp(known.key_id.text, ret->kek.key_id.text) == 0 ? ERR_OK : remember(s, &ret->kek);
@@ -129,8 +138,6 @@ static struct err look(struct session *s)
 
 static struct err run(struct session *s, struct ring_init_report *ret)
 {
-    enum scheme scheme =
-        s->config->ring.scheme == SCHEME_NONE ? SCHEME_AES_GCM : s->config->ring.scheme;
     TRY(look(s));
     const struct kek *half = unfinished(s);
     if (half) {
@@ -141,7 +148,7 @@ static struct err run(struct session *s, struct ring_init_report *ret)
     if (s->maker.look.n > 0)
         return conclude(s, RING_INIT_EXISTING, ret);
     TRY(refuse_if_known(s));
-    TRY(generate(s, scheme));
+    TRY(generate(s));
     TRY(finish(s));
     return conclude(s, RING_INIT_CREATED, ret);
 }

@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "maker.h"
+#include "scheme_choice.h"
 
 enum ring_init_result {
     RING_INIT_CREATED,
@@ -15,6 +16,7 @@ enum ring_init_result {
 struct ring_init_report {
     enum ring_init_result result;
     struct token_identity token;
+    struct scheme_choice choice; /* n is 0: ring.scheme or a KEK says it, nothing was chosen */
     struct kek kek; /* the active one, attributes as read from the token by a fresh agent */
 };
 

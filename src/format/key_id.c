@@ -11,9 +11,12 @@ static const struct {
     const char *name;
     bool wears_out; /* random IVs of 96 bits under the KEK itself (NIST SP 800-38D, 8.3) */
 } schemes[] = {
+    /* in order of preference */
     {SCHEME_AES_GCM, "aes-gcm", true},
     {SCHEME_HMAC_DERIVE, "hmac-derive", false}, /* a key of its own for each message */
 };
+
+_Static_assert(sizeof schemes / sizeof *schemes == SCHEMES, "one row a scheme");
 
 static const char *const state_names[] = {
     [KEY_PRE_ACTIVE] = "pre-active",
@@ -104,9 +107,14 @@ struct err key_id_parse(struct bytes text, char ret_ring[static RING_NAME_MAX + 
     return ERR_OK;
 }
 
+enum scheme scheme_by_preference(size_t i)
+{
+    return i < SCHEMES ? schemes[i].scheme : SCHEME_NONE;
+}
+
 const char *scheme_name(enum scheme scheme)
 {
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+    for (size_t i = 0; i < SCHEMES; i++)
         if (schemes[i].scheme == scheme)
             return schemes[i].name;
     return NULL;
@@ -114,7 +122,7 @@ const char *scheme_name(enum scheme scheme)
 
 enum scheme scheme_from_name(struct bytes name)
 {
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+    for (size_t i = 0; i < SCHEMES; i++)
         if (bytes_equal(bytes_of_string(schemes[i].name), name))
             return schemes[i].scheme;
     return SCHEME_NONE;
@@ -122,7 +130,7 @@ enum scheme scheme_from_name(struct bytes name)
 
 bool scheme_wears_out(enum scheme scheme)
 {
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+    for (size_t i = 0; i < SCHEMES; i++)
         if (schemes[i].scheme == scheme)
             return schemes[i].wears_out;
     return true;

@@ -49,6 +49,11 @@ MUST_CHECK struct err key_id_parse(struct bytes text, char ret_ring[static RING_
 /* Envelope byte and label word of each scheme; a scheme's number is never given to another. */
 enum scheme { SCHEME_NONE = 0, SCHEME_AES_GCM = 1, SCHEME_HMAC_DERIVE = 2 };
 
+enum { SCHEMES = 2 };
+
+/* Number i of those that a token may be tried for, the best first; SCHEME_NONE past the end. */
+enum scheme scheme_by_preference(size_t i);
+
 /* NULL for a number that names no scheme. */
 const char *scheme_name(enum scheme scheme);
 

@@ -18,6 +18,7 @@ src_keyring_libkeyring_a_SOURCES = \
 	src/keyring/ring_plan.c src/keyring/ring_plan.h \
 	src/keyring/ring_retired.c src/keyring/ring_retired.h \
 	src/keyring/ring_state.c src/keyring/ring_state.h \
+	src/keyring/scheme_choice.c src/keyring/scheme_choice.h \
 	src/keyring/rotation_maker.c \
 	src/keyring/rotation.c src/keyring/rotation.h \
 	src/keyring/rotation_orders.c \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ring_retired.h"
 #include "rotation_private.h"
+#include "scheme_choice.h"
 
 #include <string.h>
 
@@ -112,12 +113,16 @@ static const struct kek *newest_kek(const struct ring_look *look)
 static struct err next_scheme(struct rotation *r, enum scheme *ret)
 {
     const struct kek *newest = newest_kek(&r->maker.look);
-    enum scheme scheme = newest ? newest->label.scheme : SCHEME_AES_GCM;
-    if (r->scheme != SCHEME_NONE && r->scheme != scheme) {
-        scheme = r->scheme;
-        TRY(maker_self_test(&r->maker, scheme));
+    enum scheme kept = newest ? newest->label.scheme : SCHEME_NONE;
+    enum scheme wanted = r->scheme != SCHEME_NONE ? r->scheme : kept;
+    struct scheme_choice choice;
+    if (wanted == SCHEME_NONE) {
+        TRY(scheme_choose(&r->maker, &choice));
+        wanted = choice.scheme;
+    } else if (wanted != kept) {
+        TRY(scheme_require(&r->maker, wanted));
     }
-    *ret = scheme;
+    *ret = wanted;
     return ERR_OK;
 }
 

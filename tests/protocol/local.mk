@@ -124,6 +124,10 @@ tests_protocol_test_cli_keys_LDADD = $(ADMIN_STAND_LIBS) $(LIBCLI) $(LIBKMSAPI) 
 dist_check_SCRIPTS += tests/protocol/activation.sh
 TESTS += tests/protocol/activation.sh
 
+# Each scheme from end to end, and which one init chooses.
+dist_check_SCRIPTS += tests/protocol/schemes.sh
+TESTS += tests/protocol/schemes.sh
+
 # The walk-through of docs/external-keys.md, as it stands.
 dist_check_SCRIPTS += tests/protocol/external_walk.sh
 TESTS += tests/protocol/external_walk.sh

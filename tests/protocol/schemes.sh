@@ -1,0 +1,197 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The programs as an operator uses them, with each scheme: init, seal, open, tamper, restart, rotate,
+# a host that is lost, and a ring that changes its scheme by rotating. Then ring.scheme: auto on
+# tokens that cannot do one scheme or any.
+set -euo pipefail
+top=$(cd "${srcdir:?set by make check}" && pwd)
+bin=$PWD/build
+dir=$(mktemp -d "${TMPDIR:-/tmp}/p11-kms-test.XXXXXX")
+daemon=
+stop() {
+    [ -z "$daemon" ] || { kill "$daemon" 2>/dev/null && wait "$daemon" 2>/dev/null; } || true
+    daemon=
+}
+trap 'stop; rm -rf "$dir"' EXIT
+fail() {
+    echo "schemes: $*" >&2
+    tail -20 "$dir/log" "$dir/output" >&2 2>/dev/null || true
+    exit 1
+}
+
+# A token, a ring and no KEK yet.
+fresh() { # NAME
+    stop
+    work=$dir/$1
+    mkdir "$work"
+    "$top/softhsm-fixtures/softhsm-token" "$work" k8s-kek
+    export SOFTHSM2_CONF=$work/softhsm2.conf FAULTP11_SCRIPT=$work/script
+    faults </dev/null
+}
+faults() { # rules on standard input
+    { printf 'module %s\n' "$(cat "$work/module")"; cat; } >"$work/script.new"
+    mv "$work/script.new" "$work/script"
+}
+configure() { # SCHEME
+    cat >"$work/config.yaml" <<EOF
+apiVersion: p11-kms/v1
+socket: unix://$work/kms.sock
+adminSocket: unix://$work/admin.sock
+stateDir: $work/state
+allowUids: [$(id -u)]
+token: {module: "$bin/faultp11.so", uri: "pkcs11:token=k8s-kek", pinSource: "file:$work/pin", generateTimeout: 5s, probeEvery: 1h}
+ring: {scheme: $1, activationDelay: 0s}
+EOF
+}
+p11-kms() {
+    "$bin/p11-kms" "$@" --config "$work/config.yaml" 2>"$dir/output"
+}
+json() { # NAME, of a JSON object on standard input
+    /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"
+}
+expect() { # EXPECTED GOT WHAT
+    [ "$1" = "$2" ] || fail "$3 is $2, not $1"
+}
+serve() {
+    stop
+    "$bin/p11-kmsd" --config "$work/config.yaml" >>"$dir/log" 2>&1 &
+    daemon=$!
+    p11-kms status --wait 20s >/dev/null || fail "the daemon does not become healthy"
+}
+dek='thirty-two bytes of a secret DEK'
+seal() { # NAME API
+    printf %s "$dek" | p11-kms call encrypt --api "$2" --raw >"$work/$1" || fail "$1 is not sealed"
+    p11-kms status --json | json key_id >"$work/$1.key_id"
+}
+opens() { # NAME API
+    local got
+    got=$(p11-kms call decrypt --api "$2" --raw --key-id "$(cat "$work/$1.key_id")" <"$work/$1") ||
+        fail "$1 does not open"
+    expect "$dek" "$got" "what was in $1"
+}
+number() { # SCHEME: its byte
+    case $1 in aes-gcm) echo 01 ;; hmac-derive) echo 02 ;; esac
+}
+scheme_of() { # NAME: the scheme's byte
+    od -An -tx1 -j1 -N1 "$work/$1" | tr -d ' '
+}
+# Any byte of it altered is the caller's fault, and costs no health.
+refused() { # NAME
+    local size at
+    size=$(stat -c %s "$work/$1")
+    for at in 1 3 10 50 $((size - 30)) $((size - 1)); do
+        /usr/bin/python3 -c 'import sys; b = bytearray(open(sys.argv[1], "rb").read())
+b[int(sys.argv[2])] ^= 1; open(sys.argv[3], "wb").write(b)' "$work/$1" "$at" "$work/bad"
+        ! p11-kms call decrypt --raw --key-id "$(cat "$work/$1.key_id")" <"$work/bad" >/dev/null ||
+            fail "byte $at of $1 was altered, and it opens"
+        grep -qE 'INVALID_ARGUMENT|NOT_FOUND' "$dir/output" || fail "byte $at of $1: not the caller's fault"
+    done
+    p11-kms status >/dev/null || fail "not healthy after altered ciphertexts"
+}
+
+# A token that computes wrongly once: what it seals is not answered, what it opens is opened again.
+sick_once() { # SCHEME
+    local seals=C_Encrypt opens=C_Decrypt wrongly='return CKR_ENCRYPTED_DATA_INVALID'
+    [ "$1" = aes-gcm ] || { seals=C_Sign opens=C_Sign wrongly=flip; }
+    faults <<<"on $opens once $work/now $wrongly"
+    : >"$work/now"
+    opens first v2
+    [ ! -e "$work/now" ] || fail "$opens was not called"
+    faults <<<"on $seals once $work/now flip"
+    : >"$work/now"
+    ! printf %s "$dek" | p11-kms call encrypt --raw >/dev/null || fail "what $seals spoilt was answered"
+    [ ! -e "$work/now" ] || fail "$seals was not called"
+    faults </dev/null
+    p11-kms status --wait 20s >/dev/null || fail "the daemon stays sick"
+}
+
+# --- each scheme, from init to a lost host, and on to another scheme -----------------------
+
+walk() { # SCHEME OTHER
+    fresh "$1"
+    configure "$1"
+    expect "$1" "$(p11-kms init --json | json scheme)" "the scheme that init made"
+    expect existing "$(p11-kms init --json | json result)" "the result of a second init"
+    serve
+    seal first v2
+    seal ping v1beta1
+    expect "$(number "$1")" "$(scheme_of first)" "the scheme's byte"
+    opens first v2
+    opens ping v1beta1
+    refused first
+    sick_once "$1"
+    configure auto # which keeps it
+    serve
+    opens first v2
+    p11-kms keys rotate --wait 20s >/dev/null || fail "it does not rotate"
+    seal second v2
+    expect "$(number "$1")" "$(scheme_of second)" "the scheme's byte after a rotation"
+    ! cmp -s "$work/first.key_id" "$work/second.key_id" || fail "the key_id did not change"
+    rm -rf "$work/state" # the host is lost; token and PIN are not
+    serve
+    opens first v2
+    opens second v2
+    opens ping v1beta1
+    configure "$2"
+    serve
+    p11-kms keys rotate --wait 20s >/dev/null || fail "it does not rotate to $2"
+    seal third v2
+    expect "$(number "$2")" "$(scheme_of third)" "the scheme's byte after changing to $2"
+    opens first v2
+    opens second v2
+    opens third v2
+    refused third
+    echo "$1, then $2: all open, what was altered is refused"
+}
+walk aes-gcm hmac-derive
+walk hmac-derive aes-gcm
+
+# --- scheme: auto --------------------------------------------------------------------------
+
+chosen() { # NAME EXPECTED WORD; rules on standard input
+    fresh "$1"
+    faults
+    configure auto
+    local got
+    got=$(p11-kms init --json) || fail "init fails with $1"
+    expect "$2" "$(json scheme <<<"$got")" "the scheme chosen with $1"
+    grep -qF -- "$3" <<<"$(json tried <<<"$got")" || fail "with $1 init does not say $3: $got"
+    serve
+    seal it v2
+    opens it v2
+    echo "auto, $1: $2"
+}
+chosen all aes-gcm "'passes': True" </dev/null
+chosen no-gcm hmac-derive CKR_MECHANISM_INVALID <<<'on C_EncryptInit every return CKR_MECHANISM_INVALID'
+chosen says-general-error hmac-derive CKR_GENERAL_ERROR <<<'on C_EncryptInit every return CKR_GENERAL_ERROR'
+chosen crashes-with-gcm hmac-derive 'agent' <<<'on C_EncryptInit every crash'
+chosen decrypts-nothing hmac-derive 'gave another length' <<<'on C_Decrypt every nothing'
+: >"$dir/moment"
+chosen away-for-a-moment aes-gcm "'passes': True" <<<"on C_EncryptInit once $dir/moment return CKR_DEVICE_ERROR"
+[ ! -e "$dir/moment" ] || fail "the token was not away for a moment"
+chosen no-hmac aes-gcm "'passes': True" <<<'on C_SignInit every return CKR_MECHANISM_INVALID'
+
+none() { # NAME WORD...; rules on standard input
+    fresh "$1"
+    faults
+    configure auto
+    ! p11-kms init >/dev/null || fail "init passes with $1"
+    local word
+    for word in "${@:2}"; do
+        grep -qF -- "$word" "$dir/output" || fail "with $1 init does not say $word"
+    done
+    faults </dev/null
+    local objects
+    objects=$(find "$work/tokens" -name '*.object' ! -name token.object | wc -l)
+    expect 0 "$objects" "the number of keys left on a token with $1"
+    echo "auto, $1: refused, and nothing left behind"
+}
+none neither 'passes for no scheme: aes-gcm: ' CKR_MECHANISM_INVALID '; hmac-derive: ' <<EOF
+on C_EncryptInit every return CKR_MECHANISM_INVALID
+on C_SignInit every return CKR_FUNCTION_NOT_SUPPORTED
+EOF
+none signs-nothing 'C_Sign gave no MAC' <<EOF
+on C_EncryptInit every return CKR_MECHANISM_INVALID
+on C_Sign every nothing
+EOF
+none away 'CKR_DEVICE_REMOVED' <<<'on C_OpenSession every return CKR_DEVICE_REMOVED'
