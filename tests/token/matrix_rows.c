@@ -33,5 +33,23 @@ const struct matrix_row matrix_rows[] = {
      .scheme = SCHEME_AES_GCM,
      .kind = "aes",
      .seal = {"n/a: p11-kit's RPC passes no GCM parameters", MECHANISM_INVALID, "C_EncryptInit"}},
+
+    {.token = "softhsm", .scheme = SCHEME_HMAC_DERIVE, .kind = "hmac"},
+    {.token = "nss",
+     .scheme = SCHEME_HMAC_DERIVE,
+     .kind = "hmac",
+     .generate = {"by a ceremony: CKA_LOCAL is false", 0, "LOCAL"},
+     .waive = WAIVE_LOCAL | WAIVE_USAGE,
+     .serves_on = true,
+     .away = ERR_TOKEN},
+    {.token = "opencryptoki", .scheme = SCHEME_HMAC_DERIVE, .kind = "hmac", .serves_on = true},
+    {.token = "tpm",
+     .scheme = SCHEME_HMAC_DERIVE,
+     .kind = "hmac",
+     .generate = {"by a ceremony: no C_GenerateKey", FUNCTION_NOT_SUPPORTED, "C_GenerateKey"},
+     .waive = WAIVE_USAGE,
+     .slow = true,
+     .blind = true},
+    {.token = "p11-kit", .scheme = SCHEME_HMAC_DERIVE, .kind = "hmac"},
 };
 const size_t matrix_rows_count = sizeof matrix_rows / sizeof *matrix_rows;
