@@ -30,7 +30,7 @@ struct err scheme_require(struct maker *m, enum scheme scheme)
                      why);
 }
 
-/* Yields ERR_UNSUPPORTED. */
+/* Yields ERR_TOKEN. */
 static struct err give_up(struct maker *m, const struct scheme_choice *c)
 {
     char text[MAKER_TEXT_MAX + 1] = "";
@@ -38,8 +38,7 @@ static struct err give_up(struct maker *m, const struct scheme_choice *c)
     for (size_t i = 0; i < c->n && len < sizeof text; i++)
         len += (size_t)snprintf(text + len, sizeof text - len, "%s%s: %s", i > 0 ? "; " : "",
                                 scheme_name(c->tried[i].scheme), c->tried[i].why);
-    return maker_say(m, err_make(ERR_UNSUPPORTED, "scheme"), "the token passes for no scheme: %s",
-                     text);
+    return maker_say(m, err_make(ERR_TOKEN, "scheme"), "the token passes for no scheme: %s", text);
 }
 
 struct err scheme_choose(struct maker *m, struct scheme_choice *ret)

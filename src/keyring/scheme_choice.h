@@ -24,7 +24,7 @@ struct scheme_choice {
 MUST_CHECK struct err scheme_require(struct maker *maker, enum scheme scheme);
 
 /* Tests the token for one scheme after the other, with the maker's agent and, after a failure, a
- * fresh one. ERR_UNSUPPORTED, and the maker's text has all reasons: it passes for none. Where the
+ * fresh one. ERR_TOKEN, and the maker's text has all reasons: it passes for none. Where the
  * token itself is away that is the error, and nothing is chosen. */
 MUST_CHECK struct err scheme_choose(struct maker *maker, struct scheme_choice *ret);
 
