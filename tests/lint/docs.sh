@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The documentation against the tree: links, files it names, commands, exit codes, manual pages, metrics.
+# The documentation against the tree: links, files it names, commands, exit codes, manual pages, metrics,
+# pages of tokens.
 # (tests/unit/test_config_docs compares the reference of the configuration with the table of keys.)
 # shellcheck disable=SC2016 # backticks in patterns are Markdown's
 set -uo pipefail
@@ -35,6 +36,40 @@ for page in "${pages[@]}"; do
         compgen -G "$file" >/dev/null || breach "$page: names $file, which is not there"
     done < <(grep -oE '`(src|pkcs11|tests|scripts|proto|systemd|docs|man|softhsm-fixtures)/[A-Za-z0-9_./-]+`' "$page" |
         tr -d '`' | grep -vE 'NAME|VERSION|/(bin|build)(/|$)' | sort -u)
+done
+
+# Pages of tokens: all listed, the same headings in the same order, first who ran it, and configurations that
+# p11-kmsd takes.
+tokens=docs/tokens
+headings=$(printf '%s\n' Module Initialise 'PIN and roles' Configuration Scheme 'Known quirks' 'What we ran')
+fragments=$(mktemp -d)
+trap 'rm -rf "$fragments"' EXIT
+[ -x build/p11-kmsd ] || breach "build/p11-kmsd is missing: build before this"
+while read -r page; do
+    name=$(basename "$page" .md)
+    case $name in README | matrix) continue ;; esac
+    grep -qF "]($name.md)" $tokens/README.md || breach "$tokens/README.md: no link to $name.md"
+    [ "$(sed -n 's/^## //p' "$page" | grep -xF "$headings")" = "$headings" ] ||
+        breach "$page: must have these headings: ${headings//$'\n'/, }"
+    case $(sed -n 3p "$page") in
+    '**We run this in our tests**'*) ;;
+    '**Not run by us**'*)
+        grep -q '](https://' "$page" || breach "$page: follows documents without a link to them" ;;
+    *) breach "$page: line 3 must say whether we run it" ;;
+    esac
+    awk -v base="$fragments/$name" \
+        '/^```yaml$/ { file = base "." ++n; next } /^```/ { file = "" } file { print >file }' "$page"
+    compgen -G "$fragments/$name.*" >/dev/null || breach "$page: no configuration"
+done < <(git ls-files "$tokens/*.md")
+for fragment in "$fragments"/*; do
+    why=$(build/p11-kmsd --check-config --config "$fragment" 2>&1) ||
+        breach "$tokens: ${fragment##*/}: not a configuration: ${why#"$fragment:"}"
+done
+for scheme in aes-gcm hmac-derive aes-cbc-hmac rsa-oaep-sign; do
+    built='not built'
+    ! grep -q "&scheme_${scheme//-/_}," src/agent/scheme_table.c || built=built
+    grep -q "^| \`$scheme\` | $built |" $tokens/README.md ||
+        breach "$tokens/README.md: $scheme is $built; the pages beside it say what works in this version"
 done
 
 while read -r command; do
