@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -86,10 +87,20 @@ func assertLoad(t *testing.T, d *harness.Daemon) {
 	})
 }
 
+// wide is a limit of time, wider where scripts/check runs something beside this suite: the assertions in C
+// and Python judge the same, alone.
+func wide(t *testing.T, limit time.Duration) time.Duration {
+	if os.Getenv("P11KMS_BESIDE") != "yes" {
+		return limit
+	}
+	t.Logf("OTHER CHECKS RUN BESIDE THIS ONE: the limit is %v, not %v", 10*limit, limit)
+	return 10 * limit
+}
+
 // decryptsAreQuick tries up to three times: on a busy machine the client itself may be kept waiting.
 func decryptsAreQuick(t *testing.T, p peer) {
 	var sealed []kms.Sealed
-	key := randomKey()
+	key, limit := randomKey(), wide(t, 10*time.Millisecond)
 	for range 50 {
 		sealed = append(sealed, p.seal(t, key, "u"))
 	}
@@ -102,11 +113,11 @@ func decryptsAreQuick(t *testing.T, p peer) {
 		}
 		slices.Sort(took)
 		t.Logf("p50 %v, p99 %v, longest %v", took[499], took[989], took[999])
-		if took[989] < 10*time.Millisecond {
+		if took[989] < limit {
 			return
 		}
 	}
-	t.Error("p99 is not below 10 ms")
+	t.Errorf("p99 is not below %v", limit)
 }
 
 func statusDuringFlood(t *testing.T, d *harness.Daemon) {
@@ -132,7 +143,7 @@ func statusDuringFlood(t *testing.T, d *harness.Daemon) {
 	slices.Sort(took)
 	t.Logf("%d decrypts, %d refused; Status p50 %v, p99 %v, longest %v",
 		len(load), len(load.Failures()), took[99], took[197], took[199])
-	if took[197] > 100*time.Millisecond {
+	if took[197] > wide(t, 100*time.Millisecond) {
 		t.Error("Status does not keep answering within 100 ms")
 	}
 }
