@@ -4,7 +4,8 @@
  *   matrix TOKEN FILE
  *
  * appends a line to FILE for each scheme and case, "TOKEN|SCHEME|CASE|RESULT": "pass", or why the
- * case does not apply. A reason is proved, so that a token that learns it fails the test. */
+ * case does not apply; and what a running and a starting agent say of an outage. A reason is
+ * proved, so that a token that learns it fails the test. */
 #include "matrix.h"
 #include "fixture.h"
 
@@ -316,7 +317,8 @@ static void case_recover(void **state)
     fixture_start(r->other, AGENT_SERVE);
     struct lane_status starting = r->other->reply.status;
     command("up", NULL, NULL, NULL);
-    printf("  down, running: %s\n  down, starting: %s\n", running.text, starting.text);
+    report(r, "running", running.code == ERR_NONE ? "serves on" : running.text);
+    report(r, "starting", starting.text);
     assert_int_equal(running.code, row->serves_on ? ERR_NONE : ERR_UNAVAILABLE);
     assert_int_equal(running.remedy, row->serves_on ? REMEDY_NONE : REMEDY_AGENT);
     assert_int_equal(starting.code, row->away ? row->away : ERR_UNAVAILABLE);
