@@ -45,7 +45,10 @@ const char *harness_read(const char *path, char *text, size_t size)
 
 void harness_write_config(const struct harness *h)
 {
-    char text[4096];
+    char text[4096], scheme[64] = "";
+    const char *named = getenv("P11KMS_TEST_SCHEME");
+    if (named)
+        (void)snprintf(scheme, sizeof scheme, "  scheme: %s\n", named);
     int len = snprintf(text, sizeof text,
                        "apiVersion: p11-kms/v1\n"
                        "socket: unix://%s\n"
@@ -56,10 +59,10 @@ void harness_write_config(const struct harness *h)
                        "  module: %s\n"
                        "  uri: \"%s\"\n"
                        "  pinSource: %s\n"
-                       "%s%s%s",
+                       "%s%s%s%s",
                        h->socket, h->admin_socket, h->dir, (unsigned)geteuid(), h->config.top,
                        h->config.module, h->config.uri, h->config.pin_source, h->config.token,
-                       h->config.ring[0] ? "ring:\n" : "", h->config.ring);
+                       h->config.ring[0] || named ? "ring:\n" : "", scheme, h->config.ring);
     assert_in_range(len, 1, sizeof text - 1);
     harness_write(h, "config.yaml", text, 0600);
 }

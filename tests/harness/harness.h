@@ -74,7 +74,8 @@ void harness_path(const struct harness *h, const char *name, char ret[static HAR
 /* Replaces DIR/name. */
 void harness_write(const struct harness *h, const char *name, const char *text, mode_t mode);
 
-/* Writes h->config to the config file. */
+/* Writes h->config to the config file, with $P11KMS_TEST_SCHEME as ring.scheme where that is set.
+ */
 void harness_write_config(const struct harness *h);
 
 /* A file as text; "" when it is not there. */
