@@ -6,6 +6,7 @@
 set -euo pipefail
 top=$(cd "${srcdir:?set by make check}" && pwd)
 bin=$PWD/build
+command -v pkcs11-tool >/dev/null || { echo "pkcs11-tool is missing"; exit 77; }
 dir=$(mktemp -d "${TMPDIR:-/tmp}/p11-kms-test.XXXXXX")
 daemon=
 stop() {
@@ -32,7 +33,7 @@ faults() { # rules on standard input
     { printf 'module %s\n' "$(cat "$work/module")"; cat; } >"$work/script.new"
     mv "$work/script.new" "$work/script"
 }
-configure() { # SCHEME
+configure() { # RING: words of its section
     cat >"$work/config.yaml" <<EOF
 apiVersion: p11-kms/v1
 socket: unix://$work/kms.sock
@@ -40,7 +41,7 @@ adminSocket: unix://$work/admin.sock
 stateDir: $work/state
 allowUids: [$(id -u)]
 token: {module: "$bin/faultp11.so", uri: "pkcs11:token=k8s-kek", pinSource: "file:$work/pin", generateTimeout: 5s, probeEvery: 1h}
-ring: {scheme: $1, activationDelay: 0s}
+ring: {$1}
 EOF
 }
 p11-kms() {
@@ -109,7 +110,7 @@ sick_once() { # SCHEME
 
 walk() { # SCHEME OTHER
     fresh "$1"
-    configure "$1"
+    configure "scheme: $1, activationDelay: 0s"
     expect "$1" "$(p11-kms init --json | json scheme)" "the scheme that init made"
     expect existing "$(p11-kms init --json | json result)" "the result of a second init"
     serve
@@ -120,7 +121,7 @@ walk() { # SCHEME OTHER
     opens ping v1beta1
     refused first
     sick_once "$1"
-    configure auto # which keeps it
+    configure "scheme: auto, activationDelay: 0s" # which keeps it
     serve
     opens first v2
     p11-kms keys rotate --wait 20s >/dev/null || fail "it does not rotate"
@@ -132,7 +133,7 @@ walk() { # SCHEME OTHER
     opens first v2
     opens second v2
     opens ping v1beta1
-    configure "$2"
+    configure "scheme: $2, activationDelay: 0s"
     serve
     p11-kms keys rotate --wait 20s >/dev/null || fail "it does not rotate to $2"
     seal third v2
@@ -146,12 +147,35 @@ walk() { # SCHEME OTHER
 walk aes-gcm hmac-derive
 walk hmac-derive aes-gcm
 
+# --- keys of an operator's own: their type says the scheme ----------------------------------
+
+adopted() { # SCHEME TYPE
+    fresh "external-$1"
+    configure 'mode: external, select: "label:ours-*", waive: [usage]'
+    PIN=$(cat "$work/pin") pkcs11-tool --module "$(cat "$work/module")" --token-label k8s-kek --login --pin env:PIN \
+        --keygen --key-type "$2" --sensitive --private --label ours-1 --id 0a01 >"$dir/output" 2>&1 ||
+        fail "pkcs11-tool makes no $2"
+    p11-kms init >/dev/null || fail "no $2 key is usable"
+    "$bin/p11-kmsd" --config "$work/config.yaml" >>"$dir/log" 2>&1 &
+    daemon=$!
+    p11-kms status --wait 1s >/dev/null || true # it serves, and seals nothing yet
+    p11-kms keys adopt k8s.0a01 >/dev/null || fail "a $2 key is not adopted"
+    serve
+    seal it v2
+    expect "$(number "$1")" "$(scheme_of it)" "the byte of a $2 key's scheme"
+    opens it v2
+    refused it
+    echo "$2, adopted: $1"
+}
+adopted aes-gcm AES:32
+adopted hmac-derive GENERIC:32
+
 # --- scheme: auto --------------------------------------------------------------------------
 
 chosen() { # NAME EXPECTED WORD; rules on standard input
     fresh "$1"
     faults
-    configure auto
+    configure "scheme: auto"
     local got
     got=$(p11-kms init --json) || fail "init fails with $1"
     expect "$2" "$(json scheme <<<"$got")" "the scheme chosen with $1"
@@ -174,7 +198,7 @@ chosen no-hmac aes-gcm "'passes': True" <<<'on C_SignInit every return CKR_MECHA
 none() { # NAME WORD...; rules on standard input
     fresh "$1"
     faults
-    configure auto
+    configure "scheme: auto"
     local word status=0
     p11-kms init >/dev/null || status=$?
     expect 5 "$status" "init's exit code with $1"
