@@ -89,7 +89,7 @@ bool watch_was_quick(const struct watch_figures *f)
         (void)printf("  A SLOW DAEMON: HOW QUICK STATUS WAS IS NOT JUDGED\n");
         return f->failed == 0;
     }
-    unsigned allowed = 1 + f->asked / (f->busy ? 50 : 1000) + f->late_wakeups;
+    unsigned allowed = 1 + f->asked / (f->busy ? 5 : 1000) + f->late_wakeups;
     double limit_ms = f->busy ? 250 + 4 * f->worst_wakeup_ms : 50; /* a call wakes four threads */
     if (f->busy)
         (void)printf("  THE MACHINE IS BUSY: of Status %u calls may take more than 10 ms, and none "

@@ -350,7 +350,7 @@ static long await_child(pid_t child, const struct before *before)
 static void assert_within_limits(const struct watch_figures *status, long grown_kib)
 {
     assert_int_equal(status->failed, 0);
-    assert_true(status->asked > 10);
+    assert_true(status->asked > (status->busy ? 0 : 10));
     assert_true(grown_kib < RSS_GROWTH_KIB);
     assert_true(status->worst_ms < (status->busy ? 3000 : 500));
 }

@@ -23,12 +23,33 @@ void fake_token_init(struct fake_token *token, const struct listed_key *keys, si
         fake_token_add(token, &keys[i]);
 }
 
+static size_t count_locked(const struct fake_token *token, enum key_state state)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < token->n; i++) {
+        struct key_label label;
+        must(!err_is(key_label_parse(bytes_of_string(token->keys[i].label), &label)));
+        n += label.state == state;
+    }
+    return n;
+}
+
+static void changed_locked(struct fake_token *token)
+{
+    for (size_t state = 0; state < FAKE_STATES; state++) {
+        size_t n = count_locked(token, (enum key_state)state);
+        if (n > token->most[state])
+            token->most[state] = n;
+    }
+    pthread_cond_broadcast(&token->changed);
+}
+
 void fake_token_add(struct fake_token *token, const struct listed_key *key)
 {
     pthread_mutex_lock(&token->lock);
     must(token->n < TOKEN_KEYS_MAX);
     token->keys[token->n++] = *key;
-    pthread_cond_broadcast(&token->changed);
+    changed_locked(token);
     pthread_mutex_unlock(&token->lock);
 }
 
@@ -62,7 +83,7 @@ static void relabel(struct fake_token *token, const struct lane_request *q,
             must(!err_is(key_label_format(&q->u.relabel.label, token->keys[i].label)));
             reply->status.code = ERR_NONE;
         }
-    pthread_cond_broadcast(&token->changed);
+    changed_locked(token);
     pthread_mutex_unlock(&token->lock);
 }
 
@@ -85,17 +106,6 @@ size_t fake_token_list(struct fake_token *token, struct listed_key ret[static TO
     return n;
 }
 
-static size_t count_locked(const struct fake_token *token, enum key_state state)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < token->n; i++) {
-        struct key_label label;
-        must(!err_is(key_label_parse(bytes_of_string(token->keys[i].label), &label)));
-        n += label.state == state;
-    }
-    return n;
-}
-
 size_t fake_token_count(struct fake_token *token, enum key_state state)
 {
     pthread_mutex_lock(&token->lock);
@@ -110,7 +120,7 @@ void fake_token_wait(struct fake_token *token, enum key_state state, size_t n)
     (void)clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += 20;
     pthread_mutex_lock(&token->lock);
-    while (count_locked(token, state) != n)
+    while (token->most[state] < n)
         must(pthread_cond_timedwait(&token->changed, &token->lock, &until) == 0);
     pthread_mutex_unlock(&token->lock);
 }

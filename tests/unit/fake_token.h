@@ -7,14 +7,15 @@
 
 #include <pthread.h>
 
-enum { TOKEN_KEYS_MAX = 32 };
+enum { TOKEN_KEYS_MAX = 32, FAKE_STATES = KEY_COMPROMISED + 1 };
 
 struct fake_token {
     pthread_mutex_t lock; /* guards the rest */
     pthread_cond_t changed;
     struct listed_key keys[TOKEN_KEYS_MAX];
     size_t n;
-    uint32_t odd; /* attribute bits that it gives to new keys the wrong way round */
+    size_t most[FAKE_STATES]; /* of each state, at any time */
+    uint32_t odd;             /* attribute bits that it gives to new keys the wrong way round */
 };
 
 void fake_token_init(struct fake_token *token, const struct listed_key *keys, size_t n);
@@ -31,7 +32,7 @@ struct listed_key fake_key_made_now(uint32_t generation, enum key_state state);
 
 void fake_token_add(struct fake_token *token, const struct listed_key *key);
 
-/* How many keys are in that state; waits until there are n in it, 20 s at most. */
+/* How many keys are in that state; waits until n have been in it at a time, 20 s at most. */
 size_t fake_token_count(struct fake_token *token, enum key_state state);
 void fake_token_wait(struct fake_token *token, enum key_state state, size_t n);
 
