@@ -73,8 +73,10 @@ void lasting_case(struct scene *s, const char *function, const struct kind *kind
     char line[128], text[256];
     bool blocks = (kind->flags & KIND_BURNS_PIN) && strcmp(function, "C_Login") == 0;
     (void)snprintf(line, sizeof line, "on %s every %s\n", function, kind->action);
+    pid_t agent =
+        harness_agent(s->h); /* no later one: that may log in, and would have burnt a try */
     scene_arm(s, line);
-    (void)kill(harness_agent(s->h), SIGKILL);
+    (void)kill(agent, SIGKILL);
     watch(s, function, kind, v);
     if (blocks && faults_count(s->h, "C_Login") != 1)
         WRONG(v, "a PIN that counts as refused was tried %u times", faults_count(s->h, "C_Login"));
