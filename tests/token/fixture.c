@@ -196,12 +196,13 @@ void fixture_make_key(struct fixture *f, uint32_t generation, struct key_id *ret
     fixture_up(f, AGENT_SERVE);
 }
 
-enum err_code fixture_seal(struct fixture *f, enum family family, const struct key_id *key,
-                           struct bytes plaintext, uint8_t *ret, size_t *ret_len)
+enum err_code fixture_seal_by(struct fixture *f, enum scheme scheme, enum family family,
+                              const struct key_id *key, struct bytes plaintext, uint8_t *ret,
+                              size_t *ret_len)
 {
     struct lane_request request = {.op = LANE_SEAL};
     request.u.seal.family = family;
-    request.u.seal.scheme = f->scheme->scheme;
+    request.u.seal.scheme = scheme;
     request.u.seal.verify = true;
     request.u.seal.key_id = *key;
     request.u.seal.plaintext = plaintext;
@@ -210,6 +211,12 @@ enum err_code fixture_seal(struct fixture *f, enum family family, const struct k
         *ret_len = f->reply.u.envelope.len;
     }
     return f->reply.status.code;
+}
+
+enum err_code fixture_seal(struct fixture *f, enum family family, const struct key_id *key,
+                           struct bytes plaintext, uint8_t *ret, size_t *ret_len)
+{
+    return fixture_seal_by(f, f->scheme->scheme, family, key, plaintext, ret, ret_len);
 }
 
 enum err_code fixture_open(struct fixture *f, enum family family, struct bytes envelope)

@@ -86,6 +86,9 @@ void fixture_make_key(struct fixture *f, uint32_t generation, struct key_id *ret
 
 enum err_code fixture_seal(struct fixture *f, enum family family, const struct key_id *key,
                            struct bytes plaintext, uint8_t *ret, size_t *ret_len);
+enum err_code fixture_seal_by(struct fixture *f, enum scheme scheme, enum family family,
+                              const struct key_id *key, struct bytes plaintext, uint8_t *ret,
+                              size_t *ret_len);
 enum err_code fixture_open(struct fixture *f, enum family family, struct bytes envelope);
 
 /* The label of a KEK of ring k8s. Valid until the next call. */

@@ -118,18 +118,7 @@ static void new_key(struct run *r, uint32_t generation, struct key_id *ret)
 
 static enum err_code seal(struct run *r, const struct key_id *key, struct bytes plaintext)
 {
-    struct lane_request request = {.op = LANE_SEAL};
-    struct fixture *f = r->f;
-    request.u.seal.family = FAMILY_V2;
-    request.u.seal.scheme = r->row->scheme;
-    request.u.seal.verify = true;
-    request.u.seal.key_id = *key;
-    request.u.seal.plaintext = plaintext;
-    if (fixture_call(f, &request) == ERR_NONE) {
-        r->len = f->reply.u.envelope.len;
-        memcpy(r->envelope, f->reply.u.envelope.data, r->len);
-    }
-    return f->reply.status.code;
+    return fixture_seal_by(r->f, r->row->scheme, FAMILY_V2, key, plaintext, r->envelope, &r->len);
 }
 
 static void says(const struct fixture *f)

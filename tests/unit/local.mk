@@ -133,7 +133,7 @@ check_PROGRAMS += tests/unit/test_envelope
 TESTS += tests/unit/test_envelope
 tests_unit_test_envelope_CPPFLAGS = $(AM_CPPFLAGS) $(I_FORMAT)
 tests_unit_test_envelope_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_envelope_SOURCES = tests/unit/test_envelope.c
+tests_unit_test_envelope_SOURCES = tests/unit/test_envelope.c tests/unit/hex.h
 tests_unit_test_envelope_LDADD = $(LIBFORMAT) $(CMOCKA_LIBS)
 
 dist_check_SCRIPTS += tests/unit/test_envelope_docs.sh
@@ -187,7 +187,7 @@ TESTS += tests/unit/test_scheme_hmac_derive
 tests_unit_test_scheme_hmac_derive_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
 tests_unit_test_scheme_hmac_derive_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_scheme_hmac_derive_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wipe
-tests_unit_test_scheme_hmac_derive_SOURCES = tests/unit/test_scheme_hmac_derive.c
+tests_unit_test_scheme_hmac_derive_SOURCES = tests/unit/test_scheme_hmac_derive.c tests/unit/hex.h
 tests_unit_test_scheme_hmac_derive_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_agent_list

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "hex.h"
+
 #include "envelope.h"
 
 #include <openssl/evp.h>
@@ -34,28 +36,11 @@ static const struct vector {
      "10e70adc"},
 };
 
-struct hex {
-    uint8_t data[ENVELOPE_MAX];
-    size_t len;
-};
-
-static struct hex unhex(const char *text)
-{
-    struct hex h;
-    assert_false(err_is(hex_decode(text, h.data, sizeof h.data, &h.len)));
-    return h;
-}
-
 static struct key_id known_key_id(void)
 {
     struct key_id id = {""};
     memcpy(id.text, key_id_text, sizeof key_id_text);
     return id;
-}
-
-static struct bytes of(const struct hex *h)
-{
-    return bytes_of(h->data, h->len);
 }
 
 /* AES-256-GCM in OpenSSL: an implementation that is not the token's. */

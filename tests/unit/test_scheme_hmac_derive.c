@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "hex.h"
+
 #include "p11_call.h"
 #include "scheme.h"
 #include "secret.h"
@@ -109,23 +111,6 @@ static int reset(void **state)
 }
 
 /* --- help -------------------------------------------------------------------------------- */
-
-struct hex {
-    uint8_t data[ENVELOPE_MAX];
-    size_t len;
-};
-
-static struct hex unhex(const char *text)
-{
-    struct hex h;
-    assert_false(err_is(hex_decode(text, h.data, sizeof h.data, &h.len)));
-    return h;
-}
-
-static struct bytes of(const struct hex *h)
-{
-    return bytes_of(h->data, h->len);
-}
 
 static struct err seal(enum family family, struct bytes plaintext, struct hex *ret)
 {
