@@ -9,16 +9,24 @@
 /* Handles fetched by one C_FindObjects. */
 enum { FIND_BATCH = 256 };
 
+/* The longest RSA modulus that is told from a longer one, in bytes. */
+enum { MODULUS_MAX = 1024 };
+
 static struct err end_find(const struct p11_session *s, struct err e)
 {
     struct err ended = P11_CALL(s->module, C_FindObjectsFinal, s->handle);
     return err_is(e) ? e : ended;
 }
 
-struct err p11_key_find(const struct p11_session *s, const struct object_id *id,
+static CK_OBJECT_CLASS class_of(enum key_class of)
+{
+    return of == KEY_CLASS_PRIVATE ? CKO_PRIVATE_KEY : CKO_SECRET_KEY;
+}
+
+struct err p11_key_find(const struct p11_session *s, enum key_class of, const struct object_id *id,
                         unsigned long *ret_handle)
 {
-    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_OBJECT_CLASS class = class_of(of);
     CK_BBOOL yes = CK_TRUE;
     CK_OBJECT_HANDLE found[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
     CK_ULONG n = 0;
@@ -31,7 +39,7 @@ struct err p11_key_find(const struct p11_session *s, const struct object_id *id,
     if (n == 0)
         return err_make(ERR_NOT_FOUND, "CKA_ID");
     if (n > 1)
-        return err_make(ERR_TOKEN, "two secret keys with one CKA_ID");
+        return err_make(ERR_TOKEN, "two keys with one CKA_ID");
     *ret_handle = found[0];
     return ERR_OK;
 }
@@ -54,10 +62,10 @@ static struct err collect(const struct p11_session *s, unsigned long **handles, 
     return ERR_OK;
 }
 
-struct err p11_key_find_all(const struct p11_session *s, unsigned long **ret_handles,
-                            size_t *ret_count)
+struct err p11_key_find_all(const struct p11_session *s, enum key_class of,
+                            unsigned long **ret_handles, size_t *ret_count)
 {
-    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_OBJECT_CLASS class = class_of(of);
     CK_BBOOL yes = CK_TRUE;
     AUTO_FREE unsigned long *handles = NULL;
     size_t count = 0;
@@ -84,10 +92,10 @@ static const CK_ATTRIBUTE_TYPE flag_types[ATTR_COUNT] = {
     [ATTR_WRAP] = CKA_WRAP,
     [ATTR_UNWRAP] = CKA_UNWRAP,
     [ATTR_DERIVE] = CKA_DERIVE,
+    [ATTR_SIGN_RECOVER] = CKA_SIGN_RECOVER,
 };
 
-/* The flags first, in their own order, then the rest. */
-enum { AT_ID = ATTR_COUNT, AT_LABEL, AT_TYPE, AT_LENGTH, ATTRIBUTES };
+enum { ATTRIBUTES_MAX = ATTR_COUNT + 4 };
 
 struct readout {
     CK_BBOOL flags[ATTR_COUNT];
@@ -95,18 +103,26 @@ struct readout {
     char label[P11_LABEL_MAX];
     CK_KEY_TYPE type;
     CK_ULONG length;
-    CK_ATTRIBUTE attributes[ATTRIBUTES];
+    CK_ATTRIBUTE attributes[ATTRIBUTES_MAX];
+    CK_ULONG n;
 };
 
-static void prepare(struct readout *r)
+static void want(struct readout *r, CK_ATTRIBUTE_TYPE type, void *value, size_t size)
+{
+    r->attributes[r->n++] = (CK_ATTRIBUTE){type, value, size};
+}
+
+static void prepare(struct readout *r, enum key_class of)
 {
     memset(r, 0, sizeof *r);
     for (unsigned i = 0; i < ATTR_COUNT; i++)
-        r->attributes[i] = (CK_ATTRIBUTE){flag_types[i], &r->flags[i], sizeof r->flags[i]};
-    r->attributes[AT_ID] = (CK_ATTRIBUTE){CKA_ID, r->id, sizeof r->id};
-    r->attributes[AT_LABEL] = (CK_ATTRIBUTE){CKA_LABEL, r->label, sizeof r->label};
-    r->attributes[AT_TYPE] = (CK_ATTRIBUTE){CKA_KEY_TYPE, &r->type, sizeof r->type};
-    r->attributes[AT_LENGTH] = (CK_ATTRIBUTE){CKA_VALUE_LEN, &r->length, sizeof r->length};
+        if (key_class_has(of, i)) /* asked for another, many tokens tell nothing at all */
+            want(r, flag_types[i], &r->flags[i], sizeof r->flags[i]);
+    want(r, CKA_ID, r->id, sizeof r->id);
+    want(r, CKA_LABEL, r->label, sizeof r->label);
+    want(r, CKA_KEY_TYPE, &r->type, sizeof r->type);
+    if (of == KEY_CLASS_SECRET)
+        want(r, CKA_VALUE_LEN, &r->length, sizeof r->length);
 }
 
 /* An attribute that the token does not tell, or that has no room: not an error of the read. */
@@ -116,25 +132,40 @@ static bool only_missing(unsigned long rv)
            rv == CKR_BUFFER_TOO_SMALL;
 }
 
-/* Some tokens stop at the first attribute they do not tell: then each is asked for by itself. */
-static struct err read_singly(const struct p11_session *s, CK_OBJECT_HANDLE handle,
-                              struct readout *r)
+/* Reads one attribute; ulValueLen is CK_UNAVAILABLE_INFORMATION where the token does not tell. */
+static struct err read_one(const struct p11_session *s, CK_OBJECT_HANDLE handle, CK_ATTRIBUTE *a)
 {
-    prepare(r);
-    for (unsigned i = 0; i < ATTRIBUTES; i++) {
-        CK_ATTRIBUTE *a = &r->attributes[i];
-        struct err e = P11_CALL(s->module, C_GetAttributeValue, s->handle, handle, a, 1);
-        if (err_is(e) && !only_missing(e.native))
-            return e;
-        if (err_is(e))
-            a->ulValueLen = CK_UNAVAILABLE_INFORMATION;
-    }
+    struct err e = P11_CALL(s->module, C_GetAttributeValue, s->handle, handle, a, 1);
+    if (err_is(e) && !only_missing(e.native))
+        return e;
+    if (err_is(e))
+        a->ulValueLen = CK_UNAVAILABLE_INFORMATION;
     return ERR_OK;
 }
 
-static bool told(const struct readout *r, unsigned index, size_t size)
+/* Some tokens stop at the first attribute they do not tell: then each is asked for by itself. */
+static struct err read_singly(const struct p11_session *s, CK_OBJECT_HANDLE handle,
+                              enum key_class of, struct readout *r)
 {
-    return r->attributes[index].ulValueLen == size;
+    prepare(r, of);
+    for (CK_ULONG i = 0; i < r->n; i++)
+        TRY(read_one(s, handle, &r->attributes[i]));
+    return ERR_OK;
+}
+
+/* NULL where the token does not tell it. */
+static const CK_ATTRIBUTE *told(const struct readout *r, CK_ATTRIBUTE_TYPE type, size_t max)
+{
+    for (CK_ULONG i = 0; i < r->n; i++)
+        if (r->attributes[i].type == type)
+            return r->attributes[i].ulValueLen <= max ? &r->attributes[i] : NULL;
+    return NULL;
+}
+
+static bool told_whole(const struct readout *r, CK_ATTRIBUTE_TYPE type, size_t size)
+{
+    const CK_ATTRIBUTE *a = told(r, type, size);
+    return a && a->ulValueLen == size;
 }
 
 static enum key_type type_of(CK_KEY_TYPE type)
@@ -145,6 +176,10 @@ static enum key_type type_of(CK_KEY_TYPE type)
     case CKK_GENERIC_SECRET:
     case CKK_SHA256_HMAC: /* what tpm2_ptool makes */
         return KEY_TYPE_HMAC;
+    case CKK_RSA:
+        return KEY_TYPE_RSA;
+    case CKK_EC:
+        return KEY_TYPE_EC; /* unless its curve is another: read_pair() */
     default:
         return KEY_TYPE_OTHER;
     }
@@ -152,40 +187,61 @@ static enum key_type type_of(CK_KEY_TYPE type)
 
 static void interpret(const struct readout *r, CK_OBJECT_HANDLE handle, struct p11_key *key)
 {
-    const CK_ATTRIBUTE *id = &r->attributes[AT_ID], *label = &r->attributes[AT_LABEL];
+    const CK_ATTRIBUTE *id = told(r, CKA_ID, sizeof r->id);
+    const CK_ATTRIBUTE *label = told(r, CKA_LABEL, sizeof r->label);
     *key = (struct p11_key){.handle = handle};
     for (unsigned i = 0; i < ATTR_COUNT; i++) {
-        if (!told(r, i, sizeof r->flags[i]))
+        if (!told_whole(r, flag_types[i], sizeof r->flags[i]))
             continue;
         key->attributes.known |= ATTR_BIT(i);
         if (r->flags[i] != CK_FALSE)
             key->attributes.value |= ATTR_BIT(i);
     }
-    if (id->ulValueLen <= sizeof r->id) {
+    if (id) {
         key->id.len = (uint8_t)id->ulValueLen;
         memcpy(key->id.data, r->id, id->ulValueLen);
     }
-    if (label->ulValueLen <= sizeof r->label &&
+    if (label &&
         !bytes_to_string(bytes_of(r->label, label->ulValueLen), key->label, sizeof key->label))
         key->label[0] = '\0';
-    if (told(r, AT_TYPE, sizeof r->type))
+    if (told_whole(r, CKA_KEY_TYPE, sizeof r->type))
         key->attributes.type = type_of(r->type);
-    if (told(r, AT_LENGTH, sizeof r->length) && r->length <= UINT32_MAX)
+    if (told_whole(r, CKA_VALUE_LEN, sizeof r->length) && r->length <= UINT32_MAX)
         key->attributes.length = (uint32_t)r->length;
 }
 
-struct err p11_key_read(const struct p11_session *s, unsigned long handle, struct p11_key *ret)
+/* What only private keys of its type have. */
+static struct err read_pair(const struct p11_session *s, struct p11_key *key)
+{
+    static const uint8_t p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+    uint8_t value[MODULUS_MAX];
+    bool rsa = key->attributes.type == KEY_TYPE_RSA;
+    CK_ATTRIBUTE a = {rsa ? CKA_MODULUS : CKA_EC_PARAMS, value, sizeof value};
+    if (!rsa && key->attributes.type != KEY_TYPE_EC)
+        return ERR_OK;
+    TRY(read_one(s, key->handle, &a));
+    bool known = a.ulValueLen <= sizeof value;
+    if (rsa)
+        key->attributes.length = known ? (uint32_t)a.ulValueLen : 0;
+    else if (known && bytes_equal(bytes_of(value, a.ulValueLen), bytes_of(p256, sizeof p256)))
+        key->attributes.length = 32;
+    else
+        key->attributes.type = KEY_TYPE_OTHER;
+    return ERR_OK;
+}
+
+struct err p11_key_read(const struct p11_session *s, enum key_class of, unsigned long handle,
+                        struct p11_key *ret)
 {
     struct readout r;
-    prepare(&r);
-    struct err e =
-        P11_CALL(s->module, C_GetAttributeValue, s->handle, handle, r.attributes, ATTRIBUTES);
+    prepare(&r, of);
+    struct err e = P11_CALL(s->module, C_GetAttributeValue, s->handle, handle, r.attributes, r.n);
     if (err_is(e) && !only_missing(e.native))
         return e;
     if (err_is(e))
-        TRY(read_singly(s, handle, &r));
+        TRY(read_singly(s, handle, of, &r));
     interpret(&r, handle, ret);
-    return ERR_OK;
+    return of == KEY_CLASS_PRIVATE ? read_pair(s, ret) : ERR_OK;
 }
 
 struct err p11_key_check_id(const struct p11_session *s, unsigned long handle,
@@ -213,6 +269,8 @@ static bool generation_of(enum key_type type, CK_MECHANISM *mechanism, CK_KEY_TY
         *mechanism = (CK_MECHANISM){CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
         *ret = CKK_GENERIC_SECRET;
         return true;
+    case KEY_TYPE_RSA: /* pairs: another function makes them */
+    case KEY_TYPE_EC:
     case KEY_TYPE_OTHER:
         break;
     }
@@ -233,7 +291,7 @@ struct err p11_key_generate(const struct p11_session *s, const struct key_demand
 {
     CK_OBJECT_CLASS class = CKO_SECRET_KEY;
     CK_KEY_TYPE type;
-    CK_ULONG length = demand->length;
+    CK_ULONG length = demand->length_min;
     CK_MECHANISM mechanism;
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     struct object_id id_copy = *id;

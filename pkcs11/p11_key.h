@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Secret key objects on the token: finding, reading, making, relabelling, destroying. */
+/* Key objects on the token, secret or the private half of a pair: finding, reading, making,
+ * relabelling, destroying. */
 #ifndef P11KMS_P11_KEY_H
 #define P11KMS_P11_KEY_H
 
@@ -9,7 +10,7 @@
 
 enum { P11_LABEL_MAX = 255 };
 
-/* One secret key object. A CKA_ID of no bytes, or of more than we carry, has id.len 0; a label
+/* One key object. A CKA_ID of no bytes, or of more than we carry, has id.len 0; a label
  * that is longer, or that holds a NUL, is empty: neither can be ours. */
 struct p11_key {
     unsigned long handle;
@@ -18,25 +19,27 @@ struct p11_key {
     struct key_attributes attributes;
 };
 
-/* Finds the secret key with this CKA_ID. ERR_NOT_FOUND when there is none; ERR_TOKEN when there
- * are two, since nobody can tell which one is meant. */
-MUST_CHECK struct err p11_key_find(const struct p11_session *session, const struct object_id *id,
-                                   unsigned long *ret_handle);
+/* Finds the key of the class with this CKA_ID. ERR_NOT_FOUND when there is none; ERR_TOKEN when
+ * there are two, since nobody can tell which one is meant. */
+MUST_CHECK struct err p11_key_find(const struct p11_session *session, enum key_class of,
+                                   const struct object_id *id, unsigned long *ret_handle);
 
-/* Handles of all secret keys on the token, in memory that the caller frees. */
-MUST_CHECK struct err p11_key_find_all(const struct p11_session *session,
+/* Handles of all keys of the class on the token, in memory that the caller frees. */
+MUST_CHECK struct err p11_key_find_all(const struct p11_session *session, enum key_class of,
                                        unsigned long **ret_handles, size_t *ret_count);
 
-/* Everything that struct p11_key holds; one call where the token allows. */
-MUST_CHECK struct err p11_key_read(const struct p11_session *session, unsigned long handle,
-                                   struct p11_key *ret);
+/* Everything that struct p11_key holds, of a key that was found as one of the class; one call for a
+ * secret key where the token allows, two for a private one. */
+MUST_CHECK struct err p11_key_read(const struct p11_session *session, enum key_class of,
+                                   unsigned long handle, struct p11_key *ret);
 
-/* Whether the handle is still that of the secret key with this CKA_ID: a token may give a destroyed
+/* Whether the handle is still that of the key with this CKA_ID: a token may give a destroyed
  * object's handle to another one. If it is not, the error is that of a stale handle. */
 MUST_CHECK struct err p11_key_check_id(const struct p11_session *session, unsigned long handle,
                                        const struct object_id *id);
 
-/* Makes a secret key on the token: sensitive, not extractable, for the usages demanded only. */
+/* Makes a secret key of the smallest length demanded: sensitive, not extractable, for the usages
+ * demanded only. */
 MUST_CHECK struct err p11_key_generate(const struct p11_session *session,
                                        const struct key_demand *demand, const struct object_id *id,
                                        const char *label, unsigned long *ret_handle);

@@ -3,14 +3,24 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Thousands of KEKs make short chains. */
 enum { BUCKETS = 1024 };
 
+/* The public halves of a KEK of key pairs, which most KEKs have none of. */
+struct publics {
+    struct public_half of[KEY_ROLES_MAX];
+};
+
 struct entry {
     struct entry *next;
-    struct object_id id;
-    struct cached_key key;
+    enum scheme scheme;
+    unsigned long handles[KEY_ROLES_MAX];
+    struct object_id ids[KEY_ROLES_MAX];
+    enum key_type types[KEY_ROLES_MAX];
+    uint8_t choice;
+    struct publics *publics; /* may be NULL */
 };
 
 struct key_cache {
@@ -43,17 +53,32 @@ struct err key_cache_new(struct key_cache **ret)
 static struct entry **find_locked(struct key_cache *cache, const struct object_id *id)
 {
     struct entry **at = bucket_of(cache, id);
-    while (*at && !object_id_equal(&(*at)->id, id))
+    while (*at && !object_id_equal(&(*at)->ids[0], id))
         at = &(*at)->next;
     return at;
 }
 
-bool key_cache_find(struct key_cache *cache, const struct object_id *id, struct cached_key *ret)
+static void copy_out(const struct entry *entry, struct key_set *ret)
+{
+    ret->scheme = entry->scheme;
+    ret->choice = entry->choice;
+    memcpy(ret->handles, entry->handles, sizeof ret->handles);
+    memcpy(ret->ids, entry->ids, sizeof ret->ids);
+    memcpy(ret->types, entry->types, sizeof ret->types);
+    for (size_t i = 0; i < KEY_ROLES_MAX; i++) {
+        if (entry->publics)
+            ret->publics[i] = entry->publics->of[i];
+        else
+            ret->publics[i].len = 0;
+    }
+}
+
+bool key_cache_find(struct key_cache *cache, const struct object_id *id, struct key_set *ret)
 {
     (void)pthread_rwlock_rdlock(&cache->lock);
     const struct entry *entry = *find_locked(cache, id);
     if (entry)
-        *ret = entry->key;
+        copy_out(entry, ret);
     (void)pthread_rwlock_unlock(&cache->lock);
     return entry != NULL;
 }
@@ -66,25 +91,48 @@ unsigned long key_cache_epoch(struct key_cache *cache)
     return epoch;
 }
 
-/* NULL without memory. */
-static struct entry *new_entry(const struct object_id *id)
+static void free_entry(struct entry *entry)
 {
-    struct entry *entry = malloc(sizeof *entry);
     if (entry)
-        *entry = (struct entry){.id = *id};
+        free(entry->publics);
+    free(entry);
+}
+
+/* NULL without memory. */
+static struct entry *new_entry(const struct key_set *keys)
+{
+    bool pairs = keys->publics[0].len > 0;
+    struct entry *entry = calloc(1, sizeof *entry);
+    if (entry && pairs)
+        entry->publics = malloc(sizeof *entry->publics);
+    if (!entry || (pairs && !entry->publics)) {
+        free_entry(entry);
+        return NULL;
+    }
+    entry->scheme = keys->scheme;
+    entry->choice = keys->choice;
+    memcpy(entry->handles, keys->handles, sizeof entry->handles);
+    memcpy(entry->ids, keys->ids, sizeof entry->ids);
+    memcpy(entry->types, keys->types, sizeof entry->types);
+    if (pairs)
+        memcpy(entry->publics->of, keys->publics, sizeof entry->publics->of);
     return entry;
 }
 
-void key_cache_add(struct key_cache *cache, unsigned long epoch, const struct object_id *id,
-                   struct cached_key key)
+void key_cache_add(struct key_cache *cache, unsigned long epoch, const struct key_set *keys)
 {
+    struct entry *entry = new_entry(keys);
     (void)pthread_rwlock_wrlock(&cache->lock);
-    struct entry **at = cache->epoch == epoch ? find_locked(cache, id) : NULL;
-    if (at && !*at)
-        *at = new_entry(id);
-    if (at && *at)
-        (*at)->key = key;
+    if (cache->epoch == epoch) { /* without memory the old one must go as well */
+        struct entry **at = find_locked(cache, &keys->ids[0]), *old = *at;
+        if (entry)
+            entry->next = old ? old->next : NULL;
+        if (entry || old)
+            *at = entry ? entry : old->next;
+        entry = old;
+    }
     (void)pthread_rwlock_unlock(&cache->lock);
+    free_entry(entry);
 }
 
 bool key_cache_drop(struct key_cache *cache, const struct object_id *id)
@@ -94,7 +142,7 @@ bool key_cache_drop(struct key_cache *cache, const struct object_id *id)
     if (gone)
         *at = gone->next;
     (void)pthread_rwlock_unlock(&cache->lock);
-    free(gone);
+    free_entry(gone);
     return gone != NULL;
 }
 
@@ -106,7 +154,7 @@ void key_cache_clear(struct key_cache *cache)
         while (cache->buckets[i]) {
             struct entry *gone = cache->buckets[i];
             cache->buckets[i] = gone->next;
-            free(gone);
+            free_entry(gone);
         }
     }
     (void)pthread_rwlock_unlock(&cache->lock);

@@ -6,16 +6,10 @@
 #include "agent.h"
 #include "scheme.h"
 
-/* A key that was found. */
-struct found_key {
-    unsigned long handle;
-    struct object_id id;
-};
-
 /* What is done with the key once it is found. The error of a stale handle says that the handle may
  * be another key's by now: nothing that was done with it may be used. */
 typedef struct err key_task(struct lane *lane, const struct scheme_ops *scheme,
-                            const struct found_key *key, void *context, struct advice *advice);
+                            const struct key_set *keys, void *context, struct advice *advice);
 
 /* Finds the key and runs task with it; a handle that went stale is looked up again, once.
  * ERR_INVALID: the key_id is malformed or of another ring. ERR_NOT_FOUND: no such key.
@@ -29,12 +23,21 @@ MUST_CHECK struct err key_use(struct lane *lane, enum scheme scheme, struct byte
  * ERR_UNAVAILABLE: it has. */
 MUST_CHECK struct err key_check_login(const struct lane *lane, struct advice *advice);
 
-/* Searches the token, and no cache, for the one secret key with this CKA_ID. ERR_NOT_FOUND, or
- * ERR_TOKEN when there are two; advice says it. */
-MUST_CHECK struct err key_find(struct lane *lane, const struct object_id *id, unsigned long *ret,
-                               struct advice *advice);
+/* Searches the token, and no cache, for the one key of the class with this CKA_ID. ERR_NOT_FOUND,
+ * or ERR_TOKEN when there are two; advice says it. */
+MUST_CHECK struct err key_find_object(struct lane *lane, enum key_class of,
+                                      const struct object_id *id, unsigned long *ret,
+                                      struct advice *advice);
 
-/* The scheme of a key that may be used, or SCHEME_NONE. */
-enum scheme key_fitness(const struct agent *agent, const struct p11_key *key);
+/* The same for all the objects of the KEK whose CKA_ID is in keys->ids[0], of
+ * keys->scheme; fills in their CKA_IDs and handles. */
+MUST_CHECK struct err key_find(struct lane *lane, struct key_set *keys, struct advice *advice);
+
+/* The scheme and role of an object that may be used; SCHEME_NONE: it must not. */
+struct key_fitness {
+    enum scheme scheme;
+    size_t role;
+};
+struct key_fitness key_fitness(const struct agent *agent, const struct p11_key *key);
 
 #endif

@@ -8,6 +8,7 @@ src_agent_libagent_a_SOURCES = \
 	src/agent/agent_destroy.c \
 	src/agent/agent_start.c \
 	src/agent/key_cache.c src/agent/key_cache.h \
+	src/agent/key_set.c src/agent/key_set.h \
 	src/agent/hold.c src/agent/hold.h \
 	src/agent/keys.c src/agent/keys.h \
 	src/agent/lane_serve.c \

@@ -21,12 +21,12 @@ struct crypt {
 };
 
 static struct err seal_envelope(struct lane *lane, const struct scheme_ops *scheme,
-                                unsigned long key, const struct crypt *c, uint8_t *memory,
+                                const struct key_set *keys, const struct crypt *c, uint8_t *memory,
                                 struct bytes *ret)
 {
     struct writer w = writer_over(memory, ENVELOPE_MAX);
     envelope_put_header(&w, scheme->scheme, c->family, c->key_id);
-    TRY(scheme_seal(scheme, &lane->session, key, writer_bytes(&w), c->plaintext, &w));
+    TRY(scheme_seal(scheme, &lane->session, keys, writer_bytes(&w), c->plaintext, &w));
     *ret = writer_bytes(&w);
     return ERR_OK;
 }
@@ -39,8 +39,8 @@ static bool clearly_not_the_ciphertext(struct err e)
 }
 
 /* Whether the key opens what it has just sealed: then the token is well. */
-static struct err prove_key(struct lane *lane, const struct scheme_ops *scheme, unsigned long key,
-                            const struct key_id *key_id)
+static struct err prove_key(struct lane *lane, const struct scheme_ops *scheme,
+                            const struct key_set *keys, const struct key_id *key_id)
 {
     const struct crypt c = {.family = FAMILY_CANARY,
                             .key_id = key_id,
@@ -48,9 +48,9 @@ static struct err prove_key(struct lane *lane, const struct scheme_ops *scheme, 
     struct envelope envelope;
     struct bytes sealed;
     size_t len;
-    TRY(seal_envelope(lane, scheme, key, &c, lane->room->work, &sealed));
+    TRY(seal_envelope(lane, scheme, keys, &c, lane->room->work, &sealed));
     TRY(envelope_parse(sealed, &envelope));
-    TRY(scheme_open(scheme, &lane->session, key, &envelope, lane->room->check, &len));
+    TRY(scheme_open(scheme, &lane->session, keys, &envelope, lane->room->check, &len));
     return bytes_equal_secret(bytes_of(lane->room->check, len), c.plaintext)
                ? ERR_OK
                : err_make(ERR_INTERNAL, "canary");
@@ -58,11 +58,11 @@ static struct err prove_key(struct lane *lane, const struct scheme_ops *scheme, 
 
 /* The key is well. A ciphertext that still does not open is the one at fault; one that opens now
  * met a fault that has passed. */
-static struct err open_again(struct lane *lane, const struct scheme_ops *scheme, unsigned long key,
-                             const struct envelope *envelope, uint8_t *memory, size_t *ret_len,
-                             struct advice *advice)
+static struct err open_again(struct lane *lane, const struct scheme_ops *scheme,
+                             const struct key_set *keys, const struct envelope *envelope,
+                             uint8_t *memory, size_t *ret_len, struct advice *advice)
 {
-    struct err e = scheme_open(scheme, &lane->session, key, envelope, memory, ret_len);
+    struct err e = scheme_open(scheme, &lane->session, keys, envelope, memory, ret_len);
     if (!err_is(e) || clearly_not_the_ciphertext(e))
         return e;
     TRY(p11_session_reopen(&lane->session)); /* as in judge_failure */
@@ -75,7 +75,7 @@ static struct err open_again(struct lane *lane, const struct scheme_ops *scheme,
  * canary made on the spot: if that works, the token is well, and the ciphertext gets a second and
  * last try. */
 static struct err judge_failure(struct lane *lane, const struct scheme_ops *scheme,
-                                const struct found_key *key, const struct envelope *envelope,
+                                const struct key_set *keys, const struct envelope *envelope,
                                 struct err e, uint8_t *memory, size_t *ret_len,
                                 struct advice *advice)
 {
@@ -87,10 +87,10 @@ static struct err judge_failure(struct lane *lane, const struct scheme_ops *sche
         return err_make(ERR_INVALID, "key_id");
     /* tpm2-pkcs11 leaves the failed operation open; there is no other portable way to end it */
     TRY(p11_session_reopen(&lane->session));
-    TRY(p11_key_check_id(&lane->session, key->handle, &key->id));
-    struct err proof = prove_key(lane, scheme, key->handle, &key_id);
+    TRY(key_set_check(&lane->session, keys));
+    struct err proof = prove_key(lane, scheme, keys, &key_id);
     if (!err_is(proof))
-        return open_again(lane, scheme, key->handle, envelope, memory, ret_len, advice);
+        return open_again(lane, scheme, keys, envelope, memory, ret_len, advice);
     if (proof.kind == ERR_KIND_CKR && clearly_not_the_ciphertext(proof))
         return proof;
     char why[96] = "";
@@ -103,23 +103,24 @@ static struct err judge_failure(struct lane *lane, const struct scheme_ops *sche
 }
 
 static struct err open_envelope(struct lane *lane, const struct scheme_ops *scheme,
-                                const struct found_key *key, const struct envelope *envelope,
+                                const struct key_set *keys, const struct envelope *envelope,
                                 uint8_t *memory, size_t *ret_len, struct advice *advice)
 {
-    struct err e = scheme_open(scheme, &lane->session, key->handle, envelope, memory, ret_len);
-    return err_is(e) ? judge_failure(lane, scheme, key, envelope, e, memory, ret_len, advice)
+    struct err e = scheme_open(scheme, &lane->session, keys, envelope, memory, ret_len);
+    return err_is(e) ? judge_failure(lane, scheme, keys, envelope, e, memory, ret_len, advice)
                      : ERR_OK;
 }
 
 /* kube-apiserver does not check: one bad ciphertext would carry every write until the next
  * rotation. */
-static struct err verify_seal(struct lane *lane, const struct scheme_ops *scheme, unsigned long key,
-                              const struct crypt *c, struct bytes sealed, struct advice *advice)
+static struct err verify_seal(struct lane *lane, const struct scheme_ops *scheme,
+                              const struct key_set *keys, const struct crypt *c,
+                              struct bytes sealed, struct advice *advice)
 {
     struct envelope envelope;
     size_t len = 0;
     TRY(envelope_parse(sealed, &envelope));
-    struct err e = scheme_open(scheme, &lane->session, key, &envelope, lane->room->check, &len);
+    struct err e = scheme_open(scheme, &lane->session, keys, &envelope, lane->room->check, &len);
     if (e.kind == ERR_KIND_CKR && p11_ckr_find(e.native)->remedy != REMEDY_CALLER)
         return e;
     if (!err_is(e) && bytes_equal_secret(bytes_of(lane->room->check, len), c->plaintext))
@@ -134,24 +135,24 @@ static struct err verify_seal(struct lane *lane, const struct scheme_ops *scheme
  * that it was still ours: a destroyed key does not come back to its handle. Opening needs no such
  * check before it succeeds: another key opens nothing. */
 static struct err seal_task(struct lane *lane, const struct scheme_ops *scheme,
-                            const struct found_key *key, void *context, struct advice *advice)
+                            const struct key_set *keys, void *context, struct advice *advice)
 {
     struct crypt *c = context;
     struct bytes sealed;
-    TRY(seal_envelope(lane, scheme, key->handle, c, lane->room->work, &sealed));
+    TRY(seal_envelope(lane, scheme, keys, c, lane->room->work, &sealed));
     if (c->verify)
-        TRY(verify_seal(lane, scheme, key->handle, c, sealed, advice));
-    TRY(p11_key_check_id(&lane->session, key->handle, &key->id));
+        TRY(verify_seal(lane, scheme, keys, c, sealed, advice));
+    TRY(key_set_check(&lane->session, keys));
     c->result = sealed;
     return ERR_OK;
 }
 
 static struct err open_task(struct lane *lane, const struct scheme_ops *scheme,
-                            const struct found_key *key, void *context, struct advice *advice)
+                            const struct key_set *keys, void *context, struct advice *advice)
 {
     struct crypt *c = context;
     size_t len;
-    TRY(open_envelope(lane, scheme, key, c->envelope, lane->room->work, &len, advice));
+    TRY(open_envelope(lane, scheme, keys, c->envelope, lane->room->work, &len, advice));
     c->result = bytes_of(lane->room->work, len);
     return ERR_OK;
 }

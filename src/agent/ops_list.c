@@ -19,19 +19,21 @@
 enum {
     WORK_MS = 50,    /* of one request; token.timeout is at least 100 */
     COLLECTIONS = 4, /* how often keys may vanish under our hands */
-    SECRET_KEYS_MAX = 131072
+    KEYS_MAX = 131072
 };
 
 /* A CKA_ID on the token, and the ring's key that has it. */
 struct sighting {
     struct object_id id;
-    uint32_t key; /* index into keys; UINT32_MAX: not the ring's */
+    enum key_class of; /* keys of two classes may share one */
+    uint32_t key;      /* index into keys; UINT32_MAX: not the ring's */
 };
 
 /* One of the ring's. */
 struct ring_key {
     struct listed_key listed;
-    struct cached_key known; /* scheme: SCHEME_NONE if it must not be used */
+    unsigned long handle;
+    struct key_fitness fit;
 };
 
 enum listing_phase { LISTING_COLLECT, LISTING_READ, LISTING_TELL, LISTING_TOLD };
@@ -41,9 +43,9 @@ struct listing {
     uint32_t cursor;     /* the request to come */
     unsigned long epoch; /* of the key cache, from before the handles were found */
     unsigned collections;
-    bool vanished; /* a handle was stale when it was read */
-    unsigned long *handles;
-    size_t n, next; /* how many handles, and the first that was not read */
+    bool vanished;            /* a handle was stale when it was read */
+    unsigned long *handles;   /* those of secret keys, then those of private ones */
+    size_t n_secret, n, next; /* how many handles, and the first that was not read */
     struct sighting *seen;
     size_t n_seen;
     struct ring_key *keys;
@@ -67,20 +69,39 @@ void listing_free(struct listing *listing)
     free(listing);
 }
 
+/* An operator's own KEKs are secret keys. */
+static struct err find_handles(const struct lane *lane, struct listing *listing)
+{
+    AUTO_FREE unsigned long *private = NULL;
+    size_t n = 0;
+    TRY(p11_key_find_all(&lane->session, KEY_CLASS_SECRET, &listing->handles, &listing->n_secret));
+    if (!lane->agent->config.external)
+        TRY(p11_key_find_all(&lane->session, KEY_CLASS_PRIVATE, &private, &n));
+    listing->n = listing->n_secret + n;
+    if (n == 0)
+        return ERR_OK;
+    unsigned long *all = reallocarray(listing->handles, listing->n, sizeof *all);
+    if (!all)
+        return err_make(ERR_EXHAUSTED, "listing");
+    memcpy(all + listing->n_secret, private, n * sizeof *all);
+    listing->handles = all;
+    return ERR_OK;
+}
+
 static struct err collect(struct lane *lane, struct listing *listing, struct advice *advice)
 {
     if (listing->collections++ == COLLECTIONS)
         return advise(advice, err_make(ERR_UNAVAILABLE, "list keys"), REMEDY_AGENT,
-                      "secret keys kept vanishing from the token while they were listed");
+                      "keys kept vanishing from the token while they were listed");
     forget_keys(listing);
     listing->epoch = key_cache_epoch(lane->agent->keys);
     listing->vanished = false;
-    TRY(p11_key_find_all(&lane->session, &listing->handles, &listing->n));
-    if (listing->n > SECRET_KEYS_MAX)
+    TRY(find_handles(lane, listing));
+    if (listing->n > KEYS_MAX)
         return advise(advice, err_make(ERR_EXHAUSTED, "list keys"), REMEDY_HUMAN,
-                      "the token holds %zu secret keys, more than %d: give the ring a token of its "
+                      "the token holds %zu keys, more than %d: give the ring a token of its "
                       "own",
-                      listing->n, SECRET_KEYS_MAX);
+                      listing->n, KEYS_MAX);
     listing->seen = calloc(listing->n + 1, sizeof *listing->seen);
     listing->keys = calloc(listing->n + 1, sizeof *listing->keys);
     if (!listing->seen || !listing->keys)
@@ -92,7 +113,8 @@ static struct err collect(struct lane *lane, struct listing *listing, struct adv
 }
 
 /* Keys of other labels count for the ambiguity of ids alone. */
-static void note(const struct agent *agent, struct listing *listing, const struct p11_key *key)
+static void note(const struct agent *agent, struct listing *listing, enum key_class of,
+                 const struct p11_key *key)
 {
     bool selected = ring_selects(agent, key);
     if (key->id.len == 0) {
@@ -100,36 +122,39 @@ static void note(const struct agent *agent, struct listing *listing, const struc
         return;
     }
     struct sighting *seen = &listing->seen[listing->n_seen++];
-    *seen = (struct sighting){.id = key->id, .key = UINT32_MAX};
+    *seen = (struct sighting){.id = key->id, .of = of, .key = UINT32_MAX};
     if (!selected)
         return;
     struct ring_key *found = &listing->keys[listing->count];
     found->listed = (struct listed_key){.id = key->id, .attributes = key->attributes};
     ring_show_label(key->label, found->listed.label);
-    found->known = (struct cached_key){key->handle, key_fitness(agent, key)};
+    found->handle = key->handle;
+    found->fit = key_fitness(agent, key);
     seen->key = listing->count++;
 }
 
 static struct err read_next(struct lane *lane, struct listing *listing)
 {
+    enum key_class of = listing->next < listing->n_secret ? KEY_CLASS_SECRET : KEY_CLASS_PRIVATE;
     struct p11_key key;
-    struct err e = p11_key_read(&lane->session, listing->handles[listing->next], &key);
+    struct err e = p11_key_read(&lane->session, of, listing->handles[listing->next], &key);
     if (e.kind == ERR_KIND_CKR && p11_ckr_stale_handle(e.native))
         listing->vanished = true;
     else
         TRY(e);
     if (!err_is(e))
-        note(lane->agent, listing, &key);
+        note(lane->agent, listing, of, &key);
     listing->next++;
     return ERR_OK;
 }
 
 static int compare_sightings(const void *a, const void *b)
 {
-    const struct object_id *x = &((const struct sighting *)a)->id,
-                           *y = &((const struct sighting *)b)->id;
+    const struct sighting *s = a, *t = b;
+    const struct object_id *x = &s->id, *y = &t->id;
     int lengths = (x->len > y->len) - (x->len < y->len);
-    return lengths ? lengths : memcmp(x->data, y->data, x->len);
+    int bytes = lengths ? lengths : memcmp(x->data, y->data, x->len);
+    return bytes ? bytes : (s->of > t->of) - (s->of < t->of);
 }
 
 static void mark_ambiguous(struct listing *listing, const struct sighting *seen)
@@ -143,23 +168,58 @@ static void find_ambiguous(struct listing *listing)
     struct sighting *seen = listing->seen;
     qsort(seen, listing->n_seen, sizeof *seen, compare_sightings);
     for (size_t i = 1; i < listing->n_seen; i++) {
-        if (!object_id_equal(&seen[i - 1].id, &seen[i].id))
+        if (compare_sightings(&seen[i - 1], &seen[i]) != 0)
             continue;
         mark_ambiguous(listing, &seen[i - 1]);
         mark_ambiguous(listing, &seen[i]);
     }
 }
 
+static bool may_be_used(const struct ring_key *key)
+{
+    return key->fit.scheme != SCHEME_NONE && !key->listed.ambiguous;
+}
+
+/* Object number role of a KEK, by the sightings, which are sorted now. NULL: it was not seen. */
+static const struct ring_key *partner(const struct listing *listing, const struct ring_key *first,
+                                      size_t role)
+{
+    struct sighting wanted = {.of = key_role_class(first->fit.scheme, role)};
+    if (err_is(object_id_of_role(&first->listed.id, first->fit.scheme, role, &wanted.id)))
+        return NULL;
+    const struct sighting *seen =
+        bsearch(&wanted, listing->seen, listing->n_seen, sizeof *listing->seen, compare_sightings);
+    return seen && seen->key != UINT32_MAX ? &listing->keys[seen->key] : NULL;
+}
+
+/* Whether the KEK whose first object this is may be used. */
+static bool whole_and_fit(const struct listing *listing, const struct ring_key *first)
+{
+    for (size_t i = 1; i < scheme_roles(first->fit.scheme); i++) {
+        const struct ring_key *key = partner(listing, first, i);
+        if (!key || !may_be_used(key) || key->fit.scheme != first->fit.scheme || key->fit.role != i)
+            return false;
+    }
+    return may_be_used(first);
+}
+
 /* For seals and opens. What must not be used is forgotten, and its next use says why; a key that
- * was not found is not: its use then tells a key that is gone from one that never was. */
+ * was not found is not: its use then tells a key that is gone from one that never was. A KEK of
+ * several objects, which may have more to prove, is looked up when it is used first. */
 static void remember(struct key_cache *cache, const struct listing *listing)
 {
     for (uint32_t i = 0; i < listing->count; i++) {
         const struct ring_key *key = &listing->keys[i];
-        if (key->known.scheme == SCHEME_NONE || key->listed.ambiguous)
+        const struct key_set keys = {.scheme = key->fit.scheme,
+                                     .handles = {key->handle},
+                                     .ids = {key->listed.id},
+                                     .types = {key->listed.attributes.type}};
+        if (key->fit.role > 0)
+            continue;
+        if (!whole_and_fit(listing, key))
             (void)key_cache_drop(cache, &key->listed.id);
-        else
-            key_cache_add(cache, listing->epoch, &key->listed.id, key->known);
+        else if (scheme_roles(key->fit.scheme) == 1)
+            key_cache_add(cache, listing->epoch, &keys);
     }
 }
 

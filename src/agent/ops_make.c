@@ -1,28 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Generating and relabelling: only in an agent started for that. */
+#include "keys.h"
 #include "ops.h"
 #include "p11_key.h"
 #include "scheme.h"
 
 #include <string.h>
 
+static struct err format_role(const struct key_label *of, uint32_t role,
+                              char text[static KEY_LABEL_MAX + 1])
+{
+    struct key_label label = *of;
+    label.role = role;
+    return key_label_format(&label, text);
+}
+
 struct err op_generate(struct lane *lane, const struct lane_request *request,
                        struct lane_reply *ret, struct advice *advice)
 {
     const struct key_label *label = &request->u.generate.label;
     const struct scheme_ops *scheme = scheme_find(label->scheme);
-    char text[KEY_LABEL_MAX + 1];
+    char texts[KEY_ROLES_MAX][KEY_LABEL_MAX + 1];
+    struct key_set keys = {.scheme = label->scheme};
     uint8_t uuid[UUID_BYTES];
-    struct object_id id;
-    unsigned long handle;
     if (!scheme || strcmp(label->ring, lane->agent->config.ring) != 0)
         return advise(advice, err_make(ERR_INVALID, "generate"), REMEDY_CALLER,
                       "this agent makes keys of ring %s alone", lane->agent->config.ring);
-    TRY(key_label_format(label, text));
+    for (uint32_t i = 0; i < scheme_roles(label->scheme); i++)
+        TRY(format_role(label, i, texts[i]));
     TRY(uuid_make(uuid));
-    TRY(object_id_from(bytes_of(uuid, sizeof uuid), &id));
-    TRY(scheme_generate(scheme, &lane->session, &id, text, &handle));
-    ret->u.made = id;
+    TRY(object_id_from(bytes_of(uuid, sizeof uuid), &keys.ids[0]));
+    TRY(key_set_generate(&lane->session, &keys, texts));
+    ret->u.made = keys.ids[0];
     return ERR_OK;
 }
 
@@ -41,33 +50,46 @@ static struct err check_change(const struct key_label *from, const struct key_la
     return ERR_OK;
 }
 
-static struct err set_label(const struct p11_session *session, unsigned long handle,
+static struct err set_label(const struct lane *lane, const struct key_set *keys, size_t role,
                             const char *text, struct advice *advice)
 {
     struct p11_key key;
-    TRY(p11_key_relabel(session, handle, text));
-    TRY(p11_key_read(session, handle, &key));
+    TRY(p11_key_relabel(&lane->session, keys->handles[role], text));
+    TRY(p11_key_read(&lane->session, key_role_class(keys->scheme, role), keys->handles[role],
+                     &key));
     if (strcmp(key.label, text) != 0)
         return advise(advice, err_make(ERR_TOKEN, "relabel"), REMEDY_HUMAN,
                       "the token said yes to a new label and did not keep it: %s", text);
     return ERR_OK;
 }
 
-struct err op_relabel(struct lane *lane, const struct lane_request *request, struct lane_reply *ret,
-                      struct advice *advice)
+/* Labels one of the objects. The state of the KEK is the worst that they say, so that one change
+ * half done is done. */
+static struct err relabel_role(struct lane *lane, const struct key_set *keys, uint32_t role,
+                               const struct key_label *to, struct advice *advice)
 {
     struct key_label now;
     struct p11_key key;
     char text[KEY_LABEL_MAX + 1];
-    unsigned long handle;
-    (void)ret;
-    TRY(key_label_format(&request->u.relabel.label, text));
-    TRY(p11_key_find(&lane->session, &request->u.relabel.id, &handle));
-    TRY(p11_key_read(&lane->session, handle, &key));
+    TRY(format_role(to, role, text));
+    TRY(p11_key_read(&lane->session, key_role_class(keys->scheme, role), keys->handles[role],
+                     &key));
     if (err_is(key_label_parse(bytes_of_string(key.label), &now)) ||
         strcmp(now.ring, lane->agent->config.ring) != 0)
         return advise(advice, err_make(ERR_REFUSED, "relabel"), REMEDY_CALLER,
                       "the object is no key of ring %s", lane->agent->config.ring);
-    TRY(check_change(&now, &request->u.relabel.label, advice));
-    return set_label(&lane->session, handle, text, advice);
+    TRY(check_change(&now, to, advice));
+    return set_label(lane, keys, role, text, advice);
+}
+
+struct err op_relabel(struct lane *lane, const struct lane_request *request, struct lane_reply *ret,
+                      struct advice *advice)
+{
+    const struct key_label *to = &request->u.relabel.label;
+    struct key_set keys = {.scheme = to->scheme, .ids = {request->u.relabel.id}};
+    (void)ret;
+    TRY(key_find(lane, &keys, advice));
+    for (uint32_t i = 0; i < scheme_roles(keys.scheme); i++)
+        TRY(relabel_role(lane, &keys, i, to, advice));
+    return ERR_OK;
 }

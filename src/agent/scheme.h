@@ -4,40 +4,40 @@
 #define P11KMS_SCHEME_H
 
 #include "envelope.h"
-#include "p11_key.h"
+#include "key_set.h"
 
 struct scheme_ops {
     enum scheme scheme;
 
-    /* Appends the scheme's fields to an envelope whose header w already ends with. */
-    struct err (*seal)(const struct p11_session *session, unsigned long key, struct bytes header,
-                       struct bytes plaintext, struct writer *w);
+    /* Reads the public halves of key pairs and proves each against its private key; NULL where all
+     * keys are secret. Once for each KEK and agent, before anything else is done with the keys. */
+    struct err (*prepare)(const struct p11_session *session, struct key_set *keys);
+
+    /* Appends the scheme's fields to an envelope whose header w already ends with. ERR_INVALID:
+     * with keys of this length so long a plaintext has no room. */
+    struct err (*seal)(const struct p11_session *session, const struct key_set *keys,
+                       struct bytes header, struct bytes plaintext, struct writer *w);
 
     /* Opens a parsed envelope into memory of ENVELOPE_MAX bytes. ERR_INVALID when the fields have
      * an impossible length. A native CKR may mean that authentication failed or that the token
      * did: open_envelope() tells them apart. */
-    struct err (*open)(const struct p11_session *session, unsigned long key,
+    struct err (*open)(const struct p11_session *session, const struct key_set *keys,
                        const struct envelope *envelope, uint8_t *memory, size_t *ret_len);
-
-    /* Makes a key as the scheme demands it. */
-    struct err (*generate)(const struct p11_session *session, const struct object_id *id,
-                           const char *label, unsigned long *ret_handle);
 };
 
 /* NULL for a scheme that the agent does not have. */
 const struct scheme_ops *scheme_find(enum scheme scheme);
 
 /* The functions of a row. */
+MUST_CHECK struct err scheme_prepare(const struct scheme_ops *scheme,
+                                     const struct p11_session *session, struct key_set *keys);
 MUST_CHECK struct err scheme_seal(const struct scheme_ops *scheme,
-                                  const struct p11_session *session, unsigned long key,
+                                  const struct p11_session *session, const struct key_set *keys,
                                   struct bytes header, struct bytes plaintext, struct writer *w);
 MUST_CHECK struct err scheme_open(const struct scheme_ops *scheme,
-                                  const struct p11_session *session, unsigned long key,
+                                  const struct p11_session *session, const struct key_set *keys,
                                   const struct envelope *envelope, uint8_t *memory,
                                   size_t *ret_len);
-MUST_CHECK struct err scheme_generate(const struct scheme_ops *scheme,
-                                      const struct p11_session *session, const struct object_id *id,
-                                      const char *label, unsigned long *ret_handle);
 
 extern const struct scheme_ops scheme_aes_gcm;
 extern const struct scheme_ops scheme_hmac_derive;

@@ -39,8 +39,8 @@ static struct err derive(const struct p11_session *session, unsigned long kek, s
     return p11_hmac_sha256(session, kek, writer_bytes(&w), ret->bytes);
 }
 
-static struct err seal(const struct p11_session *session, unsigned long kek, struct bytes header,
-                       struct bytes plaintext, struct writer *w)
+static struct err seal(const struct p11_session *session, const struct key_set *keys,
+                       struct bytes header, struct bytes plaintext, struct writer *w)
 {
     uint8_t aad_room[ENVELOPE_AAD_MAX], salt[SALT], ciphertext[PLAINTEXT_MAX + LOCAL_GCM_TAG];
     struct writer aad = writer_over(aad_room, sizeof aad_room);
@@ -49,14 +49,14 @@ static struct err seal(const struct p11_session *session, unsigned long kek, str
     if (aad.full || plaintext.len < 1 || plaintext.len > PLAINTEXT_MAX)
         return err_make(ERR_INTERNAL, "hmac-derive seal");
     TRY(random_fill(salt, sizeof salt)); /* at each seal: a cloned VM must not repeat one */
-    TRY(derive(session, kek, header, bytes_of(salt, sizeof salt), &key));
+    TRY(derive(session, keys->handles[0], header, bytes_of(salt, sizeof salt), &key));
     TRY(local_gcm_seal(key.bytes, writer_bytes(&aad), plaintext, ciphertext));
     put_bytes(w, bytes_of(salt, sizeof salt));
     put_bytes(w, bytes_of(ciphertext, plaintext.len + LOCAL_GCM_TAG));
     return w->full ? err_make(ERR_INTERNAL, "hmac-derive seal") : ERR_OK;
 }
 
-static struct err open_fields(const struct p11_session *session, unsigned long kek,
+static struct err open_fields(const struct p11_session *session, const struct key_set *keys,
                               const struct envelope *envelope, uint8_t *memory, size_t *ret_len)
 {
     uint8_t aad_room[ENVELOPE_AAD_MAX];
@@ -68,21 +68,14 @@ static struct err open_fields(const struct p11_session *session, unsigned long k
     if (aad.full || r.bad || ciphertext.len <= LOCAL_GCM_TAG ||
         ciphertext.len > PLAINTEXT_MAX + LOCAL_GCM_TAG)
         return err_make(ERR_INVALID, "hmac-derive fields");
-    TRY(derive(session, kek, envelope->header, salt, &key));
+    TRY(derive(session, keys->handles[0], envelope->header, salt, &key));
     TRY(local_gcm_open(key.bytes, writer_bytes(&aad), ciphertext, memory));
     *ret_len = ciphertext.len - LOCAL_GCM_TAG;
     return ERR_OK;
-}
-
-static struct err generate(const struct p11_session *session, const struct object_id *id,
-                           const char *label, unsigned long *ret_handle)
-{
-    return p11_key_generate(session, key_demand(SCHEME_HMAC_DERIVE), id, label, ret_handle);
 }
 
 const struct scheme_ops scheme_hmac_derive = {
     .scheme = SCHEME_HMAC_DERIVE,
     .seal = seal,
     .open = open_fields,
-    .generate = generate,
 };

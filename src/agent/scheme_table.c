@@ -15,22 +15,22 @@ const struct scheme_ops *scheme_find(enum scheme scheme)
     return NULL;
 }
 
+struct err scheme_prepare(const struct scheme_ops *scheme, const struct p11_session *session,
+                          struct key_set *keys)
+{
+    return scheme->prepare ? scheme->prepare(session, keys) : ERR_OK;
+}
+
 struct err scheme_seal(const struct scheme_ops *scheme, const struct p11_session *session,
-                       unsigned long key, struct bytes header, struct bytes plaintext,
+                       const struct key_set *keys, struct bytes header, struct bytes plaintext,
                        struct writer *w)
 {
-    return scheme->seal(session, key, header, plaintext, w);
+    return scheme->seal(session, keys, header, plaintext, w);
 }
 
 struct err scheme_open(const struct scheme_ops *scheme, const struct p11_session *session,
-                       unsigned long key, const struct envelope *envelope, uint8_t *memory,
+                       const struct key_set *keys, const struct envelope *envelope, uint8_t *memory,
                        size_t *ret_len)
 {
-    return scheme->open(session, key, envelope, memory, ret_len);
-}
-
-struct err scheme_generate(const struct scheme_ops *scheme, const struct p11_session *session,
-                           const struct object_id *id, const char *label, unsigned long *ret_handle)
-{
-    return scheme->generate(session, id, label, ret_handle);
+    return scheme->open(session, keys, envelope, memory, ret_len);
 }

@@ -151,17 +151,29 @@ int64_t clock_wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* RFC 9562, 5.7 */
+static void mark_version_7(uint8_t uuid[static UUID_BYTES])
+{
+    uuid[6] = (uint8_t)(0x70 | (uuid[6] & 0x0f));
+    uuid[8] = (uint8_t)(0x80 | (uuid[8] & 0x3f));
+}
+
 struct err uuid_make(uint8_t ret[static UUID_BYTES])
 {
     uint8_t uuid[UUID_BYTES];
     TRY(random_fill(uuid, sizeof uuid));
     uint64_t now = (uint64_t)clock_wall_ms();
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < UUID_TIME_BYTES; i++)
         uuid[i] = (uint8_t)(now >> (40 - 8 * i));
-    uuid[6] = (uint8_t)(0x70 | (uuid[6] & 0x0f));
-    uuid[8] = (uint8_t)(0x80 | (uuid[8] & 0x3f));
+    mark_version_7(uuid);
     memcpy(ret, uuid, sizeof uuid);
     return ERR_OK;
+}
+
+void uuid_at_time_of(const uint8_t other[static UUID_BYTES], uint8_t uuid[static UUID_BYTES])
+{
+    memcpy(uuid, other, UUID_TIME_BYTES);
+    mark_version_7(uuid);
 }
 
 static bool dash_before(size_t byte)
@@ -207,7 +219,7 @@ struct err uuid_parse(struct bytes text, uint8_t ret[static UUID_BYTES])
 int64_t uuid_time_ms(const uint8_t uuid[static UUID_BYTES])
 {
     int64_t value = 0;
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < UUID_TIME_BYTES; i++)
         value = value << 8 | uuid[i];
     return value;
 }

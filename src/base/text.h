@@ -39,10 +39,13 @@ struct timespec clock_after_ms(int64_t ms);
 /* Milliseconds of Unix time: for UUIDs and ages. */
 int64_t clock_wall_ms(void);
 
-enum { UUID_BYTES = 16, UUID_TEXT = 36 };
+enum { UUID_BYTES = 16, UUID_TIME_BYTES = 6, UUID_TEXT = 36 };
 
 /* A new UUID version 7 (RFC 9562, 5.7): 48 bits of Unix time in ms, then random bits. */
 MUST_CHECK struct err uuid_make(uint8_t ret[static UUID_BYTES]);
+
+/* Makes 16 bytes a UUID version 7 of the same time as another: their other bits stay. */
+void uuid_at_time_of(const uint8_t other[static UUID_BYTES], uint8_t uuid[static UUID_BYTES]);
 
 /* The canonical lower-case form; text holds UUID_TEXT + 1 bytes. */
 void uuid_format(const uint8_t uuid[static UUID_BYTES], char text[static UUID_TEXT + 1]);

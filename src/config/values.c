@@ -187,16 +187,12 @@ bool parse_key_id(const char *text, const struct value_rule *rule, void *to, siz
 bool parse_scheme(const char *text, const struct value_rule *rule, void *to, size_t size,
                   struct complaint *complaint)
 {
-    static const char *const later[] = {"aes-cbc-hmac", "rsa-oaep-sign"};
     enum scheme scheme = scheme_from_name(bytes_of_string(text));
     (void)rule, (void)size;
-    for (size_t i = 0; i < sizeof later / sizeof later[0] && scheme == SCHEME_NONE; i++)
-        if (strcmp(text, later[i]) == 0)
-            return complain(complaint,
-                            "%s is not built in this version; use auto, aes-gcm or hmac-derive",
-                            later[i]);
     if (scheme == SCHEME_NONE && strcmp(text, "auto") != 0)
-        return complain(complaint, "must be auto, aes-gcm or hmac-derive");
+        return complain(complaint, "must be auto, %s, %s, %s or %s",
+                        scheme_name(scheme_by_preference(0)), scheme_name(scheme_by_preference(1)),
+                        scheme_name(scheme_by_preference(2)), scheme_name(scheme_by_preference(3)));
     *(enum scheme *)to = scheme;
     return true;
 }

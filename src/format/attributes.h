@@ -21,6 +21,7 @@ enum key_attribute {
     ATTR_WRAP,
     ATTR_UNWRAP,
     ATTR_DERIVE,
+    ATTR_SIGN_RECOVER,
     ATTR_COUNT,
     /* No flags, but they can be wrong like them. */
     ATTR_KEY_TYPE = ATTR_COUNT,
@@ -30,26 +31,37 @@ enum key_attribute {
 
 #define ATTR_BIT(attribute) (1U << (attribute))
 
-/* The CKA_KEY_TYPEs that a KEK may have. */
+/* The CKA_KEY_TYPEs that a KEK's objects may have. */
 enum key_type {
     KEY_TYPE_OTHER = 0,
     KEY_TYPE_AES = 1,
-    KEY_TYPE_HMAC = 2 /* CKK_GENERIC_SECRET, or CKK_SHA256_HMAC */
+    KEY_TYPE_HMAC = 2, /* CKK_GENERIC_SECRET, or CKK_SHA256_HMAC */
+    KEY_TYPE_RSA = 3,
+    KEY_TYPE_EC = 4, /* of curve P-256; any other curve is KEY_TYPE_OTHER */
+    KEY_TYPE_LAST = KEY_TYPE_EC
 };
+
+/* The CKA_CLASSes of such objects. */
+enum key_class { KEY_CLASS_SECRET, KEY_CLASS_PRIVATE };
+
+enum key_class key_type_class(enum key_type type);
+
+/* Whether keys of the class have the flag at all: others are not looked at. */
+bool key_class_has(enum key_class of, enum key_attribute attribute);
 
 /* As read from the token: value is meaningful where known has the bit. */
 struct key_attributes {
     uint32_t known;
     uint32_t value;
-    uint32_t length; /* CKA_VALUE_LEN in bytes, 0 where the token does not tell */
+    uint32_t length; /* in bytes: CKA_VALUE_LEN, of RSA the modulus, of EC the field; 0: not told */
     enum key_type type;
 };
 
-/* What a KEK of a scheme is, besides being guarded. */
+/* What an object of a scheme's KEKs is, besides being guarded. */
 struct key_demand {
     enum key_type type;
-    uint32_t length; /* in bytes */
-    uint32_t usages; /* what it must do; every other usage is excess */
+    uint32_t length_min, length_max; /* in bytes */
+    uint32_t usages;                 /* what it must do; every other usage is excess */
 };
 
 /* What an operator may accept of an external key (ring.waive), a bit each. Whatever else is wrong
@@ -59,22 +71,27 @@ enum key_waiver {
     WAIVE_USAGE = 2  /* it may do more than its scheme needs */
 };
 
-/* Never NULL: a number that names no scheme demands what no key has. */
-const struct key_demand *key_demand(enum scheme scheme);
+/* Of object number role of a scheme's KEKs. Some may be of one of several types: alternatives
+ * number 0, which is preferred, and on. NULL past the last. */
+const struct key_demand *key_demand(enum scheme scheme, size_t role, size_t alternative);
 
-/* The scheme that an external key is for, which no label says. That of a type that is good for none
- * is aes-gcm, which then demands another. */
+/* The class of object number role of a scheme's KEKs. */
+enum key_class key_role_class(enum scheme scheme, size_t role);
+
+/* The scheme that an external key is for, which no label says: one whose KEKs are one object. That
+ * of a type that is good for none is aes-gcm, which then demands another. */
 enum scheme key_type_scheme(enum key_type type);
 
 /* A name such as "NEVER_EXTRACTABLE" or "VALUE_LEN". Never NULL. */
 const char *key_attribute_name(enum key_attribute attribute);
 
-/* The bits that are not as a managed KEK of this scheme must have them; an attribute that the
- * token does not tell counts as wrong. 0 when the key is as it must be. */
-uint32_t key_attributes_wrong(enum scheme scheme, const struct key_attributes *attributes);
+/* The bits that are not as object number role of a managed KEK of this scheme must have them; an
+ * attribute that the token does not tell counts as wrong. 0 when the key is as it must be. */
+uint32_t key_attributes_wrong(enum scheme scheme, size_t role,
+                              const struct key_attributes *attributes);
 
-/* The bits that these waivers (enum key_waiver, or'ed) accept when they are wrong in a KEK of this
- * scheme. */
+/* The bits that these waivers (enum key_waiver, or'ed) accept when they are wrong in an external
+ * KEK, which is one object, of this scheme. */
 uint32_t key_attributes_waivable(enum scheme scheme, uint32_t waivers);
 
 /* Writes the names of the bits, such as "LOCAL,WRAP", terminated and cut to size. Returns text. */

@@ -1,22 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "key_id.h"
 
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
 static const char label_domain[] = "p11-kms/";
-
-static const struct {
-    enum scheme scheme;
-    const char *name;
-    bool wears_out; /* random IVs of 96 bits under the KEK itself (NIST SP 800-38D, 8.3) */
-} schemes[] = {
-    /* in order of preference */
-    {SCHEME_AES_GCM, "aes-gcm", true},
-    {SCHEME_HMAC_DERIVE, "hmac-derive", false}, /* a key of its own for each message */
-};
-
-_Static_assert(sizeof schemes / sizeof *schemes == SCHEMES, "one row a scheme");
 
 static const char *const state_names[] = {
     [KEY_PRE_ACTIVE] = "pre-active",
@@ -44,6 +33,28 @@ struct bytes object_id_bytes(const struct object_id *id)
 bool object_id_equal(const struct object_id *a, const struct object_id *b)
 {
     return bytes_equal(object_id_bytes(a), object_id_bytes(b));
+}
+
+struct err object_id_of_role(const struct object_id *first, enum scheme scheme, size_t role,
+                             struct object_id *ret)
+{
+    static const char domain[] = "p11-kms/second/v1";
+    const char *word = scheme_role_name(scheme, role);
+    uint8_t input[sizeof domain + UUID_BYTES + KEY_LABEL_MAX], sum[EVP_MAX_MD_SIZE];
+    struct writer w = writer_over(input, sizeof input);
+    if (role == 0) {
+        *ret = *first;
+        return ERR_OK;
+    }
+    if (!word || first->len != UUID_BYTES)
+        return err_make(ERR_INVALID, "object_id_of_role");
+    put_bytes(&w, bytes_of(domain, sizeof domain));
+    put_bytes(&w, object_id_bytes(first));
+    put_bytes(&w, bytes_of_string(word));
+    if (w.full || EVP_Digest(input, w.len, sum, NULL, EVP_sha256(), NULL) != 1)
+        return err_make(ERR_INTERNAL, "EVP_Digest");
+    uuid_at_time_of(first->data, sum);
+    return object_id_from(bytes_of(sum, UUID_BYTES), ret);
 }
 
 bool ring_name_valid(const char *name)
@@ -107,35 +118,6 @@ struct err key_id_parse(struct bytes text, char ret_ring[static RING_NAME_MAX + 
     return ERR_OK;
 }
 
-enum scheme scheme_by_preference(size_t i)
-{
-    return i < SCHEMES ? schemes[i].scheme : SCHEME_NONE;
-}
-
-const char *scheme_name(enum scheme scheme)
-{
-    for (size_t i = 0; i < SCHEMES; i++)
-        if (schemes[i].scheme == scheme)
-            return schemes[i].name;
-    return NULL;
-}
-
-enum scheme scheme_from_name(struct bytes name)
-{
-    for (size_t i = 0; i < SCHEMES; i++)
-        if (bytes_equal(bytes_of_string(schemes[i].name), name))
-            return schemes[i].scheme;
-    return SCHEME_NONE;
-}
-
-bool scheme_wears_out(enum scheme scheme)
-{
-    for (size_t i = 0; i < SCHEMES; i++)
-        if (schemes[i].scheme == scheme)
-            return schemes[i].wears_out;
-    return true;
-}
-
 const char *key_state_name(enum key_state state)
 {
     return (unsigned)state < KEY_STATES ? state_names[state] : "unknown";
@@ -152,11 +134,14 @@ struct err key_label_prefix(const char *ring, char *ret, size_t size)
 struct err key_label_format(const struct key_label *label, char text[static KEY_LABEL_MAX + 1])
 {
     const char *scheme = scheme_name(label->scheme);
-    if (!ring_name_valid(label->ring) || !scheme || (unsigned)label->state >= KEY_STATES ||
-        label->generation < 1 || label->generation > GENERATION_MAX)
+    const char *role = scheme_role_name(label->scheme, label->role);
+    if (!ring_name_valid(label->ring) || !scheme || label->role >= scheme_roles(label->scheme) ||
+        (unsigned)label->state >= KEY_STATES || label->generation < 1 ||
+        label->generation > GENERATION_MAX)
         return err_make(ERR_INVALID, "key_label_format");
-    (void)snprintf(text, KEY_LABEL_MAX + 1, "%s%s/%u/%s/%s", label_domain, label->ring,
-                   label->generation, scheme, state_names[label->state]);
+    (void)snprintf(text, KEY_LABEL_MAX + 1, "%s%s/%u/%s%s%s/%s", label_domain, label->ring,
+                   label->generation, scheme, role ? "/" : "", role ? role : "",
+                   state_names[label->state]);
     return ERR_OK;
 }
 
@@ -183,6 +168,19 @@ static bool state_from_name(struct bytes name, enum key_state *ret)
     return false;
 }
 
+/* Reads the word of a role where the scheme has roles. */
+static bool take_role(struct bytes *rest, enum scheme scheme, uint32_t *ret)
+{
+    struct bytes word;
+    if (!scheme_role_name(scheme, 0))
+        return true;
+    word = next_field(rest);
+    while (*ret < scheme_roles(scheme) &&
+           !bytes_equal(bytes_of_string(scheme_role_name(scheme, *ret)), word))
+        (*ret)++;
+    return *ret < scheme_roles(scheme);
+}
+
 struct err key_label_parse(struct bytes text, struct key_label *ret)
 {
     struct err bad = err_make(ERR_INVALID, "key label");
@@ -197,7 +195,8 @@ struct err key_label_parse(struct bytes text, struct key_label *ret)
         return bad;
     label.generation = (uint32_t)generation;
     label.scheme = scheme_from_name(next_field(&rest));
-    if (!state_from_name(next_field(&rest), &label.state))
+    if (!take_role(&rest, label.scheme, &label.role) ||
+        !state_from_name(next_field(&rest), &label.state))
         return bad;
     TRY(key_label_format(&label, canonical));
     if (!bytes_equal(text, bytes_of_string(canonical)))

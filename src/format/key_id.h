@@ -5,6 +5,7 @@
 
 #include "bytes.h"
 #include "error.h"
+#include "schemes.h"
 #include "text.h"
 
 enum {
@@ -24,6 +25,13 @@ struct object_id {
 MUST_CHECK struct err object_id_from(struct bytes raw, struct object_id *ret);
 struct bytes object_id_bytes(const struct object_id *id);
 bool object_id_equal(const struct object_id *a, const struct object_id *b);
+
+/* The CKA_ID of the KEK's object number role; of role 0 it is the KEK's own. Another is derived
+ * from it, since some tokens (NSS) keep no two secret keys of one CKA_ID: the first 16 bytes of
+ * SHA-256(domain, first, role's word), made a UUID version 7 of the same time. ERR_INVALID when the
+ * scheme has no such role. */
+MUST_CHECK struct err object_id_of_role(const struct object_id *first, enum scheme scheme,
+                                        size_t role, struct object_id *ret);
 
 /* A key_id by value: text is terminated. */
 struct key_id {
@@ -46,34 +54,19 @@ MUST_CHECK struct err key_id_make_external(const char *ring, const struct object
 MUST_CHECK struct err key_id_parse(struct bytes text, char ret_ring[static RING_NAME_MAX + 1],
                                    struct object_id *ret_id);
 
-/* Envelope byte and label word of each scheme; a scheme's number is never given to another. */
-enum scheme { SCHEME_NONE = 0, SCHEME_AES_GCM = 1, SCHEME_HMAC_DERIVE = 2 };
-
-enum { SCHEMES = 2 };
-
-/* Number i of those that a token may be tried for, the best first; SCHEME_NONE past the end. */
-enum scheme scheme_by_preference(size_t i);
-
-/* NULL for a number that names no scheme. */
-const char *scheme_name(enum scheme scheme);
-
-/* SCHEME_NONE for a word that names none. */
-enum scheme scheme_from_name(struct bytes name);
-
-/* Whether a KEK of the scheme must go before 2^32 seals. */
-bool scheme_wears_out(enum scheme scheme);
-
 /* NIST SP 800-57 part 1, 7; destroyed is the absence of the object. Worse is higher. */
 enum key_state { KEY_PRE_ACTIVE = 0, KEY_ACTIVE, KEY_DEACTIVATED, KEY_COMPROMISED };
 
 /* The word in labels, such as "pre-active". Never NULL. */
 const char *key_state_name(enum key_state state);
 
-/* What a CKA_LABEL says: p11-kms/RING/GENERATION/SCHEME/STATE. */
+/* What a CKA_LABEL says: p11-kms/RING/GENERATION/SCHEME/STATE, and of an object of a KEK of several
+ * p11-kms/RING/GENERATION/SCHEME/ROLE/STATE. */
 struct key_label {
     char ring[RING_NAME_MAX + 1];
     uint32_t generation; /* 1 to GENERATION_MAX */
     enum scheme scheme;
+    uint32_t role; /* from 0 */
     enum key_state state;
 };
 

@@ -139,8 +139,7 @@ struct err maker_check(struct maker *m, const struct object_id *id)
             "store full?");
     if (kek->ambiguous)
         return maker_say(m, err_make(ERR_TOKEN, "prove"),
-                         "two secret keys on the token have the CKA_ID of KEK %s",
-                         kek->key_id.text);
+                         "two keys on the token have the CKA_ID of KEK %s", kek->key_id.text);
     if (kek->wrong != 0)
         return maker_say(m, err_make(ERR_TOKEN, "prove"),
                          "the token made KEK %s with other attributes than asked for: %s",

@@ -41,7 +41,7 @@ static bool kek_from(const struct listed_key *listed, const struct ring_rules *r
     memcpy(key.name, listed->label, sizeof key.name);
     if (!(rules->external ? read_external : read_managed)(rules, &key))
         return false;
-    uint32_t wrong = key_attributes_wrong(key.label.scheme, &listed->attributes);
+    uint32_t wrong = key_attributes_wrong(key.label.scheme, key.label.role, &listed->attributes);
     key.waived = wrong & key_attributes_waivable(key.label.scheme, rules->waive);
     key.wrong = wrong & ~key.waived;
     key.ambiguous = listed->ambiguous;
@@ -89,6 +89,57 @@ static int by_key_id(const void *a, const void *b)
     return strcmp(x->key_id.text, y->key_id.text);
 }
 
+/* Keys are sorted. NULL: object number role of this KEK is not among them. */
+static const struct kek *find_role(const struct ring_look *look, const struct kek *first,
+                                   uint32_t role)
+{
+    struct kek wanted;
+    if (err_is(object_id_of_role(&first->id, first->label.scheme, role, &wanted.id)) ||
+        err_is(key_id_make(first->label.ring, &wanted.id, &wanted.key_id)))
+        return NULL;
+    const struct kek *found = bsearch(&wanted, look->keys, look->n, sizeof *look->keys, by_key_id);
+    return found && found->label.role == role && found->label.scheme == first->label.scheme &&
+                   found->label.generation == first->label.generation
+               ? found
+               : NULL;
+}
+
+/* What the objects of a KEK are, all together. False: one is not there, and so neither is the KEK.
+ */
+static bool join(const struct ring_look *look, struct kek *first)
+{
+    for (uint32_t i = 1; i < scheme_roles(first->label.scheme); i++) {
+        const struct kek *other = find_role(look, first, i);
+        if (!other)
+            return false;
+        first->wrong |= other->wrong;
+        first->ambiguous |= other->ambiguous;
+        if (other->label.state > first->label.state) /* a change that was done by half is done */
+            first->label.state = other->label.state;
+    }
+    return true;
+}
+
+/* Makes one KEK of all its objects. What is left over is no KEK. */
+static void join_all(struct ring_look *look)
+{
+    size_t objects = 0, whole = 0;
+    for (size_t i = 0; i < look->n; i++) {
+        struct kek *key = &look->keys[i];
+        if (key->label.role != 0)
+            continue;
+        if (join(look, key))
+            objects += scheme_roles(key->label.scheme);
+        else
+            key->label.role = KEY_ROLES_MAX; /* no KEK's */
+    }
+    look->foreign += look->n - objects;
+    for (size_t i = 0; i < look->n; i++)
+        if (look->keys[i].label.role == 0)
+            look->keys[whole++] = look->keys[i];
+    look->n = whole;
+}
+
 struct err ring_look_take(int lane, int timeout_ms, const struct ring_rules *rules,
                           struct ring_look *ret, struct lane_status *ret_status)
 {
@@ -120,6 +171,7 @@ struct err ring_look_take(int lane, int timeout_ms, const struct ring_rules *rul
     } while (request.u.list.cursor != 0);
     if (look.n > 0)
         qsort(look.keys, look.n, sizeof *look.keys, by_key_id);
+    join_all(&look);
     *ret = look;
     look.keys = NULL;
     return ERR_OK;
@@ -163,7 +215,7 @@ static bool is_fit(const struct kek *key, struct health *health)
     char names[256];
     if (key->ambiguous) {
         say(health,
-            "KEK %s: two secret keys on the token have its CKA_ID; remove the one that "
+            "KEK %s: two keys on the token have its CKA_ID; remove the one that "
             "is not from p11-kms",
             key->key_id.text);
         return false;

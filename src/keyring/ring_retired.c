@@ -190,7 +190,7 @@ struct err ring_retired_judge(const struct ring_look *look, const struct kek *ke
                       kek->key_id.text);
     if (kek->ambiguous)
         return refuse(ret_text,
-                      "two secret keys on the token have the CKA_ID of KEK %s: remove the one that "
+                      "two keys on the token have the CKA_ID of KEK %s: remove the one that "
                       "is not from p11-kms",
                       kek->key_id.text);
     TRY(judge_record(kek, since_ms, now_ms, ret_text));

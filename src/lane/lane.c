@@ -159,7 +159,7 @@ struct err lane_next_key(struct bytes *records, struct listed_key *ret)
     key.attributes.value = get_u32(&r);
     key.attributes.length = get_u32(&r);
     key.attributes.type = (enum key_type)get_u8(&r);
-    if (!fields || r.bad || key.attributes.type > KEY_TYPE_HMAC)
+    if (!fields || r.bad || key.attributes.type > KEY_TYPE_LAST)
         return err_make(ERR_INTERNAL, "lane_next_key");
     *records = r.rest;
     *ret = key;

@@ -25,7 +25,7 @@ tests/alloc/copied: $(ALLOC_ORIGINALS) $(srcdir)/tests/alloc/alloc_symbols
 $(ALLOC_COPIES) $(ALLOC_RPC_COPIES) $(ALLOC_CLI_COPIES): tests/alloc/copied ; @:
 
 ALLOC_FAIL = tests/alloc/alloc_fail.c tests/alloc/alloc_fail.h tests/alloc/io_fail.c tests/alloc/io_fail.h
-ALLOC_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) $(I_CONFIG) -I$(srcdir)/src/agent -I$(srcdir)/tests/unit \
+ALLOC_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) $(I_CONFIG) -I$(srcdir)/src/agent -I$(srcdir)/pkcs11 -I$(srcdir)/tests/unit \
 	-I$(srcdir)/tests/alloc $(CMOCKA_CFLAGS)
 ALLOC_LDADD = $(ALLOC_COPIES) $(CMOCKA_LIBS) $(P11KIT_LIBS) $(CYAML_LIBS) $(YAML_LIBS) $(CRYPTO_LIBS) \
 	$(SYSTEMD_LIBS) -lpthread

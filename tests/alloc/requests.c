@@ -50,7 +50,7 @@ static void run_objects(void)
     struct lane_pool *pool = NULL;
     struct kms_service *service = NULL;
     struct key_cache *cache = NULL;
-    struct cached_key found;
+    struct key_set found;
     const struct object_id id = {.len = 1, .data = {7}};
     const struct lane_pool_hooks hooks = {condemned, lanes_ended, NULL};
     AUTO_SECRET struct secret *secret = NULL;
@@ -60,16 +60,17 @@ static void run_objects(void)
     MAKE(kms_service_new(keyring, pool, &service));
     MAKE(secret_new(64, &secret));
     MAKE(key_cache_new(&cache));
-    struct cached_key key = {.handle = 5};
-    key_cache_add(cache, key_cache_epoch(cache), &id, key);
+    const struct key_set keys = {
+        .scheme = SCHEME_RSA_OAEP_SIGN, .handles = {5}, .ids = {id}, .publics = {{1, {9}}}};
+    key_cache_add(cache, key_cache_epoch(cache), &keys);
     bool cached = key_cache_find(cache, &id, &found);
     alloc_end();
     if (!cached) { /* looked up again at the next use */
         assert_true(alloc_failed());
-        key_cache_add(cache, key_cache_epoch(cache), &id, key);
+        key_cache_add(cache, key_cache_epoch(cache), &keys);
         assert_true(key_cache_find(cache, &id, &found));
     }
-    assert_int_equal(found.handle, 5);
+    assert_int_equal(found.handles[0], 5);
     key_cache_free(cache);
     kms_service_free(service);
     lane_pool_free(pool);

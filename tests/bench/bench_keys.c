@@ -46,7 +46,7 @@ static struct err read_all(const struct p11_session *session, const unsigned lon
                            size_t n, struct p11_key *ret_last)
 {
     for (size_t i = 0; i < n; i++)
-        TRY(p11_key_read(session, handles[i], ret_last));
+        TRY(p11_key_read(session, KEY_CLASS_SECRET, handles[i], ret_last));
     return ERR_OK;
 }
 
@@ -59,7 +59,7 @@ static struct err measure(char **argv, struct figures *f)
     int64_t since = clock_monotonic_ns();
     TRY(open_token(argv, &session));
     f->open_ms = lap_ms(&since);
-    TRY(p11_key_find_all(&session, &handles, &f->keys));
+    TRY(p11_key_find_all(&session, KEY_CLASS_SECRET, &handles, &f->keys));
     f->handles_ms = lap_ms(&since);
     TRY(read_all(&session, handles, f->keys, &last));
     f->read_ms = lap_ms(&since);
@@ -67,7 +67,7 @@ static struct err measure(char **argv, struct figures *f)
         TRY(p11_key_check_id(&session, last.handle, &last.id));
     f->ids_ms = lap_ms(&since);
     if (f->keys > 0)
-        TRY(p11_key_find(&session, &last.id, &found));
+        TRY(p11_key_find(&session, KEY_CLASS_SECRET, &last.id, &found));
     f->find_ms = lap_ms(&since);
     return ERR_OK;
 }

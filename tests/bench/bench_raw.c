@@ -123,11 +123,11 @@ static struct err find_kek(const struct p11_session *session, struct bench *benc
     struct p11_key key;
     struct key_id key_id;
     size_t n = 0;
-    TRY(p11_key_find_all(session, &handles, &n));
+    TRY(p11_key_find_all(session, KEY_CLASS_SECRET, &handles, &n));
     if (n == 0)
         return err_make(ERR_NOT_FOUND, "no key on the token: run p11-kms init");
     bench->key = handles[0];
-    TRY(p11_key_read(session, handles[0], &key));
+    TRY(p11_key_read(session, KEY_CLASS_SECRET, handles[0], &key));
     TRY(key_id_make("k8s", &key.id, &key_id));
     struct writer w = writer_over(header, sizeof header);
     envelope_put_header(&w, SCHEME_AES_GCM, FAMILY_V2, &key_id);

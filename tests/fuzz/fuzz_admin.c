@@ -60,7 +60,7 @@ static struct admin_api *make_api(void)
     struct admin_options options = {
         .rotation = &rotation, .mode = "managed", .token = "pkcs11:token=t", .ordered = note};
     struct kek kek = {.id = {UUID_BYTES, {1, 2, 3, 4, 5, 6, 0x70, 7, 0x80}},
-                      .label = {"k8s", 1, SCHEME_AES_GCM, KEY_ACTIVE}};
+                      .label = {"k8s", 1, SCHEME_AES_GCM, 0, KEY_ACTIVE}};
     struct ring_content content = {.keys = &kek, .n = 1, .active = 0};
     const struct health health = {.ok = true, .text = "ok"};
     struct ring_view *view = NULL;

@@ -86,17 +86,18 @@ unsigned admin_orders(struct admin_stand *stand)
 struct kek admin_kek(uint32_t number, enum key_state state)
 {
     uint64_t made = ADMIN_MADE_MS + number;
-    struct kek kek = {.id.len = UUID_BYTES,
-                      .label = {"k8s", number, SCHEME_AES_GCM, state},
-                      .attributes = {.known = ATTR_BIT(ATTR_COUNT) - 1,
-                                     .value = ATTR_BIT(ATTR_COUNT) - 1,
-                                     .length = 32,
-                                     .type = KEY_TYPE_AES}};
+    struct kek kek = {
+        .id.len = UUID_BYTES,
+        .label = {"k8s", number, SCHEME_AES_GCM, 0, state},
+        .attributes = {.known = ATTR_BIT(ATTR_SIGN_RECOVER) - 1, /* a secret key has no more */
+                       .value = ATTR_BIT(ATTR_SIGN_RECOVER) - 1,
+                       .length = 32,
+                       .type = KEY_TYPE_AES}};
     for (int i = 0; i < 6; i++)
         kek.id.data[i] = (uint8_t)(made >> (40 - 8 * i));
     kek.id.data[6] = 0x70;
     kek.id.data[8] = 0x80;
-    kek.attributes.value ^= key_attributes_wrong(SCHEME_AES_GCM, &kek.attributes);
+    kek.attributes.value ^= key_attributes_wrong(SCHEME_AES_GCM, 0, &kek.attributes);
     assert_false(err_is(key_id_make("k8s", &kek.id, &kek.key_id)));
     assert_false(err_is(key_label_format(&kek.label, kek.name)));
     return kek;

@@ -189,7 +189,8 @@ enum err_code fixture_call(struct fixture *f, struct lane_request *request)
 void fixture_make_key(struct fixture *f, uint32_t generation, struct key_id *ret)
 {
     struct lane_request request = {.op = LANE_GENERATE};
-    request.u.generate.label = (struct key_label){"k8s", generation, f->scheme->scheme, KEY_ACTIVE};
+    request.u.generate.label =
+        (struct key_label){"k8s", generation, f->scheme->scheme, 0, KEY_ACTIVE};
     fixture_up(f, AGENT_MAKE);
     assert_int_equal(fixture_call(f, &request), ERR_NONE);
     assert_false(err_is(key_id_make("k8s", &f->reply.u.made, ret)));
@@ -230,7 +231,7 @@ enum err_code fixture_open(struct fixture *f, enum family family, struct bytes e
 const char *fixture_label(const struct fixture *f, uint32_t generation, enum key_state state)
 {
     static char text[KEY_LABEL_MAX + 1];
-    const struct key_label label = {"k8s", generation, f->scheme->scheme, state};
+    const struct key_label label = {"k8s", generation, f->scheme->scheme, 0, state};
     assert_false(err_is(key_label_format(&label, text)));
     return text;
 }

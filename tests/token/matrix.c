@@ -86,7 +86,7 @@ static enum err_code generate(struct run *r, uint32_t generation, struct key_id 
 {
     struct lane_request request = {.op = LANE_GENERATE};
     struct fixture *f = r->other;
-    request.u.generate.label = (struct key_label){"k8s", generation, r->row->scheme, KEY_ACTIVE};
+    request.u.generate.label = (struct key_label){"k8s", generation, r->row->scheme, 0, KEY_ACTIVE};
     fixture_up(f, AGENT_MAKE);
     if (fixture_call(f, &request) == ERR_NONE)
         assert_false(err_is(key_id_make("k8s", &f->reply.u.made, ret)));

@@ -39,8 +39,8 @@ static CK_ATTRIBUTE flag(CK_ATTRIBUTE_TYPE type, bool value)
 static void make(const struct fixture *f, const struct odd_key *key)
 {
     CK_FUNCTION_LIST *module = p11_kit_module_load(f->config.module, P11_KIT_MODULE_UNMANAGED);
-    const struct key_demand *demand = key_demand(f->scheme->scheme);
-    CK_ULONG length = demand->length;
+    const struct key_demand *demand = key_demand(f->scheme->scheme, 0, 0);
+    CK_ULONG length = demand->length_min;
     char id[17], label[KEY_LABEL_MAX + 1];
     CK_MECHANISM mechanism = {
         demand->type == KEY_TYPE_AES ? CKM_AES_KEY_GEN : CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};

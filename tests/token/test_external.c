@@ -37,7 +37,7 @@ static const char *wrong_with(const struct fixture *f, const struct listed_key *
 {
     enum scheme scheme = f->scheme->scheme;
     static char text[160];
-    uint32_t wrong = key_attributes_wrong(scheme, &key->attributes);
+    uint32_t wrong = key_attributes_wrong(scheme, 0, &key->attributes);
     return key_attributes_list(wrong & ~key_attributes_waivable(scheme, waivers), text,
                                sizeof text);
 }
@@ -189,12 +189,12 @@ static void nothing_is_made_or_changed(void **state)
     fixture_external(f, "label:*", WAIVE_USAGE);
     fixture_up(f, AGENT_MAKE);
     assert_int_equal(list(f, &key, 1), 1);
-    request.u.generate.label = (struct key_label){"k8s", 2, f->scheme->scheme, KEY_PRE_ACTIVE};
+    request.u.generate.label = (struct key_label){"k8s", 2, f->scheme->scheme, 0, KEY_PRE_ACTIVE};
     assert_int_equal(fixture_call(f, &request), ERR_REFUSED);
     assert_non_null(strstr(f->reply.status.text, "never makes or changes"));
     request = (struct lane_request){.op = LANE_RELABEL};
     request.u.relabel.id = key.id;
-    request.u.relabel.label = (struct key_label){"k8s", 1, f->scheme->scheme, KEY_COMPROMISED};
+    request.u.relabel.label = (struct key_label){"k8s", 1, f->scheme->scheme, 0, KEY_COMPROMISED};
     assert_int_equal(fixture_call(f, &request), ERR_REFUSED);
     request = (struct lane_request){.op = LANE_SELFTEST, .u.selftest.scheme = f->scheme->scheme};
     assert_int_equal(fixture_call(f, &request), ERR_REFUSED);

@@ -11,7 +11,7 @@ static const uint8_t dek[32] = "thirty-two bytes of a secret DEK";
 
 static struct key_label label_of(const struct fixture *f, uint32_t generation, enum key_state state)
 {
-    return (struct key_label){"k8s", generation, f->scheme->scheme, state};
+    return (struct key_label){"k8s", generation, f->scheme->scheme, 0, state};
 }
 
 static void generate(struct fixture *f, uint32_t generation, struct object_id *ret)
@@ -84,7 +84,7 @@ static void made_key_is_listed_as_it_must_be(void **state)
     assert_int_equal(list(f, &key), 1);
     assert_true(object_id_equal(&key.id, &id));
     assert_string_equal(key.label, fixture_label(f, 7, KEY_PRE_ACTIVE));
-    assert_int_equal(key_attributes_wrong(f->scheme->scheme, &key.attributes), 0);
+    assert_int_equal(key_attributes_wrong(f->scheme->scheme, 0, &key.attributes), 0);
     assert_int_equal(key.attributes.length, 32);
     assert_false(key.ambiguous);
 }

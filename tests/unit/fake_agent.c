@@ -393,26 +393,31 @@ static struct object_id fake_id(uint16_t tail)
 
 struct listed_key fake_key(uint32_t generation, enum key_state state, uint16_t tail)
 {
-    struct key_label label = {"k8s", generation, SCHEME_AES_GCM, state};
+    struct key_label label = {"k8s", generation, SCHEME_AES_GCM, 0, state};
     struct listed_key key = {.id = fake_id(tail)};
     key.attributes = (struct key_attributes){.known = ATTR_BIT(ATTR_COUNT) - 1,
                                              .value = ATTR_BIT(ATTR_COUNT) - 1,
                                              .length = 32,
                                              .type = KEY_TYPE_AES};
-    key.attributes.value &= ~key_attributes_wrong(SCHEME_AES_GCM, &key.attributes);
+    key.attributes.value &= ~key_attributes_wrong(SCHEME_AES_GCM, 0, &key.attributes);
     must(!err_is(key_label_format(&label, key.label)));
     return key;
 }
 
-void fake_key_scheme(struct listed_key *key, enum scheme scheme)
+struct listed_key fake_key_object(const struct listed_key *of, enum scheme scheme, uint32_t role)
 {
     struct key_label label;
-    must(!err_is(key_label_parse(bytes_of_string(key->label), &label)));
+    struct listed_key key = *of;
+    must(!err_is(key_label_parse(bytes_of_string(of->label), &label)));
     label.scheme = scheme;
-    must(!err_is(key_label_format(&label, key->label)));
-    key->attributes.type = key_demand(scheme)->type;
-    key->attributes.length = key_demand(scheme)->length;
-    key->attributes.value ^= key_attributes_wrong(scheme, &key->attributes);
+    label.role = role;
+    must(!err_is(key_label_format(&label, key.label)));
+    must(!err_is(object_id_of_role(&of->id, scheme, role, &key.id)));
+    const struct key_demand *demand = key_demand(scheme, role, 0);
+    key.attributes.type = demand->type;
+    key.attributes.length = demand->length_min;
+    key.attributes.value ^= key_attributes_wrong(scheme, role, &key.attributes);
+    return key;
 }
 
 struct key_id fake_key_id(uint16_t tail)

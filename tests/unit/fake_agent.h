@@ -74,8 +74,8 @@ bool fake_agent_last_verify(struct fake_agent *agent);
 /* A KEK of ring "k8s" as the token lists it, fit for use; its CKA_ID ends with `tail`. */
 struct listed_key fake_key(uint32_t generation, enum key_state state, uint16_t tail);
 
-/* Makes it a key of another scheme. */
-void fake_key_scheme(struct listed_key *key, enum scheme scheme);
+/* The object number role of a KEK like it, but of another scheme. */
+struct listed_key fake_key_object(const struct listed_key *of, enum scheme scheme, uint32_t role);
 
 struct key_id fake_key_id(uint16_t tail);
 

@@ -66,8 +66,7 @@ static void generate(struct fake_token *token, const struct key_label *label,
                      struct lane_reply *reply)
 {
     struct listed_key key = fake_key_made_now(label->generation, label->state);
-    must(!err_is(key_label_format(label, key.label)));
-    fake_key_scheme(&key, label->scheme);
+    key = fake_key_object(&key, label->scheme, 0); /* the one object of its KEK */
     key.attributes.value ^= token->odd;
     fake_token_add(token, &key);
     reply->u.made = key.id;

@@ -33,6 +33,7 @@ static struct {
     bool logged_out;
     void (*on_read)(void); /* called before each read */
     uint8_t wanted;        /* CKA_ID that the search names; 0: all */
+    CK_OBJECT_CLASS of;    /* all are secret keys */
 } token;
 
 static struct agent agent;
@@ -50,6 +51,7 @@ static CK_RV find_init(CK_SESSION_HANDLE session, CK_ATTRIBUTE *wanted, CK_ULONG
     (void)session;
     token.finds++;
     token.found = 0;
+    token.of = *(const CK_OBJECT_CLASS *)wanted[0].pValue;
     token.wanted = n == 3 ? ((const uint8_t *)wanted[2].pValue)[UUID_BYTES - 1] : 0;
     return CKR_OK;
 }
@@ -59,7 +61,8 @@ static CK_RV find(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *handles, CK_ULONG
     (void)session;
     for (*n = 0; token.found < OBJECTS && *n < room; token.found++) {
         const struct object *o = &token.objects[token.found];
-        if (o->handle && !token.logged_out && (!token.wanted || token.wanted == o->id))
+        if (o->handle && token.of == CKO_SECRET_KEY && !token.logged_out &&
+            (!token.wanted || token.wanted == o->id))
             handles[(*n)++] = o->handle;
     }
     return CKR_OK;
@@ -200,9 +203,9 @@ static struct object_id id_of(uint8_t id)
 /* The handle that seals and opens would use without asking the token; 0: none. */
 static unsigned long known_handle(uint8_t id)
 {
-    struct cached_key key = {.handle = 0};
+    struct key_set keys;
     struct object_id object = id_of(id);
-    return key_cache_find(agent.keys, &object, &key) ? key.handle : 0;
+    return key_cache_find(agent.keys, &object, &keys) ? keys.handles[0] : 0;
 }
 
 /* --- the listing ------------------------------------------------------------------------- */
@@ -212,7 +215,7 @@ static void each_key_is_read_once(void **state)
     (void)state;
     struct told told = list();
     assert_int_equal(told.n, 3);
-    assert_int_equal(token.finds, 1);
+    assert_int_equal(token.finds, 2); /* of secret and of private keys */
     assert_int_equal(token.reads, 4);
     assert_false(told.keys[0].ambiguous);
 }
@@ -270,7 +273,7 @@ static void a_key_that_vanishes_meanwhile_is_not_told(void **state)
     assert_int_equal(told.n, 2);
     assert_string_equal(told.keys[0].label, labels[0]);
     assert_string_equal(told.keys[1].label, labels[2]);
-    assert_int_equal(token.finds, 2); /* all of it anew: the others were seen at one moment */
+    assert_int_equal(token.finds, 4); /* all of it anew: the others were seen at one moment */
 }
 
 static void give_new_handles(void)
@@ -331,11 +334,11 @@ static void a_login_meanwhile_makes_it_begin_anew(void **state)
 /* --- what seals and opens make of it ----------------------------------------------------- */
 
 static struct err check_task(struct lane *on, const struct scheme_ops *scheme,
-                             const struct found_key *key, void *context, struct advice *unused)
+                             const struct key_set *keys, void *context, struct advice *unused)
 {
     (void)scheme, (void)unused;
-    *(unsigned long *)context = key->handle;
-    return p11_key_check_id(&on->session, key->handle, &key->id);
+    *(unsigned long *)context = keys->handles[0];
+    return key_set_check(&on->session, keys);
 }
 
 static enum err_code use(uint8_t id, unsigned long *ret_handle)
@@ -357,7 +360,7 @@ static void listed_keys_are_used_without_a_search(void **state)
         assert_int_equal(use(id, &handle), ERR_NONE);
         assert_int_equal(handle, 99 + id);
     }
-    assert_int_equal(token.finds, 1);
+    assert_int_equal(token.finds, 2); /* of secret and of private keys */
 }
 
 static void a_handle_that_is_another_keys_now_is_not_used(void **state)

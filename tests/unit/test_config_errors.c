@@ -110,9 +110,8 @@ static const struct row {
     {LEAST "ring: {mode: external, select: \"pkcs11:token=a\"}\n",
      ":6: ring.select: the URI may have object, id and type=secret-key, with ; between them: the "
      "token is named by token.uri, and nothing else is taken"},
-    {LEAST "ring:\n  scheme: aes-cbc-hmac\n", ":7: ring.scheme: aes-cbc-hmac is not built in this "
-                                              "version; use auto, aes-gcm or hmac-derive"},
-    {LEAST "ring: {scheme: des}\n", ":6: ring.scheme: must be auto, aes-gcm or hmac-derive"},
+    {LEAST "ring: {scheme: des}\n",
+     ":6: ring.scheme: must be auto, aes-gcm, hmac-derive, aes-cbc-hmac or rsa-oaep-sign"},
     {LEAST "audit: {path: /var/log/audit}\n",
      ":6: audit: not built in this version; remove the key"},
     {LEAST "audit: {path: /x}\n", ":6: audit: not built in this version; remove the key"},

@@ -20,7 +20,7 @@ static const struct key_id key_id = {"k8s.01890101-0101-7101-8101-010101010101"}
 static struct lane_request request_of(enum lane_op op)
 {
     struct lane_request q = {.op = op, .number = 77};
-    struct key_label label = {"k8s", 3, SCHEME_AES_GCM, KEY_ACTIVE};
+    struct key_label label = {"k8s", 3, SCHEME_AES_GCM, 0, KEY_ACTIVE};
     switch (op) {
     case LANE_LIST:
         (void)snprintf(q.u.list.ring, sizeof q.u.list.ring, "k8s");

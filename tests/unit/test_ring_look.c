@@ -138,7 +138,7 @@ static void a_known_kek_yields_to_a_newer_one_whatever_its_state(void **state)
 static void a_wrong_attribute_is_named(void **state)
 {
     (void)state;
-    for (unsigned bit = 0; bit < ATTR_COUNT; bit++) {
+    for (unsigned bit = 0; bit < ATTR_SIGN_RECOVER; bit++) { /* which no secret key has */
         struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
         key.attributes.value ^= ATTR_BIT(bit);
         expect_not(&key, 1, "", VERDICT_UNFIT, key_attribute_name((enum key_attribute)bit));
@@ -161,7 +161,84 @@ static void an_ambiguous_kek_is_unfit(void **state)
     (void)state;
     struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
     key.ambiguous = true;
-    expect_not(&key, 1, "", VERDICT_UNFIT, "two secret keys");
+    expect_not(&key, 1, "", VERDICT_UNFIT, "two keys");
+}
+
+enum { PAIR = 2 };
+
+/* A KEK of two objects, told in either order. */
+static void make_pair(enum key_state first, enum key_state second, bool turned,
+                      struct listed_key ret[static PAIR])
+{
+    struct listed_key a = fake_key(3, first, 1), b = fake_key(3, second, 1);
+    ret[turned] = fake_key_object(&a, SCHEME_AES_CBC_HMAC, 0);
+    ret[!turned] = fake_key_object(&b, SCHEME_AES_CBC_HMAC, 1);
+}
+
+static void two_objects_are_one_kek(void **state)
+{
+    (void)state;
+    for (int turned = 0; turned < 2; turned++) {
+        struct listed_key keys[PAIR];
+        struct ring_look look = {NULL, 0, 0};
+        make_pair(KEY_ACTIVE, KEY_ACTIVE, turned, keys);
+        expect_seals(keys, PAIR, "", 1);
+        assert_false(err_is(take(keys, PAIR, 1, &look)));
+        assert_int_equal(look.n, 1);
+        assert_int_equal(look.foreign, 0);
+        assert_int_equal(look.keys[0].label.scheme, SCHEME_AES_CBC_HMAC);
+        ring_look_clear(&look);
+    }
+}
+
+/* A relabelling that was done by half is done: states only worsen. */
+static void the_worse_state_of_two_objects_counts(void **state)
+{
+    (void)state;
+    for (int first = KEY_PRE_ACTIVE; first <= KEY_COMPROMISED; first++) {
+        for (int second = KEY_PRE_ACTIVE; second <= KEY_COMPROMISED; second++) {
+            struct listed_key keys[PAIR];
+            struct ring_look look = {NULL, 0, 0};
+            make_pair((enum key_state)first, (enum key_state)second, first > second, keys);
+            assert_false(err_is(take(keys, PAIR, PAIR, &look)));
+            assert_int_equal(look.n, 1);
+            assert_int_equal(look.keys[0].label.state, first > second ? first : second);
+            ring_look_clear(&look);
+        }
+    }
+}
+
+/* With half of it nothing opens: it is as good as gone. */
+static void half_a_kek_is_none(void **state)
+{
+    (void)state;
+    struct listed_key keys[PAIR];
+    struct ring_look look = {NULL, 0, 0};
+    make_pair(KEY_ACTIVE, KEY_ACTIVE, false, keys);
+    for (size_t i = 0; i < PAIR; i++) {
+        expect_not(&keys[i], 1, fake_key_id(1).text, VERDICT_MISSING, fake_key_id(1).text);
+        assert_false(err_is(take(&keys[i], 1, 1, &look)));
+        assert_int_equal(look.n, 0);
+        assert_int_equal(look.foreign, 1);
+        ring_look_clear(&look);
+    }
+    struct listed_key later = fake_key(4, KEY_ACTIVE, 1); /* of another generation */
+    keys[1] = fake_key_object(&later, SCHEME_AES_CBC_HMAC, 1);
+    expect_not(keys, PAIR, fake_key_id(1).text, VERDICT_MISSING, fake_key_id(1).text);
+}
+
+static void what_is_wrong_with_either_object_is_told(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PAIR; i++) {
+        struct listed_key keys[PAIR];
+        make_pair(KEY_ACTIVE, KEY_ACTIVE, false, keys);
+        keys[i].attributes.value ^= ATTR_BIT(ATTR_EXTRACTABLE);
+        expect_not(keys, PAIR, "", VERDICT_UNFIT, "EXTRACTABLE");
+        make_pair(KEY_ACTIVE, KEY_ACTIVE, false, keys);
+        keys[i].ambiguous = true;
+        expect_not(keys, PAIR, "", VERDICT_UNFIT, "two keys");
+    }
 }
 
 static void labels_that_only_look_like_ours_are_foreign(void **state)
@@ -327,6 +404,10 @@ int main(void)
         cmocka_unit_test(a_wrong_attribute_is_named),
         cmocka_unit_test(an_unfit_newest_is_not_replaced_by_an_older),
         cmocka_unit_test(an_ambiguous_kek_is_unfit),
+        cmocka_unit_test(two_objects_are_one_kek),
+        cmocka_unit_test(the_worse_state_of_two_objects_counts),
+        cmocka_unit_test(half_a_kek_is_none),
+        cmocka_unit_test(what_is_wrong_with_either_object_is_told),
         cmocka_unit_test(labels_that_only_look_like_ours_are_foreign),
         cmocka_unit_test(many_pages_make_one_look),
         cmocka_unit_test(empty_pages_are_waited_for),

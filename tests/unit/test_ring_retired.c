@@ -34,7 +34,7 @@ static struct kek kek_of(uint8_t tail, uint32_t generation, enum key_state state
     kek.id.data[6] = 0x70;
     kek.id.data[8] = 0x80;
     kek.id.data[15] = tail;
-    kek.label = (struct key_label){"k8s", generation, SCHEME_AES_GCM, state};
+    kek.label = (struct key_label){"k8s", generation, SCHEME_AES_GCM, 0, state};
     assert_false(err_is(key_id_make("k8s", &kek.id, &kek.key_id)));
     return kek;
 }
@@ -111,7 +111,7 @@ static void an_ambiguous_one_never(void **state)
 {
     (void)state;
     keys[1].ambiguous = true;
-    expect_refused(&keys[1], &nothing, NOW - 20 * DAY, "two secret keys");
+    expect_refused(&keys[1], &nothing, NOW - 20 * DAY, "two keys");
 }
 
 static void its_successor_must_be_as_old(void **state)

@@ -29,7 +29,7 @@ static void rotating_by_order_makes_one_and_no_second(void **state)
 static void add_hmac(uint32_t generation, enum key_state state, uint16_t tail)
 {
     struct listed_key key = fake_key(generation, state, tail);
-    fake_key_scheme(&key, SCHEME_HMAC_DERIVE);
+    key = fake_key_object(&key, SCHEME_HMAC_DERIVE, 0);
     fake_token_add(&rig.token, &key);
 }
 

@@ -112,14 +112,16 @@ static int reset(void **state)
 
 /* --- help -------------------------------------------------------------------------------- */
 
+static const struct key_set keys = {.scheme = SCHEME_HMAC_DERIVE, .handles = {7}};
+
 static struct err seal(enum family family, struct bytes plaintext, struct hex *ret)
 {
     struct key_id key_id = {""};
     memcpy(key_id.text, key_id_text, sizeof key_id_text);
     struct writer w = writer_over(ret->data, sizeof ret->data);
     envelope_put_header(&w, SCHEME_HMAC_DERIVE, family, &key_id);
-    struct err e =
-        scheme_seal(scheme_find(SCHEME_HMAC_DERIVE), &session, 7, writer_bytes(&w), plaintext, &w);
+    struct err e = scheme_seal(scheme_find(SCHEME_HMAC_DERIVE), &session, &keys, writer_bytes(&w),
+                               plaintext, &w);
     ret->len = w.len;
     return e;
 }
@@ -128,7 +130,7 @@ static struct err open_raw(struct bytes raw, struct hex *ret)
 {
     struct envelope envelope;
     TRY(envelope_parse(raw, &envelope));
-    return scheme_open(scheme_find(SCHEME_HMAC_DERIVE), &session, 7, &envelope, ret->data,
+    return scheme_open(scheme_find(SCHEME_HMAC_DERIVE), &session, &keys, &envelope, ret->data,
                        &ret->len);
 }
 
