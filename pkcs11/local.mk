@@ -5,6 +5,7 @@ noinst_LIBRARIES += pkcs11/libpkcs11.a
 pkcs11_libpkcs11_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_PKCS11) $(P11KIT_CFLAGS)
 pkcs11_libpkcs11_a_SOURCES = \
 	pkcs11/p11_call.h \
+	pkcs11/p11_cbc.c pkcs11/p11_cbc.h \
 	pkcs11/p11_ckr.c pkcs11/p11_ckr.h \
 	pkcs11/p11_gcm.c pkcs11/p11_gcm.h \
 	pkcs11/p11_hmac.c pkcs11/p11_hmac.h \

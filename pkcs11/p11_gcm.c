@@ -3,19 +3,13 @@
 
 #include "p11_call.h"
 
-/* PKCS#11's parameters are not const, though the module only reads what we lend it. */
-static uint8_t *lend(struct bytes range)
-{
-    return (uint8_t *)(uintptr_t)range.data;
-}
-
 /* ulIvBits: NSS needs it, the standard is of two minds, SoftHSM does not look. */
 static CK_GCM_PARAMS gcm_params(uint8_t *iv, struct bytes aad)
 {
     return (CK_GCM_PARAMS){.pIv = iv,
                            .ulIvLen = GCM_IV,
                            .ulIvBits = GCM_IV * 8,
-                           .pAAD = lend(aad),
+                           .pAAD = p11_lend(aad),
                            .ulAADLen = aad.len,
                            .ulTagBits = GCM_TAG * 8};
 }
@@ -28,8 +22,8 @@ struct err p11_gcm_encrypt(const struct p11_session *s, unsigned long key,
     CK_MECHANISM mechanism = {CKM_AES_GCM, &params, sizeof params};
     CK_ULONG len = plaintext.len + GCM_TAG;
     TRY(P11_CALL(s->module, C_EncryptInit, s->handle, &mechanism, key));
-    TRY(P11_CALL(s->module, C_Encrypt, s->handle, lend(plaintext), plaintext.len, ret_ciphertext,
-                 &len));
+    TRY(P11_CALL(s->module, C_Encrypt, s->handle, p11_lend(plaintext), plaintext.len,
+                 ret_ciphertext, &len));
     /* a token that appends its own IV (Luna in FIPS mode) is not what this scheme stores */
     if (len != plaintext.len + GCM_TAG)
         return err_make(ERR_UNSUPPORTED, "C_Encrypt gave another length");
@@ -41,11 +35,12 @@ struct err p11_gcm_decrypt(const struct p11_session *s, unsigned long key, struc
 {
     if (iv.len != GCM_IV || ciphertext.len <= GCM_TAG)
         return err_make(ERR_INVALID, "p11_gcm_decrypt");
-    CK_GCM_PARAMS params = gcm_params(lend(iv), aad);
+    CK_GCM_PARAMS params = gcm_params(p11_lend(iv), aad);
     CK_MECHANISM mechanism = {CKM_AES_GCM, &params, sizeof params};
     CK_ULONG len = ciphertext.len;
     TRY(P11_CALL(s->module, C_DecryptInit, s->handle, &mechanism, key));
-    TRY(P11_CALL(s->module, C_Decrypt, s->handle, lend(ciphertext), ciphertext.len, memory, &len));
+    TRY(P11_CALL(s->module, C_Decrypt, s->handle, p11_lend(ciphertext), ciphertext.len, memory,
+                 &len));
     if (len != ciphertext.len - GCM_TAG)
         return err_make(ERR_AUTH, "C_Decrypt gave another length");
     return ERR_OK;

@@ -19,9 +19,7 @@ struct err p11_hmac_sha256(const struct p11_session *s, unsigned long key, struc
     CK_ULONG len = HMAC_SHA256;
     memset(ret_mac, 0, HMAC_SHA256);
     TRY(P11_CALL(s->module, C_SignInit, s->handle, &mechanism, key));
-    /* PKCS#11's parameters are not const, though the module only reads what we lend it */
-    TRY(P11_CALL(s->module, C_Sign, s->handle, (uint8_t *)(uintptr_t)data.data, data.len, ret_mac,
-                 &len));
+    TRY(P11_CALL(s->module, C_Sign, s->handle, p11_lend(data), data.len, ret_mac, &len));
     if (len != HMAC_SHA256 || is_blank(ret_mac))
         return p11_result(CKR_GENERAL_ERROR, "C_Sign gave no MAC");
     return ERR_OK;

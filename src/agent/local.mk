@@ -18,6 +18,7 @@ src_agent_libagent_a_SOURCES = \
 	src/agent/ops_crypt.c \
 	src/agent/ops_list.c \
 	src/agent/ops_make.c \
+	src/agent/padding.c src/agent/padding.h \
 	src/agent/pin_record.c src/agent/pin_record.h \
 	src/agent/pin_source.c src/agent/pin_source.h \
 	src/agent/ring_keys.c src/agent/ring_keys.h \

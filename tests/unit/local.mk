@@ -190,6 +190,13 @@ tests_unit_test_scheme_hmac_derive_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wipe
 tests_unit_test_scheme_hmac_derive_SOURCES = tests/unit/test_scheme_hmac_derive.c tests/unit/hex.h
 tests_unit_test_scheme_hmac_derive_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_padding
+TESTS += tests/unit/test_padding
+tests_unit_test_padding_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT)
+tests_unit_test_padding_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_padding_SOURCES = tests/unit/test_padding.c
+tests_unit_test_padding_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_agent_list
 TESTS += tests/unit/test_agent_list
 tests_unit_test_agent_list_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
