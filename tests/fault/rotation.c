@@ -102,7 +102,7 @@ static bool is_rotated(void *context)
         strcmp(status.key_id, s->old_key_id) == 0)
         return false;
     ring_objects_list(s->h, &list);
-    return ring_objects_count(&list, KEY_ACTIVE) == 1 &&
+    return list.n > 1 && ring_objects_count(&list, KEY_ACTIVE) == 1 &&
            ring_objects_count(&list, KEY_DEACTIVATED) == list.n - 1;
 }
 

@@ -238,22 +238,28 @@ class Replicas(unittest.TestCase):
     # --- the ring
 
     def listing(self):
-        """SoftHSM may refuse to read a token that another process is writing to."""
-        for left in range(5, -1, -1):
+        """The lines of labels and those of CKA_IDs. SoftHSM may refuse to read a token that another process is
+        writing to, or show a key of it without its attributes."""
+        for left in range(10, -1, -1):
             try:
-                return self.token.run("pkcs11-tool", "--module", MODULE, "--login", "--pin", "1234",
-                                      "--type", "secrkey", "--list-objects")
+                out = self.token.run("pkcs11-tool", "--module", MODULE, "--login", "--pin", "1234",
+                                     "--type", "secrkey", "--list-objects")
             except AssertionError as error:
                 if left == 0 or "CKR_" not in str(error):
                     raise
-        return None
+                continue
+            lines = [line.strip() for line in out.splitlines()]
+            labels = [line for line in lines if line.startswith("label:")]
+            ids = [line for line in lines if line.startswith("ID:")]
+            if len(labels) == len(ids) == sum(" Object;" in line for line in lines):
+                return labels, ids
+        return self.fail(f"an object without label or CKA_ID: {out}")
 
     def ring(self):
         """Rank (generation, key_id) and state of every KEK, as OpenSC sees them on the token."""
-        out = self.listing()
-        labels = [line.split()[1].split("/") for line in out.splitlines() if line.strip().startswith("label:")]
-        ids = [line.split()[1] for line in out.splitlines() if line.strip().startswith("ID:")]
-        self.assertEqual(len(labels), len(ids), out)
+        labels, ids = self.listing()
+        labels = [line.split()[1].split("/") for line in labels]
+        ids = [line.split()[1] for line in ids]
         ret = {}
         for label, raw in zip(labels, ids):
             key_id = f"k8s.{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
