@@ -12,6 +12,7 @@ tests_harness_libharness_a_SOURCES = \
 	tests/harness/harness.c tests/harness/harness.h \
 	tests/harness/lateness.c tests/harness/lateness.h \
 	tests/harness/load.c tests/harness/load.h \
+	tests/harness/others.c tests/harness/others.h \
 	tests/harness/process.c tests/harness/process.h \
 	tests/harness/watch.c tests/harness/watch.h \
 	tests/harness/wire.c tests/harness/wire.h
