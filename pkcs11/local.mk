@@ -12,6 +12,9 @@ pkcs11_libpkcs11_a_SOURCES = \
 	pkcs11/p11_key.c pkcs11/p11_key.h \
 	pkcs11/p11_login.c pkcs11/p11_login.h \
 	pkcs11/p11_module.c pkcs11/p11_module.h \
+	pkcs11/p11_oaep.c pkcs11/p11_oaep.h \
+	pkcs11/p11_pair.c pkcs11/p11_pair.h \
 	pkcs11/p11_session.c pkcs11/p11_session.h \
+	pkcs11/p11_sign.c pkcs11/p11_sign.h \
 	pkcs11/p11_token.c pkcs11/p11_token.h
 LIBPKCS11 = pkcs11/libpkcs11.a $(LIBFORMAT) $(P11KIT_LIBS)
