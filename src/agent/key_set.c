@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "key_set.h"
 
+#include "p11_pair.h"
+
 struct err key_set_check(const struct p11_session *session, const struct key_set *set)
 {
     for (size_t i = 0; i < scheme_roles(set->scheme); i++)
         TRY(p11_key_check_id(session, set->handles[i], &set->ids[i]));
     return ERR_OK;
+}
+
+static struct err generate_object(const struct p11_session *session,
+                                  const struct key_demand *demand, const struct object_id *id,
+                                  const char *label, unsigned long *ret_handle)
+{
+    return key_type_class(demand->type) == KEY_CLASS_PRIVATE
+               ? p11_pair_generate(session, demand, id, label, ret_handle)
+               : p11_key_generate(session, demand, id, label, ret_handle);
 }
 
 /* Of the first type, in order of preference, that the token makes. */
@@ -16,7 +27,7 @@ static struct err generate_role(const struct p11_session *session, struct key_se
     const struct key_demand *demand;
     TRY(object_id_of_role(&set->ids[0], set->scheme, role, &set->ids[role]));
     for (size_t i = 0; err_is(e) && (demand = key_demand(set->scheme, role, i)); i++) {
-        e = p11_key_generate(session, demand, &set->ids[role], label, &set->handles[role]);
+        e = generate_object(session, demand, &set->ids[role], label, &set->handles[role]);
         set->types[role] = demand->type;
     }
     return e;
@@ -25,7 +36,10 @@ static struct err generate_role(const struct p11_session *session, struct key_se
 static struct err destroy_role(const struct p11_session *session, const struct key_set *set,
                                size_t role)
 {
-    return p11_key_destroy(session, set->handles[role]);
+    TRY(p11_key_destroy(session, set->handles[role]));
+    return key_role_class(set->scheme, role) == KEY_CLASS_PRIVATE
+               ? p11_pair_destroy_public(session, &set->ids[role])
+               : ERR_OK;
 }
 
 struct err key_set_generate(const struct p11_session *session, struct key_set *set,

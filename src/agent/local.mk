@@ -13,6 +13,7 @@ src_agent_libagent_a_SOURCES = \
 	src/agent/keys.c src/agent/keys.h \
 	src/agent/lane_serve.c \
 	src/agent/local_gcm.c src/agent/local_gcm.h \
+	src/agent/local_pk.c src/agent/local_pk.h \
 	src/agent/login.c src/agent/login.h \
 	src/agent/ops.h \
 	src/agent/ops_crypt.c \
@@ -25,6 +26,7 @@ src_agent_libagent_a_SOURCES = \
 	src/agent/scheme.h \
 	src/agent/scheme_aes_gcm.c \
 	src/agent/scheme_hmac_derive.c \
+	src/agent/scheme_rsa_oaep_sign.c \
 	src/agent/scheme_table.c \
 	src/agent/selftest.c \
 	src/agent/status.c src/agent/status.h

@@ -41,5 +41,6 @@ MUST_CHECK struct err scheme_open(const struct scheme_ops *scheme,
 
 extern const struct scheme_ops scheme_aes_gcm;
 extern const struct scheme_ops scheme_hmac_derive;
+extern const struct scheme_ops scheme_rsa_oaep_sign;
 
 #endif

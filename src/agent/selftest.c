@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Proves on the live token all that a ring of a scheme needs, with a key that is gone after. */
 #include "ops.h"
-#include "p11_key.h"
+#include "p11_pair.h"
 #include "scheme.h"
 
 #include <stdio.h>
@@ -44,8 +44,11 @@ static struct err remove_leftovers(const struct p11_session *session, enum key_c
     for (size_t i = 0; i < n; i++) {
         struct p11_key key;
         TRY(p11_key_read(session, of, handles[i], &key));
-        if (is_leftover(&key))
-            TRY(p11_key_destroy(session, handles[i]));
+        if (!is_leftover(&key))
+            continue;
+        TRY(p11_key_destroy(session, handles[i]));
+        if (of == KEY_CLASS_PRIVATE)
+            TRY(p11_pair_destroy_public(session, &key.id));
     }
     return ERR_OK;
 }

@@ -197,6 +197,15 @@ tests_unit_test_padding_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_padding_SOURCES = tests/unit/test_padding.c
 tests_unit_test_padding_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_scheme_rsa_oaep_sign
+TESTS += tests/unit/test_scheme_rsa_oaep_sign
+tests_unit_test_scheme_rsa_oaep_sign_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
+tests_unit_test_scheme_rsa_oaep_sign_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_scheme_rsa_oaep_sign_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wipe
+tests_unit_test_scheme_rsa_oaep_sign_SOURCES = tests/unit/test_scheme_rsa_oaep_sign.c tests/unit/hex.h \
+	tests/unit/pair_format.c tests/unit/pair_format.h tests/unit/pair_token.c tests/unit/pair_token.h
+tests_unit_test_scheme_rsa_oaep_sign_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_agent_list
 TESTS += tests/unit/test_agent_list
 tests_unit_test_agent_list_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
