@@ -97,3 +97,12 @@ tests_token_matrix_CPPFLAGS = $(TOKEN_CPPFLAGS)
 tests_token_matrix_CFLAGS = $(TOKEN_CFLAGS)
 tests_token_matrix_SOURCES = tests/token/matrix.c tests/token/matrix.h tests/token/matrix_rows.c
 tests_token_matrix_LDADD = $(TOKEN_LDADD)
+
+# Key pairs on every token.
+dist_check_SCRIPTS += tests/token/test_pairs.sh
+check_PROGRAMS += tests/token/pairs
+tests_token_pairs_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
+tests_token_pairs_CFLAGS = $(TOKEN_CFLAGS)
+tests_token_pairs_SOURCES = tests/token/pairs.c
+tests_token_pairs_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
+TESTS += tests/token/test_pairs.sh

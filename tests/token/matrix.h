@@ -18,6 +18,7 @@ struct matrix_row {
     const char *kind; /* for make-key */
     struct matrix_refusal generate;
     struct matrix_refusal seal;
+    size_t most;        /* bytes of plaintext that fit into its envelopes; 0: PLAINTEXT_MAX */
     uint32_t waive;     /* for keys made by make-key */
     bool slow;          /* a sample of the bits is turned */
     bool blind;         /* a process sees others' new keys only after C_Finalize */

@@ -51,5 +51,18 @@ const struct matrix_row matrix_rows[] = {
      .slow = true,
      .blind = true},
     {.token = "p11-kit", .scheme = SCHEME_HMAC_DERIVE, .kind = "hmac"},
+
+    {.token = "softhsm", .scheme = SCHEME_RSA_OAEP_SIGN, .slow = true},
+    {.token = "nss",
+     .scheme = SCHEME_RSA_OAEP_SIGN,
+     .generate = {"n/a: CKA_LOCAL is false", 0, "LOCAL"},
+     .seal = {"n/a: nothing is made", 0, NULL}},
+    {.token = "opencryptoki",
+     .scheme = SCHEME_RSA_OAEP_SIGN,
+     .most = 449, /* no EC keys: the signature is RSA's */
+     .slow = true,
+     .serves_on = true},
+    {.token = "tpm", .scheme = SCHEME_RSA_OAEP_SIGN, .slow = true, .blind = true},
+    {.token = "p11-kit", .scheme = SCHEME_RSA_OAEP_SIGN, .slow = true},
 };
 const size_t matrix_rows_count = sizeof matrix_rows / sizeof *matrix_rows;
