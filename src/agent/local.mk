@@ -24,6 +24,7 @@ src_agent_libagent_a_SOURCES = \
 	src/agent/pin_source.c src/agent/pin_source.h \
 	src/agent/ring_keys.c src/agent/ring_keys.h \
 	src/agent/scheme.h \
+	src/agent/scheme_aes_cbc_hmac.c \
 	src/agent/scheme_aes_gcm.c \
 	src/agent/scheme_hmac_derive.c \
 	src/agent/scheme_rsa_oaep_sign.c \

@@ -41,6 +41,7 @@ MUST_CHECK struct err scheme_open(const struct scheme_ops *scheme,
 
 extern const struct scheme_ops scheme_aes_gcm;
 extern const struct scheme_ops scheme_hmac_derive;
+extern const struct scheme_ops scheme_aes_cbc_hmac;
 extern const struct scheme_ops scheme_rsa_oaep_sign;
 
 #endif

@@ -4,6 +4,7 @@
 static const struct scheme_ops *const schemes[] = {
     &scheme_aes_gcm,
     &scheme_hmac_derive,
+    &scheme_aes_cbc_hmac,
     &scheme_rsa_oaep_sign,
     NULL,
 };

@@ -190,6 +190,15 @@ tests_unit_test_scheme_hmac_derive_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wipe
 tests_unit_test_scheme_hmac_derive_SOURCES = tests/unit/test_scheme_hmac_derive.c tests/unit/hex.h
 tests_unit_test_scheme_hmac_derive_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_scheme_aes_cbc_hmac
+TESTS += tests/unit/test_scheme_aes_cbc_hmac
+tests_unit_test_scheme_aes_cbc_hmac_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
+tests_unit_test_scheme_aes_cbc_hmac_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_scheme_aes_cbc_hmac_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wipe
+tests_unit_test_scheme_aes_cbc_hmac_SOURCES = tests/unit/test_scheme_aes_cbc_hmac.c \
+	tests/unit/cbc_token.c tests/unit/cbc_token.h tests/unit/hex.h
+tests_unit_test_scheme_aes_cbc_hmac_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_padding
 TESTS += tests/unit/test_padding
 tests_unit_test_padding_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT)

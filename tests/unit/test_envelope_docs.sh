@@ -12,5 +12,5 @@ quoted=$(awk '/^```/ { on = 0 } /^[a-zA-Z]/ { on = 0 } /^(envelope|CKA_ID) / { o
 # shellcheck disable=SC2016 # no expansion is meant
 commands=$(sed -n '/^```sh$/,/^```$/{/^```/!p}' "$page")
 computed=$(bash -c "$commands")
-[ "$(wc -l <<<"$quoted")" -ge 4 ] || { echo "only these are quoted: $quoted"; exit 1; }
+[ "$(wc -l <<<"$quoted")" -ge 6 ] || { echo "only these are quoted: $quoted"; exit 1; }
 diff <(echo "$quoted") <(echo "$computed") && echo "$(wc -l <<<"$computed") envelopes are as quoted"
