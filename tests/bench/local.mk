@@ -31,3 +31,21 @@ noinst_PROGRAMS += tests/bench/bench-ring
 tests_bench_bench_ring_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) -I$(srcdir)/src/client
 tests_bench_bench_ring_SOURCES = tests/bench/bench_ring.c
 tests_bench_bench_ring_LDADD = src/client/libclient.a $(LIBPROTO) $(LIBKEYRING) $(GRPC_LIBS)
+
+# bench-timing: whether the time of a refusal says why it was refused.
+noinst_PROGRAMS += tests/bench/bench-timing
+tests_bench_bench_timing_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) -I$(srcdir)/tests/bench
+tests_bench_bench_timing_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=bytes_equal_secret
+tests_bench_bench_timing_SOURCES = \
+	tests/bench/bench_timing.c \
+	tests/bench/bad_ciphertexts.c tests/bench/bad_ciphertexts.h \
+	tests/bench/bench_login.c tests/bench/bench_login.h \
+	tests/bench/welch.c tests/bench/welch.h
+tests_bench_bench_timing_LDADD = $(LIBAGENT) -lm
+
+check_PROGRAMS += tests/bench/test_welch
+TESTS += tests/bench/test_welch
+tests_bench_test_welch_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/bench
+tests_bench_test_welch_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_bench_test_welch_SOURCES = tests/bench/test_welch.c tests/bench/welch.c tests/bench/welch.h
+tests_bench_test_welch_LDADD = $(CMOCKA_LIBS) -lm
