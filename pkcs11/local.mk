@@ -7,6 +7,7 @@ pkcs11_libpkcs11_a_SOURCES = \
 	pkcs11/p11_call.h \
 	pkcs11/p11_cbc.c pkcs11/p11_cbc.h \
 	pkcs11/p11_ckr.c pkcs11/p11_ckr.h \
+	pkcs11/p11_facts.c pkcs11/p11_facts.h \
 	pkcs11/p11_gcm.c pkcs11/p11_gcm.h \
 	pkcs11/p11_hmac.c pkcs11/p11_hmac.h \
 	pkcs11/p11_key.c pkcs11/p11_key.h \
@@ -16,5 +17,6 @@ pkcs11_libpkcs11_a_SOURCES = \
 	pkcs11/p11_pair.c pkcs11/p11_pair.h \
 	pkcs11/p11_session.c pkcs11/p11_session.h \
 	pkcs11/p11_sign.c pkcs11/p11_sign.h \
+	pkcs11/p11_text.h \
 	pkcs11/p11_token.c pkcs11/p11_token.h
 LIBPKCS11 = pkcs11/libpkcs11.a $(LIBFORMAT) $(P11KIT_LIBS)

@@ -3,6 +3,7 @@
 
 #include "cleanup.h"
 #include "p11_call.h"
+#include "p11_text.h"
 
 #include <p11-kit/p11-kit.h>
 #include <p11-kit/uri.h>
@@ -19,7 +20,7 @@ struct search {
     char names[160];
 };
 
-static void blank_padded(const CK_UTF8CHAR *from, size_t len, char *to)
+void p11_text(const CK_UTF8CHAR *from, size_t len, char *to)
 {
     len = p11_kit_space_strlen(from, len);
     memcpy(to, from, len);
@@ -43,10 +44,10 @@ static struct p11_pin_flags pin_flags(CK_FLAGS flags)
 static struct p11_token token_of(CK_SLOT_ID slot, const CK_TOKEN_INFO *info)
 {
     struct p11_token t = {.slot = slot, .pin = pin_flags(info->flags)};
-    blank_padded(info->label, sizeof info->label, t.label);
-    blank_padded(info->manufacturerID, sizeof info->manufacturerID, t.manufacturer);
-    blank_padded(info->model, sizeof info->model, t.model);
-    blank_padded(info->serialNumber, sizeof info->serialNumber, t.serial);
+    p11_text(info->label, sizeof info->label, t.label);
+    p11_text(info->manufacturerID, sizeof info->manufacturerID, t.manufacturer);
+    p11_text(info->model, sizeof info->model, t.model);
+    p11_text(info->serialNumber, sizeof info->serialNumber, t.serial);
     return t;
 }
 

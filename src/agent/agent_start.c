@@ -6,7 +6,8 @@
 /* Only what makes, relabels or destroys keys may write to the token. */
 static struct err open_sessions(struct agent *agent, struct lane *lanes)
 {
-    bool writes = agent->config.role != AGENT_SERVE && !agent->config.external;
+    enum agent_role role = agent->config.role;
+    bool writes = (role == AGENT_MAKE || role == AGENT_DESTROY) && !agent->config.external;
     for (uint32_t i = 0; i < agent->config.lanes; i++)
         TRY(p11_session_open(agent->module, agent->token.slot, writes, &lanes[i].session));
     return ERR_OK;
@@ -18,6 +19,8 @@ struct err agent_start(struct agent *agent, struct lane *lanes, struct advice *a
         return err_make(ERR_INTERNAL, "ring.select"); /* agent_config_get has checked it */
     TRY(key_cache_new(&agent->keys));
     TRY(p11_module_load(agent->config.module, &agent->module, advice));
+    if (agent->config.role == AGENT_LOOK)
+        return ERR_OK; /* the module has facts to tell where no token is, or none that logs us in */
     TRY(p11_token_find(agent->module, agent->config.uri, &agent->token, advice));
     TRY(open_sessions(agent, lanes));
     return agent_login(agent, &lanes[0].session, advice);

@@ -9,7 +9,12 @@
 #include <string.h>
 
 /* An agent of AGENT_DESTROY is asked nothing. */
-enum { SERVE = 1 << AGENT_SERVE, MAKE = 1 << AGENT_MAKE };
+enum {
+    SERVE = 1 << AGENT_SERVE,
+    MAKE = 1 << AGENT_MAKE,
+    LOOK = 1 << AGENT_LOOK,
+    TRIES = 1 << AGENT_TRY
+};
 
 /* The closed set of what may be asked. */
 static const struct op_row {
@@ -18,13 +23,15 @@ static const struct op_row {
     bool writes; /* makes or changes objects: never in an external ring, whose keys are not ours */
     op_function *run;
 } ops[] = {
-    [LANE_LIST] = {SERVE | MAKE, true, false, op_list},
+    [LANE_LIST] = {SERVE | MAKE | TRIES, true, false, op_list},
     [LANE_SEAL] = {SERVE, true, false, op_seal},
     [LANE_OPEN] = {SERVE, true, false, op_open},
-    [LANE_PROBE] = {SERVE | MAKE, true, false, op_probe},
+    [LANE_PROBE] = {SERVE | MAKE | TRIES, true, false, op_probe},
     [LANE_SELFTEST] = {MAKE, false, true, op_selftest},
     [LANE_GENERATE] = {MAKE, false, true, op_generate},
     [LANE_RELABEL] = {MAKE, true, true, op_relabel},
+    [LANE_FACTS] = {LOOK, false, false, op_facts},
+    [LANE_TRIAL] = {MAKE | TRIES, false, true, op_trial},
 };
 
 /* A peer that breaks the protocol, or a kernel that fails us: start afresh. No C_Logout here or

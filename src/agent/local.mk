@@ -17,9 +17,11 @@ src_agent_libagent_a_SOURCES = \
 	src/agent/login.c src/agent/login.h \
 	src/agent/ops.h \
 	src/agent/ops_crypt.c \
+	src/agent/ops_facts.c \
 	src/agent/ops_list.c \
 	src/agent/ops_make.c \
 	src/agent/padding.c src/agent/padding.h \
+	src/agent/ops_trial.c \
 	src/agent/pin_record.c src/agent/pin_record.h \
 	src/agent/pin_source.c src/agent/pin_source.h \
 	src/agent/ring_keys.c src/agent/ring_keys.h \

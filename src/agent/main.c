@@ -52,7 +52,9 @@ static void take_name(enum agent_role role)
 {
     static const char *const names[] = {[AGENT_SERVE] = "p11-kms-agent",
                                         [AGENT_MAKE] = "p11-kms-maker",
-                                        [AGENT_DESTROY] = "p11-kms-destroy"};
+                                        [AGENT_DESTROY] = "p11-kms-destroy",
+                                        [AGENT_LOOK] = "p11-kms-look",
+                                        [AGENT_TRY] = "p11-kms-try"};
     (void)prctl(PR_SET_NAME, names[role], 0, 0, 0);
 }
 

@@ -6,10 +6,14 @@
 
 #include "agent.h"
 
+/* What the labels of keys begin with that a self-test or a trial makes; the UUID of it follows. */
+#define SELFTEST_LABEL "p11-kms-selftest/"
+
 typedef struct err op_function(struct lane *lane, const struct lane_request *request,
                                struct lane_reply *ret, struct advice *advice);
 
-op_function op_list, op_seal, op_open, op_probe, op_selftest, op_generate, op_relabel;
+op_function op_list, op_seal, op_open, op_probe, op_selftest, op_generate, op_relabel, op_facts,
+    op_trial;
 
 /* Frees a lane's listing. Accepts NULL. */
 void listing_free(struct listing *listing);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char label_prefix[] = "p11-kms-selftest/";
+static const char label_prefix[] = SELFTEST_LABEL;
 
 /* Another host's self-test may be running; no generateTimeout is this long. */
 enum { LEFTOVER_AGE_MS = 10 * 60 * 1000 };
@@ -71,7 +71,8 @@ static struct err make_keys(struct trial *t)
     uint8_t uuid[UUID_BYTES];
     TRY(uuid_make(uuid));
     t->keys.scheme = t->scheme->scheme;
-    TRY(object_id_from(bytes_of(uuid, sizeof uuid), &t->keys.ids[0]));
+    if (t->keys.ids[0].len == 0)
+        TRY(object_id_from(bytes_of(uuid, sizeof uuid), &t->keys.ids[0]));
     make_labels(t, 'a');
     return key_set_generate(t->session, &t->keys, t->labels);
 }
@@ -165,6 +166,7 @@ struct err op_selftest(struct lane *lane, const struct lane_request *request,
 {
     struct trial t = {.session = &lane->session,
                       .scheme = scheme_find(request->u.selftest.scheme),
+                      .keys.ids = {request->u.selftest.trial},
                       .advice = advice};
     (void)ret;
     if (!t.scheme)

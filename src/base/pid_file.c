@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pid_file.h"
 
+#include "cleanup.h"
 #include "text.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 enum { PID_TEXT = 16 };
@@ -37,4 +39,12 @@ pid_t pid_file_holder(int fd)
     text[len > 0 ? len : 0] = '\0';
     text[strcspn(text, "\n")] = '\0';
     return err_is(parse_u64(text, 1, INT_MAX, &pid)) ? 0 : (pid_t)pid;
+}
+
+pid_t pid_file_locked_by(const char *path)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return 0;
+    return pid_file_holder(fd);
 }

@@ -17,4 +17,7 @@ void pid_file_sign(int fd);
 /* The number in it; 0: none. */
 pid_t pid_file_holder(int fd);
 
+/* The number of who holds the lock of the file at path; 0: nobody, or it is not known. */
+pid_t pid_file_locked_by(const char *path);
+
 #endif

@@ -5,6 +5,8 @@
 
 const struct cli_command *const cli_commands[] = {
     &cmd_init,
+    &cmd_doctor_token, /* before doctor, which is its first word */
+    &cmd_doctor,
     &cmd_status,
     &cmd_keys_list,
     &cmd_keys_show,

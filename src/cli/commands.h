@@ -9,6 +9,8 @@ extern const struct cli_command cmd_call_decrypt;
 extern const struct cli_command cmd_call_encrypt;
 extern const struct cli_command cmd_call_status;
 extern const struct cli_command cmd_completion;
+extern const struct cli_command cmd_doctor;
+extern const struct cli_command cmd_doctor_token;
 extern const struct cli_command cmd_encryption_config;
 extern const struct cli_command cmd_init;
 extern const struct cli_command cmd_keys_activate;

@@ -15,6 +15,8 @@ src_cli_libcli_a_SOURCES = \
 	src/cli/cmd_call_encrypt.c \
 	src/cli/cmd_call_status.c \
 	src/cli/cmd_completion.c \
+	src/cli/cmd_doctor.c \
+	src/cli/cmd_doctor_token.c \
 	src/cli/cmd_encryption_config.c \
 	src/cli/cmd_init.c \
 	src/cli/cmd_keys_activate.c \
@@ -28,6 +30,13 @@ src_cli_libcli_a_SOURCES = \
 	src/cli/cmd_man.c \
 	src/cli/cmd_status.c \
 	src/cli/commands.c src/cli/commands.h \
+	src/cli/doctor.c src/cli/doctor.h \
+	src/cli/doctor_json.c \
+	src/cli/doctor_judge.c \
+	src/cli/doctor_look.c \
+	src/cli/doctor_measure.c \
+	src/cli/doctor_text.c \
+	src/cli/doctor_try.c \
 	src/cli/init_external.c src/cli/init_external.h \
 	src/cli/own_agent.c src/cli/own_agent.h \
 	src/cli/ring_destroy.c src/cli/ring_destroy.h \

@@ -23,7 +23,7 @@ struct err own_agent_start(struct own_agent *agent, enum agent_role role,
                            const struct object_id *doomed, int *ret_lane,
                            char text[static MAKER_TEXT_MAX + 1])
 {
-    struct agent_config c = {.role = role, .lanes = 1};
+    struct agent_config c = {.role = role, .lanes = agent->lanes ? agent->lanes : 1};
     agent_process_kill(&agent->process);
     (void)snprintf(c.module, sizeof c.module, "%s", agent->config->token.module);
     (void)snprintf(c.uri, sizeof c.uri, "%s", agent->config->token.uri);

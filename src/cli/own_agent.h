@@ -19,6 +19,7 @@ struct own_agent {
     const struct config *config;
     const char *path;
     struct agent_process process;
+    uint32_t lanes; /* of the next one; 0: one */
 };
 
 /* The program of --agent, else the one that is found. */

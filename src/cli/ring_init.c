@@ -162,7 +162,7 @@ static struct session session_of(const struct config *config, const char *agent_
         .progress = progress,
         .context = context,
         .lock = -1,
-        .agent = {config, agent_path, {.pid = -1}}};
+        .agent = {config, agent_path, {.pid = -1}, 0}};
     memcpy(s.rules.name, config->ring.name, sizeof s.rules.name);
     return s;
 }

@@ -82,6 +82,7 @@ struct err maker_self_test(struct maker *m, enum scheme scheme)
     struct lane_request request = {.op = LANE_SELFTEST};
     struct lane_reply reply;
     request.u.selftest.scheme = scheme;
+    request.u.selftest.trial = m->trial;
     return call(m, &request, &reply);
 }
 

@@ -23,7 +23,8 @@ struct maker {
     struct maker_source source;
     const char *state_dir;
     const struct ring_rules *rules;
-    int timeout_ms; /* token.generateTimeout */
+    int timeout_ms;         /* token.generateTimeout */
+    struct object_id trial; /* of the self-tests to come; empty: nobody will clean up after them */
     int lane;
     uint64_t number;
     struct token_identity token;   /* after maker_fresh */

@@ -3,9 +3,7 @@
 
 #include <string.h>
 
-/* An answer such as GENERAL_ERROR, or a module that crashes, may be an outage as well as a token's
- * way to say that it cannot. */
-static bool may_pass(struct err e)
+bool scheme_may_pass(struct err e)
 {
     return e.code == ERR_UNAVAILABLE || e.code == ERR_INTERNAL || e.code == ERR_EXHAUSTED;
 }
@@ -15,8 +13,8 @@ static bool may_pass(struct err e)
 static struct err try_scheme(struct maker *m, enum scheme scheme, struct err *lost)
 {
     struct err e = maker_self_test(m, scheme);
-    *lost = may_pass(e) ? maker_fresh(m) : ERR_OK;
-    return may_pass(e) && !err_is(*lost) ? maker_self_test(m, scheme) : e;
+    *lost = scheme_may_pass(e) ? maker_fresh(m) : ERR_OK;
+    return scheme_may_pass(e) && !err_is(*lost) ? maker_self_test(m, scheme) : e;
 }
 
 struct err scheme_require(struct maker *m, enum scheme scheme)

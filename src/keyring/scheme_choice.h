@@ -20,6 +20,10 @@ struct scheme_choice {
     struct scheme_trial tried[SCHEMES];
 };
 
+/* Whether a self-test that failed so may pass another time: an answer such as GENERAL_ERROR, or a
+ * module that crashes, may be an outage as well as a token's way to say that it cannot. */
+bool scheme_may_pass(struct err e);
+
 /* Tests the token for the one scheme that is wanted. */
 MUST_CHECK struct err scheme_require(struct maker *maker, enum scheme scheme);
 

@@ -70,7 +70,7 @@ struct err agent_config_get(struct bytes raw, struct agent_config *ret)
     bool select = get_string(&r, c.select, sizeof c.select);
     c.waive = get_u32(&r);
     if (!doomed || !select || !reader_done(&r) || c.lanes < 1 || c.lanes > AGENT_LANES_MAX ||
-        c.role < AGENT_SERVE || c.role > AGENT_DESTROY || (c.external && c.role == AGENT_DESTROY) ||
+        c.role < AGENT_SERVE || c.role > AGENT_TRY || (c.external && c.role == AGENT_DESTROY) ||
         !ring_holds(&c))
         return err_make(ERR_INTERNAL, "agent_config_get");
     *ret = c;

@@ -21,7 +21,9 @@ enum {
 enum agent_role {
     AGENT_SERVE = 1, /* list, seal, open, probe */
     AGENT_MAKE,      /* list, probe, self-test, generate, relabel */
-    AGENT_DESTROY    /* nothing: it destroys one key, says so in its hello, and ends */
+    AGENT_DESTROY,   /* nothing: it destroys one key, says so in its hello, and ends */
+    AGENT_LOOK,      /* facts: it opens no session and does not log in, so that it can tell why */
+    AGENT_TRY /* list, probe, and a trial's seals and opens, in sessions as AGENT_SERVE has */
 };
 
 /* The validated token section and what else an agent must know. */

@@ -2,13 +2,14 @@
 #include "lane.h"
 
 #include "io.h"
+#include "lane_facts.h"
 #include "lane_tally.h"
 #include "text.h"
 
 #include <string.h>
 
 /* The first byte of every packet: front end and agent of different builds must not talk. */
-enum { LANE_VERSION = 2, REPLY_BIT = 0x80 };
+enum { LANE_VERSION = 3, REPLY_BIT = 0x80 };
 
 static void put_text(struct writer *w, const char *text)
 {
@@ -70,6 +71,7 @@ void lane_put_request(struct writer *w, const struct lane_request *request)
         break;
     case LANE_SELFTEST:
         put_u8(w, (uint8_t)request->u.selftest.scheme);
+        put_sized(w, object_id_bytes(&request->u.selftest.trial));
         break;
     case LANE_GENERATE:
         put_label(w, &request->u.generate.label);
@@ -78,10 +80,35 @@ void lane_put_request(struct writer *w, const struct lane_request *request)
         put_sized(w, object_id_bytes(&request->u.relabel.id));
         put_label(w, &request->u.relabel.label);
         break;
+    case LANE_FACTS:
+        put_u8(w, (uint8_t)request->u.facts.part);
+        break;
+    case LANE_TRIAL:
+        put_u8(w, (uint8_t)request->u.trial.step);
+        put_u8(w, (uint8_t)request->u.trial.scheme);
+        put_sized(w, object_id_bytes(&request->u.trial.trial));
+        put_u32(w, request->u.trial.ms);
+        break;
     case LANE_HELLO: /* has no request */
         w->full = true;
         break;
     }
+}
+
+static bool get_trial_id(struct reader *r, struct object_id *ret)
+{
+    struct bytes id = get_sized(r);
+    return id.len == 0 || (id.len == UUID_BYTES && !err_is(object_id_from(id, ret)));
+}
+
+static bool get_trial(struct reader *r, struct lane_request *q)
+{
+    q->u.trial.step = (enum trial_step)get_u8(r);
+    q->u.trial.scheme = (enum scheme)get_u8(r);
+    bool id = get_trial_id(r, &q->u.trial.trial) && q->u.trial.trial.len > 0;
+    q->u.trial.ms = get_u32(r);
+    return id && q->u.trial.step >= TRIAL_MAKE && q->u.trial.step < TRIAL_STEPS &&
+           q->u.trial.ms <= TRIAL_MS_MAX;
 }
 
 static bool get_request_body(struct reader *r, struct lane_request *q)
@@ -112,11 +139,16 @@ static bool get_request_body(struct reader *r, struct lane_request *q)
     }
     case LANE_SELFTEST:
         q->u.selftest.scheme = (enum scheme)get_u8(r);
-        return true;
+        return get_trial_id(r, &q->u.selftest.trial);
     case LANE_GENERATE:
         return get_label(r, &q->u.generate.label);
     case LANE_RELABEL:
         return get_object_id(r, &q->u.relabel.id) && get_label(r, &q->u.relabel.label);
+    case LANE_FACTS:
+        q->u.facts.part = (enum facts_part)get_u8(r);
+        return q->u.facts.part >= FACTS_MODULE && q->u.facts.part <= FACTS_MECHANISMS;
+    case LANE_TRIAL:
+        return get_trial(r, q);
     case LANE_HELLO:
         break;
     }
@@ -191,6 +223,13 @@ static void put_reply_body(struct writer *w, const struct lane_reply *reply)
     case LANE_GENERATE:
         put_sized(w, object_id_bytes(&reply->u.made));
         break;
+    case LANE_FACTS:
+        lane_put_facts(w, &reply->u.facts);
+        break;
+    case LANE_TRIAL:
+        put_u32(w, reply->u.trial.count);
+        put_u64(w, reply->u.trial.ns);
+        break;
     case LANE_SELFTEST:
     case LANE_RELABEL:
         break;
@@ -235,6 +274,12 @@ static bool get_reply_body(struct reader *r, struct lane_reply *p)
         return true;
     case LANE_GENERATE:
         return get_object_id(r, &p->u.made);
+    case LANE_FACTS:
+        return lane_get_facts(r, &p->u.facts);
+    case LANE_TRIAL:
+        p->u.trial.count = get_u32(r);
+        p->u.trial.ns = get_u64(r);
+        return true;
     case LANE_SELFTEST:
     case LANE_RELABEL:
         return true;
@@ -272,9 +317,10 @@ static const char *op_name(enum lane_op op)
     static const char *const names[] = {
         [LANE_HELLO] = "agent start", [LANE_LIST] = "list keys",  [LANE_SEAL] = "seal",
         [LANE_OPEN] = "open",         [LANE_PROBE] = "probe",     [LANE_SELFTEST] = "self-test",
-        [LANE_GENERATE] = "generate", [LANE_RELABEL] = "relabel",
+        [LANE_GENERATE] = "generate", [LANE_RELABEL] = "relabel", [LANE_FACTS] = "facts",
+        [LANE_TRIAL] = "trial",
     };
-    return op >= LANE_HELLO && op <= LANE_RELABEL ? names[op] : "lane";
+    return op >= LANE_HELLO && op <= LANE_TRIAL ? names[op] : "lane";
 }
 
 struct err lane_status_err(const struct lane_reply *reply)
@@ -299,15 +345,25 @@ static struct err receive_reply(int fd, int timeout_ms, uint64_t number, enum la
     return ERR_OK;
 }
 
-static struct err call(int fd, struct lane_request *request, int timeout_ms, void *memory,
-                       size_t size, struct lane_reply *ret)
+struct err lane_send(int fd, const struct lane_request *request, void *memory, size_t size)
 {
     struct writer w = writer_over(memory, size);
     lane_put_request(&w, request);
-    if (w.full)
-        return err_make(ERR_INTERNAL, "lane_call");
-    TRY(packet_send(fd, writer_bytes(&w), NULL, 0));
+    return w.full ? err_make(ERR_INTERNAL, "lane_call")
+                  : packet_send(fd, writer_bytes(&w), NULL, 0);
+}
+
+struct err lane_receive(int fd, const struct lane_request *request, int timeout_ms, void *memory,
+                        size_t size, struct lane_reply *ret)
+{
     return receive_reply(fd, timeout_ms, request->number, request->op, memory, size, ret);
+}
+
+static struct err call(int fd, const struct lane_request *request, int timeout_ms, void *memory,
+                       size_t size, struct lane_reply *ret)
+{
+    TRY(lane_send(fd, request, memory, size));
+    return lane_receive(fd, request, timeout_ms, memory, size, ret);
 }
 
 struct err lane_call(int fd, struct lane_request *request, int timeout_ms, void *memory,

@@ -10,6 +10,7 @@
 #include "advice.h"
 #include "attributes.h"
 #include "envelope.h"
+#include "token_facts.h"
 
 enum {
     LANE_PACKET_MAX = 2048, /* every request; every reply but a list's */
@@ -24,10 +25,25 @@ enum lane_op {
     LANE_SEAL,
     LANE_OPEN,
     LANE_PROBE,
-    LANE_SELFTEST, /* this and the rest: only an agent of AGENT_MAKE answers them */
+    LANE_SELFTEST, /* this and the next two: only an agent of AGENT_MAKE answers them */
     LANE_GENERATE,
-    LANE_RELABEL
+    LANE_RELABEL,
+    LANE_FACTS, /* AGENT_LOOK */
+    LANE_TRIAL  /* AGENT_MAKE and, where nothing is made or removed, AGENT_TRY */
 };
+
+/* Measuring a scheme on a key that is made for that and removed after. What is sealed is the
+ * agent's own, and stays in it. */
+enum trial_step {
+    TRIAL_MAKE = 1, /* makes the trial's key */
+    TRIAL_SEAL,     /* seals and opens with it for so long */
+    TRIAL_OPEN,
+    TRIAL_GENERATE, /* makes keys for so long, each removed again */
+    TRIAL_REMOVE,   /* removes all that was made for this trial, by whichever agent */
+    TRIAL_STEPS
+};
+
+enum { TRIAL_MS_MAX = 10000 };
 
 struct lane_request {
     enum lane_op op;
@@ -55,6 +71,8 @@ struct lane_request {
         } probe;
         struct {
             enum scheme scheme;
+            struct object_id trial; /* a UUID, by which TRIAL_REMOVE finds what an agent that died
+                                       has left; empty: nobody will ask */
         } selftest;
         struct {
             struct key_label label;
@@ -63,6 +81,15 @@ struct lane_request {
             struct object_id id;
             struct key_label label;
         } relabel;
+        struct {
+            enum facts_part part;
+        } facts;
+        struct {
+            enum trial_step step;
+            enum scheme scheme;
+            struct object_id trial; /* a UUID: names the trial and, on the token, its key */
+            uint32_t ms;            /* up to TRIAL_MS_MAX; at least one operation is done */
+        } trial;
     } u;
 };
 
@@ -90,6 +117,15 @@ struct listed_key {
     struct key_attributes attributes;
 };
 
+struct facts {
+    enum facts_part part;
+    union {
+        struct module_facts module;
+        struct token_facts token;
+        struct mechanism_facts mechanism[MECHANISMS];
+    } u;
+};
+
 /* A reply. A body is there only when status.code is ERR_NONE. */
 struct lane_reply {
     enum lane_op op;
@@ -106,6 +142,11 @@ struct lane_reply {
         struct bytes envelope;  /* LANE_SEAL, and the canary of LANE_PROBE; borrowed */
         struct bytes plaintext; /* LANE_OPEN; borrowed from the packet: copy and wipe */
         struct object_id made;  /* LANE_GENERATE */
+        struct facts facts;
+        struct {
+            uint32_t count; /* operations done, or objects removed */
+            uint64_t ns;    /* that they took */
+        } trial;
     } u;
 };
 
@@ -128,6 +169,12 @@ MUST_CHECK struct err lane_status_err(const struct lane_reply *reply);
  * gone. The reply's own status is not looked at. */
 MUST_CHECK struct err lane_call(int fd, struct lane_request *request, int timeout_ms, void *memory,
                                 size_t size, struct lane_reply *ret);
+
+/* lane_call in two: for a request on several lanes at once. Not counted. */
+MUST_CHECK struct err lane_send(int fd, const struct lane_request *request, void *memory,
+                                size_t size);
+MUST_CHECK struct err lane_receive(int fd, const struct lane_request *request, int timeout_ms,
+                                   void *memory, size_t size, struct lane_reply *ret);
 
 /* Waits for the agent's hello on lane 0. As lane_call. */
 MUST_CHECK struct err lane_hello(int fd, int timeout_ms, void *memory, size_t size,

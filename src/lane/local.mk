@@ -7,6 +7,7 @@ src_lane_liblane_a_SOURCES = \
 	src/lane/agent_process.c src/lane/agent_process.h \
 	src/lane/control.c src/lane/control.h \
 	src/lane/lane.c src/lane/lane.h \
+	src/lane/lane_facts.c src/lane/lane_facts.h \
 	src/lane/lane_pool.c src/lane/lane_pool.h \
 	src/lane/lane_queue.c src/lane/lane_queue.h \
 	src/lane/lane_tally.c src/lane/lane_tally.h \

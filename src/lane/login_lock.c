@@ -38,10 +38,7 @@ pid_t login_lock_holder(const char *state_dir)
     char path[PATH_MAX];
     if (err_is(lock_path(state_dir, path)))
         return 0;
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK)
-        return 0;
-    return pid_file_holder(fd);
+    return pid_file_locked_by(path);
 }
 
 struct err lane_hello_patiently(int fd, int timeout_ms, const char *state_dir, void *memory,

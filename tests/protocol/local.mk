@@ -128,6 +128,9 @@ TESTS += tests/protocol/activation.sh
 dist_check_SCRIPTS += tests/protocol/schemes.sh
 TESTS += tests/protocol/schemes.sh
 
+dist_check_SCRIPTS += tests/protocol/doctor.sh
+TESTS += tests/protocol/doctor.sh
+
 # The walk-through of docs/external-keys.md, as it stands.
 dist_check_SCRIPTS += tests/protocol/external_walk.sh
 TESTS += tests/protocol/external_walk.sh

@@ -70,6 +70,13 @@ tests_token_test_keys_CFLAGS = $(TOKEN_CFLAGS)
 tests_token_test_keys_SOURCES = tests/token/test_keys.c
 tests_token_test_keys_LDADD = $(TOKEN_LDADD)
 
+check_PROGRAMS += tests/token/test_trial
+TESTS += tests/token/test_trial
+tests_token_test_trial_CPPFLAGS = $(TOKEN_CPPFLAGS)
+tests_token_test_trial_CFLAGS = $(TOKEN_CFLAGS)
+tests_token_test_trial_SOURCES = tests/token/test_trial.c
+tests_token_test_trial_LDADD = $(TOKEN_LDADD)
+
 check_PROGRAMS += tests/token/test_destroy
 TESTS += tests/token/test_destroy
 tests_token_test_destroy_CPPFLAGS = $(TOKEN_CPPFLAGS)

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LANES = 8, OPS = LANE_RELABEL + 1 };
+enum { LANES = 8, OPS = LANE_TRIAL + 1 };
 
 struct held {
     size_t len; /* 0: nothing held */

@@ -407,3 +407,10 @@ tests_unit_test_vitals_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) -I$(srcdir)/src/rpc
 tests_unit_test_vitals_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_vitals_SOURCES = tests/unit/test_vitals.c
 tests_unit_test_vitals_LDADD = src/rpc/libfrontend.a $(LIBKMSAPI) $(LIBKMS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_token_facts
+TESTS += tests/unit/test_token_facts
+tests_unit_test_token_facts_CPPFLAGS = $(AM_CPPFLAGS) $(I_FORMAT)
+tests_unit_test_token_facts_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_token_facts_SOURCES = tests/unit/test_token_facts.c
+tests_unit_test_token_facts_LDADD = $(LIBFORMAT) $(CMOCKA_LIBS)

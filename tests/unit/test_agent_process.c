@@ -147,7 +147,7 @@ static void values_out_of_range_are_refused(void **state)
     c = good(2);
     c.role = (enum agent_role)0;
     expect_refused(&c);
-    c.role = (enum agent_role)4;
+    c.role = (enum agent_role)(AGENT_TRY + 1);
     expect_refused(&c);
     c = good(2);
     memcpy(c.ring, "Upper", 6);

@@ -45,6 +45,15 @@ static struct lane_request request_of(enum lane_op op)
     case LANE_SELFTEST:
         q.u.selftest.scheme = SCHEME_AES_GCM;
         break;
+    case LANE_FACTS:
+        q.u.facts.part = FACTS_TOKEN;
+        break;
+    case LANE_TRIAL:
+        q.u.trial.step = TRIAL_OPEN;
+        q.u.trial.scheme = SCHEME_AES_GCM;
+        q.u.trial.trial = (struct object_id){.len = UUID_BYTES, .data = {1, 2}};
+        q.u.trial.ms = 500;
+        break;
     case LANE_GENERATE:
         q.u.generate.label = label;
         break;
@@ -62,7 +71,7 @@ static struct lane_request request_of(enum lane_op op)
 static void requests_round_trip(void **state)
 {
     (void)state;
-    for (int op = LANE_LIST; op <= LANE_RELABEL; op++) {
+    for (int op = LANE_LIST; op <= LANE_TRIAL; op++) {
         uint8_t memory[LANE_PACKET_MAX], again[LANE_PACKET_MAX];
         struct writer w = writer_over(memory, sizeof memory), v = writer_over(again, sizeof again);
         struct lane_request q = request_of((enum lane_op)op), back;
@@ -113,6 +122,84 @@ static void failures_carry_their_status(void **state)
     assert_int_equal(back.status.ckr, 0x30);
     assert_string_equal(back.status.text, "the token is away");
     assert_int_equal(lane_status_err(&back).native, 0x30);
+}
+
+/* What no caller of ours asks is not taken from anybody. */
+static void expect_no_trial(struct lane_request q)
+{
+    uint8_t memory[LANE_PACKET_MAX];
+    struct writer w = writer_over(memory, sizeof memory);
+    lane_put_request(&w, &q);
+    assert_int_equal(lane_get_request(writer_bytes(&w), &q).code, ERR_INTERNAL);
+}
+
+static void trials_are_bounded(void **state)
+{
+    (void)state;
+    struct lane_request q = request_of(LANE_TRIAL);
+    q.u.trial.ms = TRIAL_MS_MAX + 1;
+    expect_no_trial(q);
+    q = request_of(LANE_TRIAL);
+    q.u.trial.step = TRIAL_STEPS;
+    expect_no_trial(q);
+    q = request_of(LANE_TRIAL);
+    q.u.trial.trial.len = 2;
+    expect_no_trial(q);
+    q = request_of(LANE_TRIAL);
+    q.u.trial.trial.len = 0;
+    expect_no_trial(q);
+    q = request_of(LANE_SELFTEST);
+    q.u.selftest.trial.len = 3;
+    expect_no_trial(q);
+    q = request_of(LANE_FACTS);
+    q.u.facts.part = (enum facts_part)(FACTS_MECHANISMS + 1);
+    expect_no_trial(q);
+}
+
+static void longest_texts(struct token_facts *token)
+{
+    memset(token->slot_description, 's', sizeof token->slot_description - 1);
+    memset(token->label, 'l', sizeof token->label - 1);
+    memset(token->manufacturer, 'm', sizeof token->manufacturer - 1);
+    memset(token->model, 'o', sizeof token->model - 1);
+    memset(token->serial, 'n', sizeof token->serial - 1);
+}
+
+static struct facts facts_of(enum facts_part part)
+{
+    struct facts facts;
+    memset(&facts, 0, sizeof facts);
+    facts.part = part;
+    if (part == FACTS_MODULE)
+        facts.u.module = (struct module_facts){{2, 40}, {1, 2}, "maker", "library"};
+    if (part == FACTS_TOKEN) {
+        longest_texts(&facts.u.token);
+        facts.u.token.slot = UINT64_MAX;
+        facts.u.token.flags = 5;
+        facts.u.token.max_sessions = 7;
+        facts.u.token.firmware.minor = 9;
+    }
+    for (unsigned i = 0; part == FACTS_MECHANISMS && i < MECHANISMS; i++)
+        facts.u.mechanism[i] = (struct mechanism_facts){true, i % 2 != 0, i, i + 1, UINT64_MAX};
+    return facts;
+}
+
+static void facts_round_trip(void **state)
+{
+    (void)state;
+    for (int part = FACTS_MODULE; part <= FACTS_MECHANISMS; part++) {
+        uint8_t memory[LANE_PACKET_MAX], again[LANE_PACKET_MAX];
+        struct writer w = writer_over(memory, sizeof memory), v = writer_over(again, sizeof again);
+        struct lane_reply p = {.op = LANE_FACTS, .number = 3}, back;
+        p.u.facts = facts_of((enum facts_part)part);
+        lane_put_reply(&w, &p);
+        assert_false(w.full);
+        assert_false(err_is(lane_get_reply(writer_bytes(&w), &back)));
+        lane_put_reply(&v, &back);
+        assert_true(bytes_equal(writer_bytes(&w), writer_bytes(&v)));
+        for (size_t len = 0; len < w.len; len++)
+            assert_true(err_is(lane_get_reply(bytes_of(memory, len), &back)));
+    }
 }
 
 static void a_page_of_keys_fits_its_packet(void **state)
@@ -190,6 +277,8 @@ int main(void)
         cmocka_unit_test(hello_is_no_request),
         cmocka_unit_test(other_versions_do_not_talk),
         cmocka_unit_test(failures_carry_their_status),
+        cmocka_unit_test(trials_are_bounded),
+        cmocka_unit_test(facts_round_trip),
         cmocka_unit_test(a_page_of_keys_fits_its_packet),
         cmocka_unit_test(a_reply_to_another_request_is_an_error),
         cmocka_unit_test(agent_config_round_trip),

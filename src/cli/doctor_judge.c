@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "doctor.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static const struct {
+    const char *text, *word;
+    bool good;
+} results[] = {
+    [DOCTOR_NOT_TRIED] = {"not tried", "not-tried", false},
+    [DOCTOR_WORKS] = {"works", "works", true},
+    [DOCTOR_WORKS_BY_KEK] = {"works", "works-with-kek", true},
+    [DOCTOR_FAILS] = {"does not work", "fails", false},
+    [DOCTOR_MAY_WORK] = {"may work", "may-work", true},
+    [DOCTOR_MAY_NOT] = {"may not work", "may-not-work", false},
+};
+
+const char *doctor_result_text(enum doctor_result result)
+{
+    return results[result].text;
+}
+
+const char *doctor_result_word(enum doctor_result result)
+{
+    return results[result].word;
+}
+
+bool doctor_result_good(enum doctor_result result)
+{
+    return results[result].good;
+}
+
+static const struct doctor_scheme *find(const struct doctor_report *r, enum scheme scheme)
+{
+    for (size_t i = 0; i < r->n_schemes; i++)
+        if (r->schemes[i].scheme == scheme)
+            return &r->schemes[i];
+    return NULL;
+}
+
+/* The first that is proved, else the first that is guessed. */
+static enum scheme best_of(const struct doctor_report *r)
+{
+    enum scheme guessed = SCHEME_NONE;
+    for (size_t i = 0; i < r->n_schemes; i++) {
+        const struct doctor_scheme *s = &r->schemes[i];
+        if (s->result == DOCTOR_MAY_WORK && guessed == SCHEME_NONE)
+            guessed = s->scheme;
+        else if (doctor_result_good(s->result) && s->result != DOCTOR_MAY_WORK)
+            return s->scheme;
+    }
+    return guessed;
+}
+
+static enum scheme used_by(const struct doctor *d)
+{
+    if (d->only != SCHEME_NONE)
+        return d->only;
+    if (d->rules.external)
+        return d->report.ring_scheme;
+    if (d->config->ring.scheme != SCHEME_NONE)
+        return d->config->ring.scheme;
+    return d->report.ring_scheme != SCHEME_NONE ? d->report.ring_scheme : d->report.best;
+}
+
+__attribute__((format(printf, 2, 3))) static void say(struct doctor_report *r, const char *format,
+                                                      ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(r->verdict, sizeof r->verdict, format, arguments);
+    va_end(arguments);
+}
+
+/* --- what to ask ------------------------------------------------------------------------- */
+
+static void uses_text(uint32_t uses, char *text, size_t size)
+{
+    size_t len = 0;
+    text[0] = '\0';
+    for (uint32_t bit = 1; bit <= uses && len < size; bit <<= 1)
+        if ((uses & bit) != 0)
+            len += (size_t)snprintf(text + len, size - len, "%s%s", len > 0 ? " and " : "",
+                                    mechanism_use_name(bit));
+}
+
+__attribute__((format(printf, 2, 3))) static void ask(struct doctor_report *r, const char *format,
+                                                      ...)
+{
+    va_list arguments;
+    if (r->n_ask == DOCTOR_ASK_MAX)
+        return;
+    va_start(arguments, format);
+    (void)vsnprintf(r->ask[r->n_ask++], sizeof r->ask[0], format, arguments);
+    va_end(arguments);
+}
+
+static void ask_for_mechanism(struct doctor_report *r, const char *scheme,
+                              const struct scheme_need *need)
+{
+    const struct mechanism_facts *facts = &r->mechanism_facts.u.mechanism[need->mechanism];
+    char uses[96], instead[64] = "";
+    uses_text(need->uses, uses, sizeof uses);
+    if (need->instead != MECHANISMS)
+        (void)snprintf(instead, sizeof instead, ", or %s", mechanism_name(need->instead));
+    ask(r, "%s: %s%s that can %s: the token %s", scheme, mechanism_name(need->mechanism), instead,
+        uses, facts->listed ? "lists it without that" : "does not list it");
+}
+
+static void ask_for_scheme(struct doctor_report *r, const struct doctor_scheme *s)
+{
+    const struct scheme_need *need;
+    bool told = r->mechanisms.known;
+    for (size_t i = 0; told && (need = scheme_need(s->scheme, i)); i++)
+        if (!scheme_need_is_told(need, r->mechanism_facts.u.mechanism))
+            ask_for_mechanism(r, scheme_name(s->scheme), need);
+    if (s->result == DOCTOR_FAILS &&
+        scheme_needs_are_told(s->scheme, r->mechanism_facts.u.mechanism))
+        ask(r, "%s: the token lists all that it needs, and fails: %s", scheme_name(s->scheme),
+            s->why);
+}
+
+static void ask_vendor(struct doctor *d)
+{
+    struct doctor_report *r = &d->report;
+    for (size_t i = 0; i < r->n_schemes; i++)
+        if (!doctor_result_good(r->schemes[i].result))
+            ask_for_scheme(r, &r->schemes[i]);
+    ask(r,
+        "for each of them: keys that the token makes itself with CKA_TOKEN, CKA_PRIVATE and "
+        "CKA_SENSITIVE true, CKA_EXTRACTABLE false, every usage named, a CKA_ID of 16 bytes and a "
+        "CKA_LABEL of 64 bytes in the template; ALWAYS_SENSITIVE, NEVER_EXTRACTABLE and LOCAL "
+        "read back as true; CKA_LABEL changed by C_SetAttributeValue");
+    if (!d->rules.external)
+        ask(r,
+            "if only its own tool makes such keys, or an attribute of them is reported wrongly: an "
+            "external ring may do (docs/external-keys.md)");
+}
+
+/* --- the verdict ------------------------------------------------------------------------- */
+
+static const char *first_reason(const struct doctor_report *r)
+{
+    const struct doctor_answer *const answers[] = {&r->module, &r->token, &r->login};
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
+        if (!answers[i]->known)
+            return answers[i]->why;
+    return NULL;
+}
+
+/* Why this scheme and no other. */
+static const char *reason_for(const struct doctor *d)
+{
+    if (d->only != SCHEME_NONE)
+        return "no other was asked for";
+    if (d->rules.external)
+        return "the type of the ring's keys says it";
+    if (d->config->ring.scheme != SCHEME_NONE)
+        return "ring.scheme names it";
+    if (d->report.ring_scheme != SCHEME_NONE)
+        return "ring.scheme is auto, and a ring that has a KEK keeps its scheme";
+    return "ring.scheme is auto, which takes the first that passes";
+}
+
+static void judge_scheme(struct doctor *d, const struct doctor_scheme *used)
+{
+    struct doctor_report *r = &d->report;
+    r->ok = used && doctor_result_good(used->result);
+    if (d->rules.external && r->keks == 0)
+        say(r, "ring %s is external, and ring.select finds no key", d->rules.name);
+    else if (!used)
+        say(r, "the token passes for no scheme");
+    else if (!r->ok)
+        say(r, "%s does not work on this token, and is what is used: %s", scheme_name(used->scheme),
+            reason_for(d));
+    else
+        say(r, "%s%s is used: %s", scheme_name(used->scheme),
+            used->result == DOCTOR_MAY_WORK ? " (a guess: no key was made)" : "", reason_for(d));
+}
+
+void doctor_judge(struct doctor *d)
+{
+    struct doctor_report *r = &d->report;
+    const char *reason = first_reason(r);
+    if (doctor_interrupted()) {
+        say(r, "interrupted: not all was tried");
+        return;
+    }
+    if (reason) {
+        say(r, "the token cannot be used: %s", reason);
+        return;
+    }
+    r->best = best_of(r);
+    r->used = used_by(d);
+    judge_scheme(d, find(r, r->used));
+    if (!r->ok)
+        ask_vendor(d);
+}
