@@ -4,6 +4,8 @@
 #include "cleanup.h"
 #include "io.h"
 #include "pid_file.h"
+#include "ring_external.h"
+#include "ring_state.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -116,20 +118,48 @@ static struct err enter(struct doctor *d)
     return e;
 }
 
-static void read_ring(struct doctor *d)
+static enum verdict judge_ring(struct doctor *d, size_t *ret_active)
+{
+    struct ring_look *look = &d->maker.look;
+    struct ring_memory known = {.generation = 0};
+    const char *state = d->config->state_dir;
+    /* A damaged memory is the daemon's to tell. */
+    (void)err_is(ring_state_current(state, d->rules.name, &known));
+    if (d->rules.external)
+        return ring_external_look(look, state, &d->rules, &d->config->ring.active, &known.key_id,
+                                  ret_active, &d->report.health);
+    return ring_look_judge(look, d->rules.name, &known, ret_active, &d->report.health);
+}
+
+/* An operator's key that nobody has adopted yet. */
+static void read_adoptable(struct doctor *d)
 {
     const struct ring_look *look = &d->maker.look;
-    const struct kek *newest = NULL;
-    d->report.keks = look->n;
-    for (size_t i = 0; i < look->n; i++)
-        if ((d->rules.external || look->keys[i].label.state == KEY_ACTIVE) &&
-            kek_usable(&look->keys[i]) && (!newest || kek_newer(&look->keys[i], newest)))
-            newest = &look->keys[i];
-    if (!newest)
+    for (size_t i = 0; i < look->n && d->rules.external; i++)
+        if (kek_usable(&look->keys[i]))
+            d->report.ring_scheme = look->keys[i].label.scheme;
+}
+
+static void read_ring(struct doctor *d)
+{
+    struct doctor_report *r = &d->report;
+    size_t active = 0;
+    r->keks = d->maker.look.n;
+    switch (judge_ring(d, &active)) {
+    case VERDICT_SEALS:
+        r->ring_scheme = d->maker.look.keys[active].label.scheme;
+        r->active = d->maker.look.keys[active].key_id;
         return;
-    d->report.ring_scheme = newest->label.scheme;
-    if (!d->rules.external)
-        d->report.active = newest->key_id;
+    case VERDICT_EMPTY:
+        break;
+    case VERDICT_MISSING:
+        r->ring_lost = true;
+        break;
+    case VERDICT_UNFIT:
+        r->ring_lost = !d->rules.external;
+        break;
+    }
+    read_adoptable(d);
 }
 
 static void list_schemes(struct doctor *d)

@@ -48,9 +48,11 @@ struct doctor_report {
     struct doctor_answer module, token, mechanisms, login;
     struct facts module_facts, token_facts, mechanism_facts;
     size_t keks;
-    struct key_id active; /* empty: none */
-    enum scheme ring_scheme;
-    pid_t daemon; /* it serves on this host; 0: none does */
+    struct key_id active;    /* empty: none seals */
+    struct health health;    /* of the ring, as a daemon would tell it */
+    bool ring_lost;          /* and no other scheme would mend it */
+    enum scheme ring_scheme; /* of the KEK that seals, or would in an external ring */
+    pid_t daemon;            /* it serves on this host; 0: none does */
     struct doctor_scheme schemes[SCHEMES];
     size_t n_schemes;
     enum scheme best; /* the first that works */

@@ -90,6 +90,7 @@ static void put_ring(const struct doctor *d, FILE *to)
     cli_json_member(to, ", ", "mode", d->rules.external ? "external" : "managed");
     (void)fprintf(to, ", \"keks\": %zu", r->keks);
     cli_json_member(to, ", ", "active", r->active.text);
+    cli_json_member(to, ", ", "why", r->active.text[0] ? "" : r->health.text);
     put_scheme(to, ", ", "scheme", r->ring_scheme);
     (void)fprintf(to, "}, \"lanes\": %u, \"daemon\": ", (unsigned)d->config->token.sessions);
     if (r->daemon == 0)

@@ -108,15 +108,16 @@ static void ask_for_mechanism(struct doctor_report *r, const char *scheme,
         uses, facts->listed ? "lists it without that" : "does not list it");
 }
 
-static void ask_for_scheme(struct doctor_report *r, const struct doctor_scheme *s)
+static void ask_for_scheme(struct doctor *d, const struct doctor_scheme *s)
 {
+    struct doctor_report *r = &d->report;
+    const struct mechanism_facts *facts = r->mechanism_facts.u.mechanism;
     const struct scheme_need *need;
-    bool told = r->mechanisms.known;
-    for (size_t i = 0; told && (need = scheme_need(s->scheme, i)); i++)
-        if (!scheme_need_is_told(need, r->mechanism_facts.u.mechanism))
+    for (size_t i = 0; r->mechanisms.known && (need = scheme_need(s->scheme, i)); i++)
+        if (!scheme_need_is_told(need, facts) &&
+            (scheme_need_is_of_use(need) || !d->rules.external))
             ask_for_mechanism(r, scheme_name(s->scheme), need);
-    if (s->result == DOCTOR_FAILS &&
-        scheme_needs_are_told(s->scheme, r->mechanism_facts.u.mechanism))
+    if (s->result == DOCTOR_FAILS && scheme_needs_are_told(s->scheme, d->rules.external, facts))
         ask(r, "%s: the token lists all that it needs, and fails: %s", scheme_name(s->scheme),
             s->why);
 }
@@ -125,8 +126,8 @@ static void ask_vendor(struct doctor *d)
 {
     struct doctor_report *r = &d->report;
     for (size_t i = 0; i < r->n_schemes; i++)
-        if (!doctor_result_good(r->schemes[i].result))
-            ask_for_scheme(r, &r->schemes[i]);
+        if (!doctor_result_good(r->schemes[i].result) && r->schemes[i].result != DOCTOR_NOT_TRIED)
+            ask_for_scheme(d, &r->schemes[i]);
     ask(r,
         "for each of them: keys that the token makes itself with CKA_TOKEN, CKA_PRIVATE and "
         "CKA_SENSITIVE true, CKA_EXTRACTABLE false, every usage named, a CKA_ID of 16 bytes and a "
@@ -166,9 +167,13 @@ static const char *reason_for(const struct doctor *d)
 static void judge_scheme(struct doctor *d, const struct doctor_scheme *used)
 {
     struct doctor_report *r = &d->report;
-    r->ok = used && doctor_result_good(used->result);
-    if (d->rules.external && r->keks == 0)
+    r->ok = used && doctor_result_good(used->result) && !r->ring_lost;
+    if (r->ring_lost)
+        say(r, "%.500s", r->health.text);
+    else if (d->rules.external && r->keks == 0)
         say(r, "ring %s is external, and ring.select finds no key", d->rules.name);
+    else if (!used && d->rules.external)
+        say(r, "no key that ring.select finds can be used");
     else if (!used)
         say(r, "the token passes for no scheme");
     else if (!r->ok)
@@ -194,6 +199,6 @@ void doctor_judge(struct doctor *d)
     r->best = best_of(r);
     r->used = used_by(d);
     judge_scheme(d, find(r, r->used));
-    if (!r->ok)
+    if (!r->ok && !r->ring_lost && !(d->rules.external && r->keks > 0))
         ask_vendor(d);
 }

@@ -111,9 +111,13 @@ static void print_login(const struct doctor *d, FILE *to)
     show_coloured(to, SHOW_GOOD, needed ? "the PIN is right" : "not needed", 0);
     (void)fputc('\n', to);
     name(to, "ring:");
-    (void)fprintf(to, "%s, %s: %zu KEK%s%s%s\n", d->rules.name,
-                  d->rules.external ? "external" : "managed", r->keks, r->keks == 1 ? "" : "s",
-                  r->active.text[0] ? ", active " : "", r->active.text);
+    (void)fprintf(to, "%s, %s: %zu %s%s; ", d->rules.name,
+                  d->rules.external ? "external" : "managed", r->keks,
+                  d->rules.external ? "key" : "KEK", r->keks == 1 ? "" : "s");
+    if (r->active.text[0])
+        (void)fprintf(to, "%s seals\n", r->active.text);
+    else
+        (void)fprintf(to, "%s\n", r->health.text);
 }
 
 static void print_daemon(const struct doctor *d, FILE *to)

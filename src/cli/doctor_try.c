@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "doctor.h"
 
+#include "ring_external.h"
+
 #include <string.h>
 
 static struct err new_trial(struct object_id *ret)
@@ -93,7 +95,8 @@ static const struct kek *sealing_kek(const struct doctor *d, enum scheme scheme)
 static void guess(const struct doctor *d, struct doctor_scheme *scheme)
 {
     const struct doctor_report *r = &d->report;
-    bool told = scheme_needs_are_told(scheme->scheme, r->mechanism_facts.u.mechanism);
+    bool told =
+        scheme_needs_are_told(scheme->scheme, d->rules.external, r->mechanism_facts.u.mechanism);
     if (!r->mechanisms.known)
         return;
     scheme->result = told ? DOCTOR_MAY_WORK : DOCTOR_MAY_NOT;
@@ -101,12 +104,40 @@ static void guess(const struct doctor *d, struct doctor_scheme *scheme)
                    told ? "what" : "what is not among the mechanisms that");
 }
 
+/* Where the ring has KEKs of the scheme, and none may be used. */
+static bool all_refused(const struct doctor *d, struct doctor_scheme *scheme)
+{
+    const struct ring_look *look = &d->maker.look;
+    const struct kek *refused = NULL;
+    for (size_t i = 0; i < look->n; i++) {
+        if (look->keys[i].label.scheme != scheme->scheme)
+            continue;
+        if (kek_usable(&look->keys[i]))
+            return false;
+        refused = &look->keys[i];
+    }
+    if (refused)
+        (void)ring_external_refusal(refused, scheme->why, sizeof scheme->why);
+    return refused != NULL;
+}
+
+static void do_without(const struct doctor *d, struct doctor_scheme *scheme)
+{
+    if (d->rules.external && scheme_roles(scheme->scheme) > 1)
+        (void)snprintf(scheme->why, sizeof scheme->why,
+                       "its KEKs are two objects each, and those of an external ring are one");
+    else if (all_refused(d, scheme))
+        scheme->result = DOCTOR_FAILS;
+    else
+        guess(d, scheme);
+}
+
 static struct err probe(struct doctor *d, struct doctor_scheme *scheme)
 {
     struct lane_reply reply;
     const struct kek *kek = sealing_kek(d, scheme->scheme);
     if (!kek) {
-        guess(d, scheme);
+        do_without(d, scheme);
         return ERR_OK;
     }
     doctor_progress(d, "%s: sealing and opening with KEK %s", scheme_name(scheme->scheme),

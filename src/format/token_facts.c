@@ -101,12 +101,17 @@ bool scheme_need_is_told(const struct scheme_need *need,
            (need->instead != ALONE && does(&facts[need->instead], need->uses));
 }
 
-bool scheme_needs_are_told(enum scheme scheme,
+bool scheme_need_is_of_use(const struct scheme_need *need)
+{
+    return (need->uses & (USE_GENERATE | USE_GENERATE_PAIR)) == 0;
+}
+
+bool scheme_needs_are_told(enum scheme scheme, bool use_alone,
                            const struct mechanism_facts facts[static MECHANISMS])
 {
     const struct scheme_need *need = scheme_need(scheme, 0);
     bool all = need != NULL;
     for (size_t i = 0; all && (need = scheme_need(scheme, i)); i++)
-        all = scheme_need_is_told(need, facts);
+        all = (use_alone && !scheme_need_is_of_use(need)) || scheme_need_is_told(need, facts);
     return all;
 }

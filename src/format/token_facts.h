@@ -116,8 +116,11 @@ const struct scheme_need *scheme_need(enum scheme scheme, size_t i);
 bool scheme_need_is_told(const struct scheme_need *need,
                          const struct mechanism_facts facts[static MECHANISMS]);
 
-/* Whether it says so of all that the scheme needs. */
-bool scheme_needs_are_told(enum scheme scheme,
+/* Whether it is needed where an operator's own tool makes the keys. */
+bool scheme_need_is_of_use(const struct scheme_need *need);
+
+/* Whether it says so of all that the scheme needs, or of all that the use of its keys does. */
+bool scheme_needs_are_told(enum scheme scheme, bool use_alone,
                            const struct mechanism_facts facts[static MECHANISMS]);
 
 #endif

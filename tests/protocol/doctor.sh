@@ -95,7 +95,7 @@ fresh works
 says 'p11-kms doctor token'
 doctor 0
 says "module:     $bin/faultp11.so" 'Cryptoki 2.40' 'token:      k8s-kek (SoftHSM project' 'login required' \
-    'the PIN is right' 'k8s, managed: 0 KEKs' 'none runs' 'CKM_AES_GCM' 'encrypt, decrypt' 'aes-gcm         works' \
+    'the PIN is right' 'k8s, managed: 0 KEKs; ring k8s has no KEK on this token yet' 'none runs' 'CKM_AES_GCM' 'encrypt, decrypt' 'aes-gcm         works' \
     'hmac-derive     works' 'seal          4' 'aes-gcm is used: ring.scheme is auto, which takes the first that passes'
 says_not $'\033'
 grep -q 'measuring with 4 lanes' "$dir/err" || fail "no progress on standard error"
@@ -140,7 +140,7 @@ is "works-with-kek may-work" '" ".join(s[n]["result"] for n in ("aes-gcm", "hmac
 is True 's["aes-gcm"]["keks"] == 1 and d["ring"]["keks"] == 1 and d["ring"]["active"] in s["aes-gcm"]["why"]'
 makes_nothing
 doctor 0
-says '1 KEK, active k8s.' 'the ring has 1 KEK of it' 'a ring that has a KEK keeps its scheme'
+says 'k8s, managed: 1 KEK; k8s.' 'the ring has 1 KEK of it' 'a ring that has a KEK keeps its scheme'
 p11-kms init --json >"$dir/out" 2>/dev/null || fail "init finds its KEK no more"
 echo "--no-keys makes nothing; after init it tells the ring's KEK"
 
@@ -174,7 +174,7 @@ says 'hmac-derive is used: ring.scheme names it'
 configure 'mode: external, select: "label:*", waive: [usage]'
 faults </dev/null
 doctor 0
-says 'external: 1 KEK' 'seals and opens' "aes-gcm is used: the type of the ring's keys says it"
+says 'external: 1 key;' 'seals and opens' "aes-gcm is used: the type of the ring's keys says it"
 makes_nothing
 configure 'mode: external, select: "label:nothing-*"'
 doctor 5

@@ -13,7 +13,7 @@ nss nss name: k8s
 nss-external nss mode: external, select: "label:ours-*", waive: [local, usage]
 opencryptoki opencryptoki name: k8s
 tpm tpm name: k8s
-tpm-external tpm mode: external, select: "label:ours-*"
+tpm-external tpm mode: external, select: "label:ours-*", waive: [usage]
 p11-kit p11-kit name: k8s
 END
 }

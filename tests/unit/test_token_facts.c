@@ -26,11 +26,11 @@ static void each_scheme_has_needs(void **state)
     for (size_t i = 0; i < SCHEMES; i++) {
         enum scheme scheme = scheme_by_preference(i);
         assert_non_null(scheme_need(scheme, 0));
-        assert_true(scheme_needs_are_told(scheme, all));
-        assert_false(scheme_needs_are_told(scheme, none));
+        assert_true(scheme_needs_are_told(scheme, false, all));
+        assert_false(scheme_needs_are_told(scheme, false, none));
     }
     assert_null(scheme_need(SCHEME_NONE, 0));
-    assert_false(scheme_needs_are_told(SCHEME_NONE, all));
+    assert_false(scheme_needs_are_told(SCHEME_NONE, false, all));
 }
 
 /* Without any one of them, unless there is another in its place. */
@@ -44,17 +44,32 @@ static void each_need_counts(void **state)
         for (size_t n = 0; (need = scheme_need(scheme, n)); n++) {
             everything(facts);
             facts[need->mechanism].uses = ~need->uses;
-            assert_int_equal(scheme_needs_are_told(scheme, facts), need->instead != MECHANISMS);
+            assert_int_equal(scheme_needs_are_told(scheme, false, facts),
+                             need->instead != MECHANISMS);
             facts[need->mechanism].told = false; /* it lists it and does not describe it */
-            assert_true(scheme_needs_are_told(scheme, facts));
+            assert_true(scheme_needs_are_told(scheme, false, facts));
             facts[need->mechanism].listed = false;
-            assert_int_equal(scheme_needs_are_told(scheme, facts), need->instead != MECHANISMS);
+            assert_int_equal(scheme_needs_are_told(scheme, false, facts),
+                             need->instead != MECHANISMS);
             if (need->instead == MECHANISMS)
                 continue;
             facts[need->instead].listed = false;
-            assert_false(scheme_needs_are_told(scheme, facts));
+            assert_false(scheme_needs_are_told(scheme, false, facts));
         }
     }
+}
+
+/* An operator's tool may make the keys where PKCS#11 does not. */
+static void using_needs_no_generation(void **state)
+{
+    struct mechanism_facts facts[MECHANISMS];
+    (void)state;
+    everything(facts);
+    facts[MECHANISM_GENERIC_SECRET_KEY_GEN].listed = false;
+    assert_false(scheme_needs_are_told(SCHEME_HMAC_DERIVE, false, facts));
+    assert_true(scheme_needs_are_told(SCHEME_HMAC_DERIVE, true, facts));
+    facts[MECHANISM_SHA256_HMAC].listed = false;
+    assert_false(scheme_needs_are_told(SCHEME_HMAC_DERIVE, true, facts));
 }
 
 static void all_have_names(void **state)
@@ -79,6 +94,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_scheme_has_needs),
         cmocka_unit_test(each_need_counts),
+        cmocka_unit_test(using_needs_no_generation),
         cmocka_unit_test(all_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
