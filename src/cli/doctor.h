@@ -39,6 +39,7 @@ struct doctor_scheme {
     size_t keks;                  /* of the ring */
     struct doctor_speed generate;
     struct doctor_speed seal[2], open[2]; /* at one lane, and at all */
+    struct doctor_speed round[2];         /* a seal and an open each, where no key is made */
     char speed_why[SCHEME_WHY_MAX + 1];   /* not all was measured */
 };
 
@@ -98,6 +99,10 @@ MUST_CHECK struct err doctor_try(struct doctor *d);
 
 /* Measures one that works. */
 MUST_CHECK struct err doctor_measure(struct doctor *d, struct doctor_scheme *scheme);
+
+/* The same with a KEK of the ring, by probes: where no key is made. What fails is told in the
+ * report. */
+void doctor_measure_kek(struct doctor *d, struct doctor_scheme *scheme, const struct kek *kek);
 
 /* Removes what a trial or self-test of that id has left, with a fresh agent where need be. Says in
  * the report what could not be removed. */

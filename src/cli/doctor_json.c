@@ -151,6 +151,7 @@ static void put_scheme_report(FILE *to, const char *before, const struct doctor_
     for (size_t column = 0; column < 2; column++) {
         put_speed(to, &separator, "seal", &s->seal[column]);
         put_speed(to, &separator, "open", &s->open[column]);
+        put_speed(to, &separator, "seal+open", &s->round[column]);
     }
     cli_json_member(to, "], ", "speed_why", s->speed_why);
     (void)fputs("}", to);

@@ -11,6 +11,7 @@ struct measuring {
     struct doctor *d;
     struct doctor_scheme *scheme;
     struct object_id trial;
+    struct key_id kek; /* to use; empty: the trial's key */
 };
 
 static struct lane_request request_of(const struct measuring *m, enum trial_step step)
@@ -56,29 +57,67 @@ static struct err start(struct measuring *m, uint32_t lanes)
     return err_is(e) || reply.status.code != ERR_NONE ? fail(m, e, &reply) : ERR_OK;
 }
 
-/* The same request on the first lanes at once. */
-static struct err run(struct measuring *m, enum trial_step step, uint32_t lanes,
-                      struct doctor_speed *ret)
+/* The same request on the first lanes at once; each reply is given to take. */
+static struct err at_once(struct measuring *m, uint32_t lanes, struct lane_request *request,
+                          void (*take)(struct doctor_speed *sum, const struct lane_reply *reply),
+                          struct doctor_speed *sum)
 {
     struct doctor *d = m->d;
-    struct doctor_speed sum = {.lanes = lanes};
-    struct lane_request request = request_of(m, step);
     for (uint32_t i = 0; i < lanes; i++) {
         struct err e =
-            lane_send(d->second.process.lane[i], &request, d->maker.memory, sizeof d->maker.memory);
+            lane_send(d->second.process.lane[i], request, d->maker.memory, sizeof d->maker.memory);
         if (err_is(e))
             return fail(m, e, NULL);
     }
     for (uint32_t i = 0; i < lanes; i++) {
         struct lane_reply reply;
-        struct err e = lane_receive(d->second.process.lane[i], &request, d->step_ms + d->measure_ms,
+        struct err e = lane_receive(d->second.process.lane[i], request, d->step_ms + d->measure_ms,
                                     d->maker.memory, sizeof d->maker.memory, &reply);
         if (err_is(e) || reply.status.code != ERR_NONE)
             return fail(m, e, &reply);
-        sum.count += reply.u.trial.count;
-        if (reply.u.trial.ns > sum.ns)
-            sum.ns = reply.u.trial.ns;
+        take(sum, &reply);
     }
+    return ERR_OK;
+}
+
+/* Lanes that worked side by side: the longest time is that of all. */
+static void take_run(struct doctor_speed *sum, const struct lane_reply *reply)
+{
+    sum->count += reply->u.trial.count;
+    if (reply->u.trial.ns > sum->ns)
+        sum->ns = reply->u.trial.ns;
+}
+
+static struct err run(struct measuring *m, enum trial_step step, uint32_t lanes,
+                      struct doctor_speed *ret)
+{
+    struct doctor_speed sum = {.lanes = lanes};
+    struct lane_request request = request_of(m, step);
+    TRY(at_once(m, lanes, &request, take_run, &sum));
+    *ret = sum;
+    return ERR_OK;
+}
+
+static void take_probe(struct doctor_speed *sum, const struct lane_reply *reply)
+{
+    (void)reply;
+    sum->count++;
+}
+
+/* Rounds of probes, one a lane, each of which seals a canary and opens it. */
+static struct err run_probes(struct measuring *m, uint32_t lanes, struct doctor_speed *ret)
+{
+    struct doctor_speed sum = {.lanes = lanes};
+    struct lane_request request = {.op = LANE_PROBE};
+    int64_t began = clock_monotonic_ns(), now;
+    request.u.probe.scheme = m->scheme->scheme;
+    request.u.probe.key_id = m->kek;
+    do {
+        request.number = ++m->d->number;
+        TRY(at_once(m, lanes, &request, take_probe, &sum));
+        now = clock_monotonic_ns();
+    } while (now - began < (int64_t)m->d->measure_ms * 1000000);
+    sum.ns = (uint64_t)(now - began);
     *ret = sum;
     return ERR_OK;
 }
@@ -88,6 +127,8 @@ static struct err run_lanes(struct measuring *m, uint32_t lanes, size_t column)
     TRY(start(m, lanes));
     doctor_progress(m->d, "%s: measuring with %u lane%s", scheme_name(m->scheme->scheme),
                     (unsigned)lanes, lanes == 1 ? "" : "s");
+    if (m->kek.text[0])
+        return run_probes(m, lanes, &m->scheme->round[column]);
     TRY(run(m, TRIAL_SEAL, lanes, &m->scheme->seal[column]));
     return run(m, TRIAL_OPEN, lanes, &m->scheme->open[column]);
 }
@@ -124,4 +165,10 @@ struct err doctor_measure(struct doctor *d, struct doctor_scheme *scheme)
     struct err e = measure(&m);
     (void)err_is(e); /* in speed_why; what was measured is worth telling all the same */
     return doctor_remove(d, &m.trial);
+}
+
+void doctor_measure_kek(struct doctor *d, struct doctor_scheme *scheme, const struct kek *kek)
+{
+    struct measuring m = {.d = d, .scheme = scheme, .kek = kek->key_id};
+    (void)err_is(use(&m)); /* in speed_why */
 }

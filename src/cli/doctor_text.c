@@ -229,7 +229,7 @@ static void print_speeds(const struct doctor *d, FILE *to)
     bool any = false;
     for (size_t i = 0; i < r->n_schemes; i++) {
         const struct doctor_scheme *s = &r->schemes[i];
-        if (s->generate.lanes == 0 && !s->speed_why[0])
+        if (s->generate.lanes == 0 && s->round[0].lanes == 0 && !s->speed_why[0])
             continue;
         if (!any)
             (void)fputs("\nspeed           of        lanes    a second  measured\n", to);
@@ -238,6 +238,7 @@ static void print_speeds(const struct doctor *d, FILE *to)
         for (size_t column = 0; column < 2; column++) {
             print_speed(to, scheme_name(s->scheme), "seal", &s->seal[column]);
             print_speed(to, scheme_name(s->scheme), "open", &s->open[column]);
+            print_speed(to, scheme_name(s->scheme), "seal+open", &s->round[column]);
         }
         if (s->speed_why[0])
             (void)fprintf(to, "%-16snot all was measured: %s\n", scheme_name(s->scheme),

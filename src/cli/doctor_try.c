@@ -142,11 +142,11 @@ static struct err probe(struct doctor *d, struct doctor_scheme *scheme)
     }
     doctor_progress(d, "%s: sealing and opening with KEK %s", scheme_name(scheme->scheme),
                     kek->key_id.text);
-    const struct key_id key_id = kek->key_id;
     struct err e = maker_probe(&d->maker, kek, bytes_of(NULL, 0), &reply);
     scheme->result = err_is(e) ? DOCTOR_FAILS : DOCTOR_WORKS_BY_KEK;
     if (!err_is(e)) {
-        (void)snprintf(scheme->why, sizeof scheme->why, "KEK %s seals and opens", key_id.text);
+        (void)snprintf(scheme->why, sizeof scheme->why, "KEK %s seals and opens", kek->key_id.text);
+        doctor_measure_kek(d, scheme, kek);
         return ERR_OK;
     }
     (void)snprintf(scheme->why, sizeof scheme->why, "%.200s", d->maker.text);

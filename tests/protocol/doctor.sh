@@ -137,6 +137,7 @@ p11-kms init >/dev/null 2>&1 || fail "init"
 faults </dev/null
 doctor 0 --no-keys --json
 is "works-with-kek may-work" '" ".join(s[n]["result"] for n in ("aes-gcm", "hmac-derive"))'
+is "[('seal+open', 1), ('seal+open', 4)]" '[(v["of"], v["lanes"]) for n in s for v in s[n]["speeds"]]'
 is True 's["aes-gcm"]["keks"] == 1 and d["ring"]["keks"] == 1 and d["ring"]["active"] in s["aes-gcm"]["why"]'
 makes_nothing
 doctor 0

@@ -45,7 +45,7 @@ fi
 # What is the same in every run of the same versions.
 steady() { # FILE
     sed -E -e 's/serial [^;]+;/serial ...;/' -e 's/^(slot: +).*/\1.../' \
-        -e 's/^([a-z0-9-]+ +(generate|seal|open) +[0-9]+) .*/\1 .../' \
+        -e 's/^([a-z0-9-]+ +(generate|seal|open|seal\+open) +[0-9]+) .*/\1 .../' \
         -e 's/k8s\.[0-9a-f-]{32,}/k8s..../g' "$1"
 }
 
