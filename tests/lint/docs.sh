@@ -72,6 +72,13 @@ for scheme in aes-gcm hmac-derive aes-cbc-hmac rsa-oaep-sign; do
         breach "$tokens/README.md: $scheme is $built; the pages beside it say what works in this version"
 done
 
+# What doctor said of each token: written by a test, and to be found.
+while read -r report; do
+    name=$(basename "$report" .txt)
+    grep -q "^$name " tests/token/test_doctor.sh || breach "$report: no row in tests/token/test_doctor.sh"
+    grep -qF "(tokens/doctor/$name.txt)" docs/doctor.md || breach "docs/doctor.md: no link to $report"
+done < <(git ls-files "$tokens/doctor/*.txt")
+
 while read -r command; do
     grep -qF "\`$command\`" docs/operations.md || breach "docs/operations.md: no command $command"
 done < <(sed -n 's/^ *\.name = "\(.*\)",$/\1/p' src/cli/cmd_*.c)

@@ -99,6 +99,9 @@ tests_token_test_external_LDADD = $(TOKEN_LDADD)
 
 # One suite on every token, for every scheme.
 dist_check_SCRIPTS += tests/token/test_tokens.sh
+# What doctor says of each of them.
+dist_check_SCRIPTS += tests/token/test_doctor.sh
+TESTS += tests/token/test_doctor.sh
 check_PROGRAMS += tests/token/matrix
 tests_token_matrix_CPPFLAGS = $(TOKEN_CPPFLAGS)
 tests_token_matrix_CFLAGS = $(TOKEN_CFLAGS)
