@@ -151,12 +151,17 @@ static struct err check_crypt(struct trial *t)
     return ERR_OK;
 }
 
-static struct err run_checks(struct lane *lane, struct trial *t)
+static struct err check_keys(struct trial *t)
 {
     TRY(check_objects(t));
     TRY(scheme_prepare(t->scheme, t->session, &t->keys));
-    struct err e = check_crypt(t);
-    /* some tokens leave the refused operation open */
+    return check_crypt(t);
+}
+
+static struct err run_checks(struct lane *lane, struct trial *t)
+{
+    struct err e = check_keys(t);
+    /* some tokens leave an operation open that was refused, or half done */
     struct err reopened = p11_session_reopen(&lane->session);
     return err_is(e) ? e : reopened;
 }
