@@ -84,13 +84,14 @@ static void activating_by_order_does_not_wait(void **state)
     (void)state;
     struct object_id old = rig_add(6, KEY_PRE_ACTIVE, 1).id;
     struct object_id active = rig_add(7, KEY_ACTIVE, 2).id;
-    struct object_id next = rig_add(8, KEY_PRE_ACTIVE, 3).id;
+    const struct listed_key next = fake_key_made_now(8, KEY_PRE_ACTIVE); /* due tomorrow */
     const struct object_id nobody = fake_key(1, KEY_ACTIVE, 99).id;
+    fake_token_add(&rig.token, &next);
     rig_start(NEVER, 24 * HOUR_MS, 1000);
     rig_refused(RING_ACTIVATE, &old, "superseded");
     rig_refused(RING_ACTIVATE, &active, "is active");
     assert_int_equal(rig_order(RING_ACTIVATE, &nobody).code, ERR_NOT_FOUND);
-    assert_int_equal(rig_order(RING_ACTIVATE, &next).code, ERR_NONE);
+    assert_int_equal(rig_order(RING_ACTIVATE, &next.id).code, ERR_NONE);
     rig_expect_key(2, 8, KEY_ACTIVE);
 }
 
@@ -296,7 +297,7 @@ static void an_order_is_carried_out_when_all_can_see_it(void **state)
     assert_int_equal(rig_order(RING_COMPROMISE, &active).code, ERR_NONE);
     assert_int_equal(rig.published, KEY_COMPROMISED);
     struct object_id next = rig_add(9, KEY_PRE_ACTIVE, 2).id;
-    assert_int_equal(rig_order(RING_ACTIVATE, &next).code, ERR_NONE);
+    assert_int_equal(rig_order(RING_ACTIVATE, &next.id).code, ERR_NONE);
     assert_int_equal(rig.published, KEY_ACTIVE);
 }
 
