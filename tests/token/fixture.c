@@ -16,8 +16,9 @@ const struct token_row token_rows[] = {
 const size_t token_rows_count = sizeof token_rows / sizeof *token_rows;
 
 const struct scheme_row fixture_schemes[] = {
-    {SCHEME_AES_GCM, "AES:32", "AES:16", "GENERIC:32", 12 + 16},
-    {SCHEME_HMAC_DERIVE, "GENERIC:32", "GENERIC:16", "AES:32", 32 + 16},
+    {SCHEME_AES_GCM, "AES:32", "AES:16", "GENERIC:32", 12 + 16, 0},
+    {SCHEME_HMAC_DERIVE, "GENERIC:32", "GENERIC:16", "AES:32", 32 + 16, 0},
+    {SCHEME_AES_CBC_HMAC, NULL, NULL, NULL, 16 + 32, 16},
 };
 
 static const struct token_row *row = token_rows;
@@ -228,10 +229,16 @@ enum err_code fixture_open(struct fixture *f, enum family family, struct bytes e
     return fixture_call(f, &request);
 }
 
-const char *fixture_label(const struct fixture *f, uint32_t generation, enum key_state state)
+uint32_t fixture_objects(const struct fixture *f, uint32_t keks)
+{
+    return keks * (uint32_t)scheme_roles(f->scheme->scheme);
+}
+
+const char *fixture_label(const struct fixture *f, uint32_t generation, size_t role,
+                          enum key_state state)
 {
     static char text[KEY_LABEL_MAX + 1];
-    const struct key_label label = {"k8s", generation, f->scheme->scheme, 0, state};
+    const struct key_label label = {"k8s", generation, f->scheme->scheme, (uint32_t)role, state};
     assert_false(err_is(key_label_format(&label, text)));
     return text;
 }
@@ -284,11 +291,14 @@ int fixture_run(const char *suite, const struct CMUnitTest *tests, size_t count)
     return run_tokens(suite, "", tests, count);
 }
 
-int fixture_run_schemes(const char *suite, const struct CMUnitTest *tests, size_t count)
+int fixture_run_schemes(const char *suite, bool external, const struct CMUnitTest *tests,
+                        size_t count)
 {
     int worst = 0;
     for (size_t i = 0; i < sizeof fixture_schemes / sizeof *fixture_schemes; i++) {
         char with[32];
+        if (external && !fixture_schemes[i].tool_type)
+            continue;
         scheme_row = &fixture_schemes[i];
         (void)snprintf(with, sizeof with, " with %s", scheme_name(scheme_row->scheme));
         int result = run_tokens(suite, with, tests, count);

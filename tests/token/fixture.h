@@ -28,10 +28,11 @@ extern const size_t token_rows_count;
 /* What tests and an operator's tools call a key of the scheme. */
 struct scheme_row {
     enum scheme scheme;
-    const char *tool_type;       /* pkcs11-tool's --key-type */
+    const char *tool_type;       /* pkcs11-tool's --key-type; NULL: a KEK is two keys */
     const char *tool_short_type; /* the same, but too short */
     const char *tool_other_type; /* another scheme's */
     size_t overhead;             /* bytes of an envelope beside header and plaintext */
+    size_t block;                /* the plaintext is padded to these; 0: it is not */
 };
 
 extern const struct scheme_row fixture_schemes[];
@@ -51,9 +52,14 @@ int fixture_run(const char *suite, const struct CMUnitTest *tests, size_t count)
 #define FIXTURE_RUN(suite, tests) fixture_run(suite, tests, sizeof(tests) / sizeof *(tests))
 
 /* The same with each scheme. */
-int fixture_run_schemes(const char *suite, const struct CMUnitTest *tests, size_t count);
+int fixture_run_schemes(const char *suite, bool external, const struct CMUnitTest *tests,
+                        size_t count);
 #define FIXTURE_RUN_SCHEMES(suite, tests)                                                          \
-    fixture_run_schemes(suite, tests, sizeof(tests) / sizeof *(tests))
+    fixture_run_schemes(suite, false, tests, sizeof(tests) / sizeof *(tests))
+
+/* With each scheme whose KEKs are one key: an operator's own may be such. */
+#define FIXTURE_RUN_EXTERNAL(suite, tests)                                                         \
+    fixture_run_schemes(suite, true, tests, sizeof(tests) / sizeof *(tests))
 
 /* cmocka set-up and tear-down: a new token and an empty state directory, no agent yet. */
 int fixture_setup(void **state);
@@ -91,15 +97,21 @@ enum err_code fixture_seal_by(struct fixture *f, enum scheme scheme, enum family
                               size_t *ret_len);
 enum err_code fixture_open(struct fixture *f, enum family family, struct bytes envelope);
 
-/* The label of a KEK of ring k8s. Valid until the next call. */
-const char *fixture_label(const struct fixture *f, uint32_t generation, enum key_state state);
+/* How many objects so many KEKs are. */
+uint32_t fixture_objects(const struct fixture *f, uint32_t keks);
 
-/* Makes a secret key with the scheme's template, but for these, through the module itself. */
+/* The label of object number role of a KEK of ring k8s. Valid until the next call. */
+const char *fixture_label(const struct fixture *f, uint32_t generation, size_t role,
+                          enum key_state state);
+
+/* Makes a KEK through the module itself, whose first object has the scheme's template but for
+ * these. */
 struct odd_key {
     const char *id;    /* 16 bytes */
     const char *label; /* NULL: that of an active KEK */
     bool extractable;
     bool wrap;
+    bool alone; /* without the KEK's other objects */
 };
 void fixture_make_odd_key(struct fixture *f, const struct odd_key *key);
 

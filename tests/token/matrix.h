@@ -15,7 +15,7 @@ struct matrix_refusal {
 struct matrix_row {
     const char *token; /* its script is in-TOKEN */
     enum scheme scheme;
-    const char *kind; /* for make-key */
+    const char *kind; /* for make-key; NULL where it never is */
     struct matrix_refusal generate;
     struct matrix_refusal seal;
     size_t most;        /* bytes of plaintext that fit into its envelopes; 0: PLAINTEXT_MAX */

@@ -36,27 +36,27 @@ static CK_ATTRIBUTE flag(CK_ATTRIBUTE_TYPE type, bool value)
     return (CK_ATTRIBUTE){type, &truth[value], 1};
 }
 
-static void make(const struct fixture *f, const struct odd_key *key)
+/* One object of the KEK that has this CKA_ID. */
+static bool generate(CK_FUNCTION_LIST *module, CK_SESSION_HANDLE session,
+                     const struct key_demand *demand, const struct object_id *id, const char *name,
+                     const struct odd_key *odd)
 {
-    CK_FUNCTION_LIST *module = p11_kit_module_load(f->config.module, P11_KIT_MODULE_UNMANAGED);
-    const struct key_demand *demand = key_demand(f->scheme->scheme, 0, 0);
     CK_ULONG length = demand->length_min;
-    char id[17], label[KEY_LABEL_MAX + 1];
     CK_MECHANISM mechanism = {
         demand->type == KEY_TYPE_AES ? CKM_AES_KEY_GEN : CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
     CK_OBJECT_HANDLE handle;
-    const char *name = key->label ? key->label : fixture_label(f, 1, KEY_ACTIVE);
-    (void)bytes_to_string(bytes_of_string(key->id), id, sizeof id);
+    char label[KEY_LABEL_MAX + 1];
+    struct object_id copy = *id;
     (void)bytes_to_string(bytes_of_string(name), label, sizeof label);
     CK_ATTRIBUTE template[] = {
         {CKA_VALUE_LEN, &length, sizeof length},
-        {CKA_ID, id, strlen(key->id)},
+        {CKA_ID, copy.data, copy.len},
         {CKA_LABEL, label, strlen(label)},
         flag(CKA_TOKEN, true),
         flag(CKA_PRIVATE, true),
         flag(CKA_SENSITIVE, true),
-        flag(CKA_EXTRACTABLE, key->extractable),
-        flag(CKA_WRAP, key->wrap),
+        flag(CKA_EXTRACTABLE, odd->extractable),
+        flag(CKA_WRAP, odd->wrap),
         flag(CKA_ENCRYPT, (demand->usages & ATTR_BIT(ATTR_ENCRYPT)) != 0),
         flag(CKA_DECRYPT, (demand->usages & ATTR_BIT(ATTR_DECRYPT)) != 0),
         flag(CKA_SIGN, (demand->usages & ATTR_BIT(ATTR_SIGN)) != 0),
@@ -64,13 +64,47 @@ static void make(const struct fixture *f, const struct odd_key *key)
         flag(CKA_UNWRAP, false),
         flag(CKA_DERIVE, false),
     };
-    if (!module)
-        _exit(1);
+    return module->C_GenerateKey(session, &mechanism, template, sizeof template / sizeof *template,
+                                 &handle) == CKR_OK;
+}
+
+/* That of another object of the KEK whose first has this label; of an active one where it says
+ * nothing. */
+static const char *label_beside(const struct fixture *f, const char *first, size_t role)
+{
+    struct key_label label;
+    if (err_is(key_label_parse(bytes_of_string(first), &label)) ||
+        label.scheme != f->scheme->scheme)
+        return fixture_label(f, 1, role, KEY_ACTIVE);
+    return fixture_label(f, label.generation, role, label.state);
+}
+
+/* The object that is odd, then those that belong to it and are as they must be. */
+static bool generate_all(CK_FUNCTION_LIST *module, const struct fixture *f,
+                         const struct odd_key *key)
+{
+    enum scheme scheme = f->scheme->scheme;
     CK_SESSION_HANDLE session = log_in(module, f);
-    _exit(module->C_GenerateKey(session, &mechanism, template, sizeof template / sizeof *template,
-                                &handle) == CKR_OK
-              ? 0
-              : 1);
+    const struct odd_key good = {.id = key->id};
+    struct object_id first, id;
+    char label[KEY_LABEL_MAX + 1];
+    const char *name = key->label ? key->label : fixture_label(f, 1, 0, KEY_ACTIVE);
+    if (!bytes_to_string(bytes_of_string(name), label, sizeof label) ||
+        err_is(object_id_from(bytes_of_string(key->id), &first)) ||
+        !generate(module, session, key_demand(scheme, 0, 0), &first, label, key))
+        return false;
+    for (size_t role = 1; role < scheme_roles(scheme) && !key->alone; role++)
+        if (err_is(object_id_of_role(&first, scheme, role, &id)) ||
+            !generate(module, session, key_demand(scheme, role, 0), &id,
+                      label_beside(f, label, role), &good))
+            return false;
+    return true;
+}
+
+static void make(const struct fixture *f, const struct odd_key *key)
+{
+    CK_FUNCTION_LIST *module = p11_kit_module_load(f->config.module, P11_KIT_MODULE_UNMANAGED);
+    _exit(module && generate_all(module, f, key) ? 0 : 1);
 }
 
 void fixture_make_odd_key(struct fixture *f, const struct odd_key *key)

@@ -22,7 +22,7 @@ static enum err_code destroy(struct fixture *f)
     return f->reply.status.code;
 }
 
-/* How many secret keys of the ring are there. */
+/* How many objects of the ring are there. */
 static uint32_t count(struct fixture *f)
 {
     struct lane_request request = {.op = LANE_LIST, .u.list.ring = "k8s"};
@@ -39,18 +39,18 @@ static uint32_t count(struct fixture *f)
 static void it_destroys_its_key_alone(void **state)
 {
     struct fixture *f = *state;
-    make(f, first_id, fixture_label(f, 1, KEY_DEACTIVATED));
-    make(f, other_id, fixture_label(f, 2, KEY_DEACTIVATED));
+    make(f, first_id, fixture_label(f, 1, 0, KEY_DEACTIVATED));
+    make(f, other_id, fixture_label(f, 2, 0, KEY_DEACTIVATED));
     assert_int_equal(destroy(f), ERR_NONE);
-    assert_int_equal(count(f), 1);
+    assert_int_equal(count(f), fixture_objects(f, 1));
     assert_int_equal(destroy(f), ERR_NOT_FOUND);
-    assert_int_equal(count(f), 1);
+    assert_int_equal(count(f), fixture_objects(f, 1));
 }
 
 static void a_compromised_key_may_go_too(void **state)
 {
     struct fixture *f = *state;
-    make(f, first_id, fixture_label(f, 1, KEY_COMPROMISED));
+    make(f, first_id, fixture_label(f, 1, 0, KEY_COMPROMISED));
     assert_int_equal(destroy(f), ERR_NONE);
     assert_int_equal(count(f), 0);
 }
@@ -58,10 +58,10 @@ static void a_compromised_key_may_go_too(void **state)
 static void a_key_in_use_stays(void **state)
 {
     struct fixture *f = *state;
-    make(f, first_id, fixture_label(f, 1, KEY_ACTIVE));
+    make(f, first_id, fixture_label(f, 1, 0, KEY_ACTIVE));
     assert_int_equal(destroy(f), ERR_REFUSED);
     assert_non_null(strstr(f->reply.status.text, "deactivate it first"));
-    assert_int_equal(count(f), 1);
+    assert_int_equal(count(f), fixture_objects(f, 1));
 }
 
 static void another_rings_key_stays(void **state)
@@ -76,10 +76,10 @@ static void another_rings_key_stays(void **state)
 static void two_keys_of_one_id_stay(void **state)
 {
     struct fixture *f = *state;
-    make(f, first_id, fixture_label(f, 1, KEY_DEACTIVATED));
-    make(f, first_id, fixture_label(f, 1, KEY_DEACTIVATED));
+    make(f, first_id, fixture_label(f, 1, 0, KEY_DEACTIVATED));
+    make(f, first_id, fixture_label(f, 1, 0, KEY_DEACTIVATED));
     assert_int_equal(destroy(f), ERR_TOKEN);
-    assert_int_equal(count(f), 2);
+    assert_int_equal(count(f), fixture_objects(f, 2));
 }
 
 /* It ends after its hello: there is nobody who could be asked for more. */
@@ -87,7 +87,7 @@ static void it_takes_no_requests(void **state)
 {
     struct fixture *f = *state;
     struct lane_request request = {.op = LANE_LIST, .number = 1, .u.list.ring = "k8s"};
-    make(f, first_id, fixture_label(f, 1, KEY_DEACTIVATED));
+    make(f, first_id, fixture_label(f, 1, 0, KEY_DEACTIVATED));
     assert_int_equal(destroy(f), ERR_NONE);
     assert_int_equal(
         lane_call(f->agent.lane[0], &request, CALL_MS, f->packet, sizeof f->packet, &f->reply).code,

@@ -253,5 +253,5 @@ int main(void)
     };
     if (system("command -v pkcs11-tool >/dev/null") != 0)
         return SKIPPED;
-    return FIXTURE_RUN_SCHEMES("external", tests);
+    return FIXTURE_RUN_EXTERNAL("external", tests);
 }
