@@ -71,7 +71,7 @@ opens() { # NAME API
     expect "$dek" "$got" "what was in $1"
 }
 number() { # SCHEME: its byte
-    case $1 in aes-gcm) echo 01 ;; hmac-derive) echo 02 ;; esac
+    case $1 in aes-gcm) echo 01 ;; hmac-derive) echo 02 ;; aes-cbc-hmac) echo 03 ;; esac
 }
 scheme_of() { # NAME: the scheme's byte
     od -An -tx1 -j1 -N1 "$work/$1" | tr -d ' '
@@ -91,9 +91,11 @@ b[int(sys.argv[2])] ^= 1; open(sys.argv[3], "wb").write(b)' "$work/$1" "$at" "$w
 }
 
 # A token that computes wrongly once: what it seals is not answered, what it opens is opened again.
-sick_once() { # SCHEME
+sick_once() { # SCHEME [FUNCTION]: of those that it uses
     local seals=C_Encrypt opens=C_Decrypt wrongly='return CKR_ENCRYPTED_DATA_INVALID'
-    [ "$1" = aes-gcm ] || { seals=C_Sign opens=C_Sign wrongly=flip; }
+    case "$1 ${2-}" in
+    'hmac-derive ' | *C_Sign) seals=C_Sign opens=C_Sign wrongly=flip ;;
+    esac
     faults <<<"on $opens once $work/now $wrongly"
     : >"$work/now"
     opens first v2
@@ -121,6 +123,7 @@ walk() { # SCHEME OTHER
     opens ping v1beta1
     refused first
     sick_once "$1"
+    [ "$1" != aes-cbc-hmac ] || sick_once "$1" C_Sign
     configure "scheme: auto, activationDelay: 0s" # which keeps it
     serve
     opens first v2
@@ -145,7 +148,8 @@ walk() { # SCHEME OTHER
     echo "$1, then $2: all open, what was altered is refused"
 }
 walk aes-gcm hmac-derive
-walk hmac-derive aes-gcm
+walk hmac-derive aes-cbc-hmac
+walk aes-cbc-hmac aes-gcm
 
 # --- keys of an operator's own: their type says the scheme ----------------------------------
 
