@@ -297,7 +297,7 @@ static void an_order_is_carried_out_when_all_can_see_it(void **state)
     assert_int_equal(rig_order(RING_COMPROMISE, &active).code, ERR_NONE);
     assert_int_equal(rig.published, KEY_COMPROMISED);
     struct object_id next = rig_add(9, KEY_PRE_ACTIVE, 2).id;
-    assert_int_equal(rig_order(RING_ACTIVATE, &next.id).code, ERR_NONE);
+    assert_int_equal(rig_order(RING_ACTIVATE, &next).code, ERR_NONE);
     assert_int_equal(rig.published, KEY_ACTIVE);
 }
 
