@@ -2,6 +2,7 @@
 /* How fast a scheme is on this token, with keys of the self-test's label alone: no KEK is touched,
  * and nothing that is sealed or opened here leaves the agent. */
 #include "ops.h"
+#include "p11_pair.h"
 #include "scheme.h"
 
 #include <stdio.h>
@@ -113,10 +114,27 @@ static struct err remove_class(struct trial *t, enum key_class of, struct lane_r
     return ERR_OK;
 }
 
+/* Public halves have no PIN before them and no label that counts, but CKA_IDs of the trial's. */
+static struct err remove_publics(struct trial *t)
+{
+    for (size_t i = 0; i < SCHEMES; i++) {
+        enum scheme scheme = scheme_by_preference(i);
+        struct object_id id;
+        for (size_t role = 0; role < scheme_roles(scheme); role++) {
+            if (key_role_class(scheme, role) != KEY_CLASS_PRIVATE)
+                continue;
+            TRY(object_id_of_role(&t->keys.ids[0], scheme, role, &id));
+            TRY(p11_pair_destroy_public(&t->lane->session, &id));
+        }
+    }
+    return ERR_OK;
+}
+
 static struct err remove_all(struct trial *t, struct lane_reply *ret)
 {
     TRY(remove_class(t, KEY_CLASS_SECRET, ret));
-    return remove_class(t, KEY_CLASS_PRIVATE, ret);
+    TRY(remove_class(t, KEY_CLASS_PRIVATE, ret));
+    return remove_publics(t);
 }
 
 static struct err measure(struct trial *t, const struct lane_request *request,

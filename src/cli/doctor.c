@@ -74,6 +74,7 @@ struct err doctor_call(struct doctor *d, int lane, struct lane_request *request,
 static struct err start_agent(void *context, int *ret_lane, char text[static MAKER_TEXT_MAX + 1])
 {
     struct doctor *d = context;
+    d->maker.lane = -1; /* that of the agent before is closed */
     return own_agent_start(&d->agent, d->no_keys ? AGENT_TRY : AGENT_MAKE, NULL, ret_lane, text);
 }
 

@@ -58,6 +58,7 @@ struct doctor_report {
     size_t n_schemes;
     enum scheme best; /* the first that works */
     enum scheme used; /* by this configuration */
+    char stopped[DOCTOR_LINE_MAX + 1]; /* why not all was tried; empty: it was */
     bool ok;
     char verdict[DOCTOR_LINE_MAX + 1];
     char left[DOCTOR_LINE_MAX + 1]; /* what could not be removed; empty: nothing */

@@ -196,6 +196,10 @@ void doctor_judge(struct doctor *d)
         say(r, "the token cannot be used: %s", reason);
         return;
     }
+    if (r->stopped[0]) {
+        say(r, "not all was tried, for the token fails: %.400s", r->stopped);
+        return;
+    }
     r->best = best_of(r);
     r->used = used_by(d);
     judge_scheme(d, find(r, r->used));

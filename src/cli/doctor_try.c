@@ -179,5 +179,7 @@ struct err doctor_try(struct doctor *d)
     struct err e = ERR_OK;
     for (size_t i = 0; i < r->n_schemes && !err_is(e) && !doctor_interrupted(); i++)
         e = try_one(d, &r->schemes[i]);
+    if (err_is(e))
+        (void)snprintf(r->stopped, sizeof r->stopped, "%.500s", d->maker.text);
     return e;
 }

@@ -265,6 +265,15 @@ nothing_left
 faults <<<'on C_DestroyObject every return CKR_ACTION_PROHIBITED'
 doctor 5 --json --scheme aes-gcm
 is True '"p11-kms-selftest/" in d["left"] and "CKR_ACTION_PROHIBITED" in d["left"]'
+is True '"not all was tried" in d["verdict"] and not d["ask"]'
+fresh away # it goes while it is examined, and does not come back
+faults <<END
+on C_Encrypt every return CKR_DEVICE_ERROR
+on C_Initialize from 3 return CKR_DEVICE_ERROR
+END
+doctor 5 --json
+is True '"not all was tried, for the token fails: " in d["verdict"] and "did not start: CKR_DEVICE_ERROR" in d["verdict"] and not d["ask"]'
+is "['aes-gcm']" '[n for n in s if s[n]["result"] != "not-tried"]'
 echo "a token that hangs or crashes: bounded, told, and nothing left that could be removed"
 
 fresh nothing
