@@ -252,6 +252,12 @@ faults <<<'on C_Encrypt every crash'
 doctor 0 --json
 is "fails hmac-derive" 's["aes-gcm"]["result"] + " " + d["used"]'
 nothing_left
+for call in C_SignInit C_DecryptInit C_SetAttributeValue; do # the keys of each scheme are there by then
+    faults <<<"on $call every crash"
+    doctor "$([ $call = C_SetAttributeValue ] && echo 5 || echo 0)" --json
+    is True 'all(s[n]["result"] == "works" or "agent failed" in s[n]["why"] for n in s) and any("agent failed" in s[n]["why"] for n in s)'
+    nothing_left
+done
 faults <<<'on C_Encrypt every of p11-kms-try hang' # the self-test passes, and what measures hangs
 doctor 0 --timeout 1s --json --scheme aes-gcm
 is works 's["aes-gcm"]["result"]'
