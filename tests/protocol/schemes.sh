@@ -71,7 +71,7 @@ opens() { # NAME API
     expect "$dek" "$got" "what was in $1"
 }
 number() { # SCHEME: its byte
-    case $1 in aes-gcm) echo 01 ;; hmac-derive) echo 02 ;; aes-cbc-hmac) echo 03 ;; esac
+    case $1 in aes-gcm) echo 01 ;; hmac-derive) echo 02 ;; aes-cbc-hmac) echo 03 ;; rsa-oaep-sign) echo 04 ;; esac
 }
 scheme_of() { # NAME: the scheme's byte
     od -An -tx1 -j1 -N1 "$work/$1" | tr -d ' '
@@ -95,6 +95,7 @@ sick_once() { # SCHEME [FUNCTION]: of those that it uses
     local seals=C_Encrypt opens=C_Decrypt wrongly='return CKR_ENCRYPTED_DATA_INVALID'
     case "$1 ${2-}" in
     'hmac-derive ' | *C_Sign) seals=C_Sign opens=C_Sign wrongly=flip ;;
+    'rsa-oaep-sign ') seals=C_Sign ;;
     esac
     faults <<<"on $opens once $work/now $wrongly"
     : >"$work/now"
@@ -149,7 +150,8 @@ walk() { # SCHEME OTHER
 }
 walk aes-gcm hmac-derive
 walk hmac-derive aes-cbc-hmac
-walk aes-cbc-hmac aes-gcm
+walk aes-cbc-hmac rsa-oaep-sign
+walk rsa-oaep-sign aes-gcm
 
 # --- keys of an operator's own: their type says the scheme ----------------------------------
 
@@ -197,6 +199,7 @@ chosen decrypts-nothing hmac-derive 'gave another length' <<<'on C_Decrypt every
 : >"$dir/moment"
 chosen away-for-a-moment aes-gcm "'passes': True" <<<"on C_EncryptInit once $dir/moment return CKR_DEVICE_ERROR"
 [ ! -e "$dir/moment" ] || fail "the token was not away for a moment"
+chosen as-on-a-tpm rsa-oaep-sign CKR_FUNCTION_NOT_SUPPORTED <<<'on C_GenerateKey every return CKR_FUNCTION_NOT_SUPPORTED'
 chosen no-hmac aes-gcm "'passes': True" <<<'on C_SignInit every return CKR_MECHANISM_INVALID'
 
 none() { # NAME WORD...; rules on standard input
