@@ -15,31 +15,46 @@ static int newest_first(const void *left, const void *right)
     return strcmp(b->key_id, a->key_id);
 }
 
-static void print_row(FILE *to, const struct admin_key *key, int width, int64_t now_ms)
+/* Of columns whose words differ much. */
+struct widths {
+    int key_id;
+    int scheme;
+};
+
+static int wider(int width, const char *word)
+{
+    int len = (int)strlen(word);
+    return len > width ? len : width;
+}
+
+static void print_row(FILE *to, const struct admin_key *key, const struct widths *widths,
+                      int64_t now_ms)
 {
     char time[SHOW_TIME_MAX + 1], age[SHOW_SPAN_MAX + 1] = "", note[SHOW_NOTE_MAX + 1];
     bool unusable = key->wrong[0] || key->ambiguous || key->quarantined;
     if (key->made_ms != 0 && key->made_ms <= now_ms)
         (void)show_span(now_ms - key->made_ms, age);
-    (void)fprintf(to, "%-*s  %6u  ", width, key->key_id, key->generation);
+    (void)fprintf(to, "%-*s  %6u  ", widths->key_id, key->key_id, key->generation);
     show_coloured(to, show_state_colour(key->state), key->state, 11);
     (void)show_key_note(key, note);
-    (void)fprintf(to, "  %-8s  %-20s  %-*s", key->scheme, show_time(key->made_ms, time),
-                  note[0] ? 13 : 0, age);
+    (void)fprintf(to, "  %-*s  %-20s  %-*s", widths->scheme, key->scheme,
+                  show_time(key->made_ms, time), note[0] ? 13 : 0, age);
     show_coloured(to, unusable ? SHOW_BAD : SHOW_PLAIN, note, 0);
     (void)fputs("\n", to);
 }
 
 static void print_table(FILE *to, const struct admin_key_list *list)
 {
-    int width = (int)strlen("KEY_ID");
+    struct widths widths = {(int)strlen("KEY_ID"), (int)strlen("aes-gcm ")};
     int64_t now_ms = clock_wall_ms();
+    for (size_t i = 0; i < list->n; i++) {
+        widths.key_id = wider(widths.key_id, list->key[i].key_id);
+        widths.scheme = wider(widths.scheme, list->key[i].scheme);
+    }
+    (void)fprintf(to, "%-*s  %6s  %-11s  %-*s  %-20s  %-11s  %s\n", widths.key_id, "KEY_ID", "GEN",
+                  "STATE", widths.scheme, "SCHEME", "MADE", "AGE", "NOTE");
     for (size_t i = 0; i < list->n; i++)
-        width = (int)strlen(list->key[i].key_id) > width ? (int)strlen(list->key[i].key_id) : width;
-    (void)fprintf(to, "%-*s  %6s  %-11s  %-8s  %-20s  %-11s  %s\n", width, "KEY_ID", "GEN", "STATE",
-                  "SCHEME", "MADE", "AGE", "NOTE");
-    for (size_t i = 0; i < list->n; i++)
-        print_row(to, &list->key[i], width, now_ms);
+        print_row(to, &list->key[i], &widths, now_ms);
 }
 
 static void print_json(FILE *to, const struct admin_key_list *list)
