@@ -6,14 +6,14 @@
 #include "harness.h"
 #include "key_id.h"
 
-enum { RING_OBJECTS_MAX = 64 };
+enum { RING_OBJECTS_MAX = 128 };
 
 struct ring_object {
     struct key_label label;
     struct key_id key_id;
 };
 
-/* Every secret key of the token; one that is no KEK of ours fails the test. With the real module,
+/* Every KEK of the token; a key that is not of one of ours fails the test. With the real module,
  * whatever h->config says. */
 struct ring_objects {
     size_t n;
@@ -21,6 +21,9 @@ struct ring_objects {
 };
 
 void ring_objects_list(const struct harness *h, struct ring_objects *ret);
+
+/* That of the ring: $P11KMS_TEST_SCHEME, else aes-gcm. */
+enum scheme ring_objects_scheme(void);
 
 /* How many are in that state. */
 size_t ring_objects_count(const struct ring_objects *list, enum key_state state);
