@@ -2,11 +2,7 @@
 #include "scheme.h"
 
 static const struct scheme_ops *const schemes[] = {
-    &scheme_aes_gcm,
-    &scheme_hmac_derive,
-    &scheme_aes_cbc_hmac,
-    &scheme_rsa_oaep_sign,
-    NULL,
+    &scheme_aes_gcm, &scheme_hmac_derive, &scheme_aes_cbc_hmac, &scheme_rsa_oaep_sign, NULL,
 };
 
 const struct scheme_ops *scheme_find(enum scheme scheme)
