@@ -56,8 +56,8 @@ struct doctor_report {
     pid_t daemon;            /* it serves on this host; 0: none does */
     struct doctor_scheme schemes[SCHEMES];
     size_t n_schemes;
-    enum scheme best; /* the first that works */
-    enum scheme used; /* by this configuration */
+    enum scheme best;                  /* the first that works */
+    enum scheme used;                  /* by this configuration */
     char stopped[DOCTOR_LINE_MAX + 1]; /* why not all was tried; empty: it was */
     bool ok;
     char verdict[DOCTOR_LINE_MAX + 1];
