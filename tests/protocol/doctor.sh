@@ -128,11 +128,12 @@ makes_nothing() {
     expect 0 "$(($(calls C_GenerateKey) + $(calls C_GenerateKeyPair) + $(calls C_CreateObject) + $(calls C_SetAttributeValue) + $(calls C_DestroyObject)))" \
         "the number of objects made or changed"
 }
-faults </dev/null
+faults <<<'on C_OpenSession every of p11-kms-maker crash' # sessions that can write are an agent's that makes keys
 doctor 0 --no-keys
 says 'no key was made' 'may work: a guess' 'aes-gcm (a guess: no key was made) is used'
 says_not 'speed'
 makes_nothing
+faults </dev/null
 p11-kms init >/dev/null 2>&1 || fail "init"
 faults </dev/null
 doctor 0 --no-keys --json

@@ -45,7 +45,8 @@ static void tells_facts_without_a_login(void **state)
     assert_true((f->reply.u.facts.u.token.flags & (1U << TOKEN_FLAG_LOGIN_REQUIRED)) != 0);
     assert_int_equal(f->reply.u.facts.u.token.flags & (1U << TOKEN_FLAG_PIN_LOCKED), 0);
     assert_int_equal(facts(f, FACTS_MECHANISMS), ERR_NONE);
-    assert_true(scheme_needs_are_told(f->scheme->scheme, false, f->reply.u.facts.u.mechanism));
+    const struct facts mechanisms = f->reply.u.facts;
+    assert_true(scheme_needs_are_told(f->scheme->scheme, false, mechanisms.u.mechanism));
 }
 
 static void looking_can_do_nothing_else(void **state)
