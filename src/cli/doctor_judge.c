@@ -143,11 +143,11 @@ static void ask_vendor(struct doctor *d)
 
 static const char *first_reason(const struct doctor_report *r)
 {
-    const struct doctor_answer *const answers[] = {&r->module, &r->token, &r->login};
-    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
-        if (!answers[i]->known)
-            return answers[i]->why;
-    return NULL;
+    if (!r->module.known)
+        return r->module.why;
+    if (!r->token.known)
+        return r->token.why;
+    return r->login.known ? NULL : r->login.why;
 }
 
 /* Why this scheme and no other. */

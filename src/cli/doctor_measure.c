@@ -35,12 +35,20 @@ static struct err make(struct measuring *m, enum trial_step step, struct doctor_
     return ERR_OK;
 }
 
-static struct err fail(const struct measuring *m, struct err e, const struct lane_reply *reply)
+static struct err lost(const struct measuring *m, struct err e)
 {
     char text[160];
     (void)snprintf(m->scheme->speed_why, sizeof m->scheme->speed_why, "%.200s",
-                   err_is(e) ? err_format(e, text, sizeof text) : reply->status.text);
-    return err_is(e) ? e : lane_status_err(reply);
+                   err_format(e, text, sizeof text));
+    return e;
+}
+
+static struct err check(const struct measuring *m, const struct lane_reply *reply)
+{
+    if (reply->status.code != ERR_NONE)
+        (void)snprintf(m->scheme->speed_why, sizeof m->scheme->speed_why, "%.200s",
+                       reply->status.text);
+    return lane_status_err(reply);
 }
 
 static struct err start(struct measuring *m, uint32_t lanes)
@@ -54,7 +62,7 @@ static struct err start(struct measuring *m, uint32_t lanes)
     d->second.lanes = 0;
     if (!err_is(e))
         e = lane_hello(lane, START_TIMEOUT_MS, d->maker.memory, sizeof d->maker.memory, &reply);
-    return err_is(e) || reply.status.code != ERR_NONE ? fail(m, e, &reply) : ERR_OK;
+    return err_is(e) ? lost(m, e) : check(m, &reply);
 }
 
 /* The same request on the first lanes at once; each reply is given to take. */
@@ -67,14 +75,15 @@ static struct err at_once(struct measuring *m, uint32_t lanes, struct lane_reque
         struct err e =
             lane_send(d->second.process.lane[i], request, d->maker.memory, sizeof d->maker.memory);
         if (err_is(e))
-            return fail(m, e, NULL);
+            return lost(m, e);
     }
     for (uint32_t i = 0; i < lanes; i++) {
         struct lane_reply reply;
         struct err e = lane_receive(d->second.process.lane[i], request, d->step_ms + d->measure_ms,
                                     d->maker.memory, sizeof d->maker.memory, &reply);
-        if (err_is(e) || reply.status.code != ERR_NONE)
-            return fail(m, e, &reply);
+        if (err_is(e))
+            return lost(m, e);
+        TRY(check(m, &reply));
         take(sum, &reply);
     }
     return ERR_OK;
