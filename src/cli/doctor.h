@@ -41,6 +41,7 @@ struct doctor_scheme {
     struct doctor_speed seal[2], open[2]; /* at one lane, and at all */
     struct doctor_speed round[2];         /* a seal and an open each, where no key is made */
     char speed_why[SCHEME_WHY_MAX + 1];   /* not all was measured */
+    bool too_many_lanes;                  /* it works with one, and not with token.sessions */
 };
 
 enum { DOCTOR_ASK_MAX = 16, DOCTOR_LINE_MAX = 511 };

@@ -154,7 +154,7 @@ static void put_scheme_report(FILE *to, const char *before, const struct doctor_
         put_speed(to, &separator, "seal+open", &s->round[column]);
     }
     cli_json_member(to, "], ", "speed_why", s->speed_why);
-    (void)fputs("}", to);
+    (void)fprintf(to, ", \"too_many_lanes\": %s}", word(s->too_many_lanes));
 }
 
 void doctor_print_json(const struct doctor *d)

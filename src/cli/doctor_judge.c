@@ -167,7 +167,8 @@ static const char *reason_for(const struct doctor *d)
 static void judge_scheme(struct doctor *d, const struct doctor_scheme *used)
 {
     struct doctor_report *r = &d->report;
-    r->ok = used && doctor_result_good(used->result) && !r->ring_lost;
+    bool good = used && doctor_result_good(used->result);
+    r->ok = good && !used->too_many_lanes && !r->ring_lost;
     if (r->ring_lost)
         say(r, "%.500s", r->health.text);
     else if (d->rules.external && r->keks == 0)
@@ -176,6 +177,12 @@ static void judge_scheme(struct doctor *d, const struct doctor_scheme *used)
         say(r, "no key that ring.select finds can be used");
     else if (!used)
         say(r, "the token passes for no scheme");
+    else if (good && used->too_many_lanes)
+        say(r,
+            "%s works with one lane, and not with token.sessions %u, which a daemon needs to "
+            "start: "
+            "%.200s",
+            scheme_name(used->scheme), (unsigned)d->config->token.sessions, used->speed_why);
     else if (!r->ok)
         say(r, "%s does not work on this token, and is what is used: %s", scheme_name(used->scheme),
             reason_for(d));
@@ -202,7 +209,9 @@ void doctor_judge(struct doctor *d)
     }
     r->best = best_of(r);
     r->used = used_by(d);
-    judge_scheme(d, find(r, r->used));
-    if (!r->ok && !r->ring_lost && !(d->rules.external && r->keks > 0))
+    const struct doctor_scheme *used = find(r, r->used);
+    judge_scheme(d, used);
+    if (!r->ok && !r->ring_lost && !(used && used->too_many_lanes) &&
+        !(d->rules.external && r->keks > 0))
         ask_vendor(d);
 }

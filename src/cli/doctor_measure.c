@@ -142,13 +142,27 @@ static struct err run_lanes(struct measuring *m, uint32_t lanes, size_t column)
     return run(m, TRIAL_OPEN, lanes, &m->scheme->open[column]);
 }
 
+/* What a daemon would do all the time. */
+static void condemn(const struct measuring *m)
+{
+    m->scheme->result = DOCTOR_FAILS;
+    (void)snprintf(m->scheme->why, sizeof m->scheme->why,
+                   "not in sessions like the daemon's, read-only and of another process: %.120s",
+                   m->scheme->speed_why);
+    m->scheme->speed_why[0] = '\0';
+}
+
 /* More than one lane only where no daemon has calls that would wait behind ours. */
 static struct err use(struct measuring *m)
 {
     uint32_t lanes = m->d->config->token.sessions;
     struct err e = run_lanes(m, 1, 0);
-    if (!err_is(e) && lanes > 1 && m->d->report.daemon == 0 && !doctor_interrupted())
+    if (err_is(e)) {
+        condemn(m);
+    } else if (lanes > 1 && m->d->report.daemon == 0 && !doctor_interrupted()) {
         e = run_lanes(m, lanes, 1);
+        m->scheme->too_many_lanes = err_is(e);
+    }
     agent_process_kill(&m->d->second.process);
     return e;
 }

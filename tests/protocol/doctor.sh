@@ -260,14 +260,20 @@ for call in C_SignInit C_DecryptInit C_SetAttributeValue; do # the keys of each 
     nothing_left
 done
 faults <<<'on C_Encrypt every of p11-kms-try hang' # the self-test passes, and what measures hangs
-doctor 0 --timeout 1s --json --scheme aes-gcm
-is works 's["aes-gcm"]["result"]'
+doctor 5 --timeout 1s --json --scheme aes-gcm
+is fails 's["aes-gcm"]["result"]'
+is True '"sessions like the daemon" in s["aes-gcm"]["why"]'
 is "['generate']" '[v["of"] for v in s["aes-gcm"]["speeds"]]'
-is True 's["aes-gcm"]["speed_why"] != ""'
 nothing_left
 faults <<<'on C_OpenSession from 5 of p11-kms-try return CKR_SESSION_COUNT'
-doctor 0 --json --scheme aes-gcm
+doctor 5 --json --scheme aes-gcm
+is True '"works with one lane, and not with token.sessions 4" in d["verdict"] and s["aes-gcm"]["too_many_lanes"] and not d["ask"]'
 is "(True, {1})" '("CKR_SESSION_COUNT" in s["aes-gcm"]["speed_why"], {v["lanes"] for v in s["aes-gcm"]["speeds"]})'
+nothing_left
+faults <<<'on C_OpenSession every of p11-kms-try return CKR_SESSION_PARALLEL_NOT_SUPPORTED' # no read-only ones
+doctor 5 --json
+is "{'fails'}" '{s[n]["result"] for n in s}'
+is True '"CKR_SESSION_PARALLEL_NOT_SUPPORTED" in s["aes-gcm"]["why"]'
 nothing_left
 faults <<<'on C_DestroyObject every return CKR_ACTION_PROHIBITED'
 doctor 5 --json --scheme aes-gcm
