@@ -3,6 +3,8 @@
 
 #include "p11_call.h"
 
+#include <string.h>
+
 /* ulIvBits: NSS needs it, the standard is of two minds, SoftHSM does not look. */
 static CK_GCM_PARAMS gcm_params(uint8_t *iv, struct bytes aad)
 {
@@ -14,6 +16,12 @@ static CK_GCM_PARAMS gcm_params(uint8_t *iv, struct bytes aad)
                            .ulTagBits = GCM_TAG * 8};
 }
 
+static bool is_zeros(const uint8_t iv[static GCM_IV])
+{
+    static const uint8_t zeros[GCM_IV];
+    return memcmp(iv, zeros, GCM_IV) == 0;
+}
+
 struct err p11_gcm_encrypt(const struct p11_session *s, unsigned long key,
                            uint8_t iv[static GCM_IV], struct bytes aad, struct bytes plaintext,
                            uint8_t *ret_ciphertext)
@@ -21,12 +29,18 @@ struct err p11_gcm_encrypt(const struct p11_session *s, unsigned long key,
     CK_GCM_PARAMS params = gcm_params(iv, aad);
     CK_MECHANISM mechanism = {CKM_AES_GCM, &params, sizeof params};
     CK_ULONG len = plaintext.len + GCM_TAG;
+    bool own_iv = quirks_have(s->quirks, QUIRK_OWN_GCM_IV);
+    if (own_iv)
+        memset(iv, 0, GCM_IV);
     TRY(P11_CALL(s->module, C_EncryptInit, s->handle, &mechanism, key));
     TRY(P11_CALL(s->module, C_Encrypt, s->handle, p11_lend(plaintext), plaintext.len,
                  ret_ciphertext, &len));
     /* a token that appends its own IV (Luna in FIPS mode) is not what this scheme stores */
     if (len != plaintext.len + GCM_TAG)
         return err_make(ERR_UNSUPPORTED, "C_Encrypt gave another length");
+    /* the same IV twice would give the key away: what it did not make itself must not be used */
+    if (own_iv && is_zeros(iv))
+        return err_make(ERR_UNSUPPORTED, "C_Encrypt made no IV of its own");
     return ERR_OK;
 }
 

@@ -8,7 +8,8 @@
 enum { GCM_IV = 12, GCM_TAG = 16 };
 
 /* Encrypts to plaintext.len + GCM_TAG bytes at ret_ciphertext, the tag last. iv is offered to the
- * token; one that insists on its own (AWS CloudHSM) writes that over it. */
+ * token, and holds what it used: one that insists on its own (QUIRK_OWN_GCM_IV) is offered zeros,
+ * and must have written over them. */
 MUST_CHECK struct err p11_gcm_encrypt(const struct p11_session *session, unsigned long key,
                                       uint8_t iv[static GCM_IV], struct bytes aad,
                                       struct bytes plaintext, uint8_t *ret_ciphertext);

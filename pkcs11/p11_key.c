@@ -185,6 +185,14 @@ static enum key_type type_of(CK_KEY_TYPE type)
     }
 }
 
+/* What nobody can tell from such a token. A length that is told counts. */
+static uint32_t excused(uint32_t quirks, const struct key_attributes *attributes)
+{
+    bool untold = quirks_have(quirks, QUIRK_HMAC_LENGTH_UNTOLD) &&
+                  attributes->type == KEY_TYPE_HMAC && attributes->length == 0;
+    return untold ? ATTR_BIT(ATTR_VALUE_LEN) : 0;
+}
+
 static void interpret(const struct readout *r, CK_OBJECT_HANDLE handle, struct p11_key *key)
 {
     const CK_ATTRIBUTE *id = told(r, CKA_ID, sizeof r->id);
@@ -241,6 +249,7 @@ struct err p11_key_read(const struct p11_session *s, enum key_class of, unsigned
     if (err_is(e))
         TRY(read_singly(s, handle, of, &r));
     interpret(&r, handle, ret);
+    ret->attributes.excused = excused(s->quirks, &ret->attributes);
     return of == KEY_CLASS_PRIVATE ? read_pair(s, ret) : ERR_OK;
 }
 

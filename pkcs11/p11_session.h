@@ -11,13 +11,15 @@ struct p11_session {
     const struct p11_module *module;
     unsigned long slot;
     unsigned long handle;
+    uint32_t quirks; /* of the token */
     bool writable;
     bool open;
 };
 
-/* Opens a session, read-write where writable. */
-MUST_CHECK struct err p11_session_open(const struct p11_module *module, unsigned long slot,
-                                       bool writable, struct p11_session *ret);
+/* Opens a session with the token, read-write where writable, or where it has no others. */
+MUST_CHECK struct err p11_session_open(const struct p11_module *module,
+                                       const struct p11_token *token, bool writable,
+                                       struct p11_session *ret);
 
 /* Closes it; errors do not matter to anyone. A closed one is left alone. */
 void p11_session_close(struct p11_session *session);

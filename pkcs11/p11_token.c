@@ -151,6 +151,20 @@ struct err p11_token_find(const struct p11_module *module, const char *uri, stru
     return ERR_OK;
 }
 
+struct err p11_token_quirks(const struct p11_module *module, const char *path,
+                            struct p11_token *token)
+{
+    CK_INFO info = {.flags = 0};
+    char library[sizeof info.manufacturerID + 1];
+    const char *slash = strrchr(path, '/');
+    TRY(P11_CALL(module, C_GetInfo, &info));
+    p11_text(info.manufacturerID, sizeof info.manufacturerID, library);
+    const struct token_names names = {slash ? slash + 1 : path, library, token->manufacturer,
+                                      token->model};
+    token->quirks = quirks_of(&names);
+    return ERR_OK;
+}
+
 struct err p11_token_pin_flags(const struct p11_module *module, unsigned long slot,
                                struct p11_pin_flags *ret)
 {

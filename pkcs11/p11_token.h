@@ -5,6 +5,8 @@
 
 #include "p11_module.h"
 
+#include "quirks.h"
+
 /* What the token says of its user PIN. */
 struct p11_pin_flags {
     bool login_required;
@@ -22,12 +24,17 @@ struct p11_token {
     char model[17];
     char serial[17];
     struct p11_pin_flags pin;
+    uint32_t quirks; /* for quirks_have, once p11_token_quirks has set them */
 };
 
 /* ERR_UNAVAILABLE when no token matches, ERR_TOKEN when two do or when it was never initialised;
  * advice names the URI and the tokens that are there. */
 MUST_CHECK struct err p11_token_find(const struct p11_module *module, const char *uri,
                                      struct p11_token *ret, struct advice *advice);
+
+/* Sets the token's quirks, by its names and those of the module at path. */
+MUST_CHECK struct err p11_token_quirks(const struct p11_module *module, const char *path,
+                                       struct p11_token *token);
 
 /* The PIN flags as they are now. */
 MUST_CHECK struct err p11_token_pin_flags(const struct p11_module *module, unsigned long slot,

@@ -122,6 +122,7 @@ void lane_send_hello(struct lane *lane, struct err e, const struct advice *advic
         memcpy(reply.u.hello.manufacturer, token->manufacturer, sizeof reply.u.hello.manufacturer);
         memcpy(reply.u.hello.model, token->model, sizeof reply.u.hello.model);
         memcpy(reply.u.hello.serial, token->serial, sizeof reply.u.hello.serial);
+        reply.u.hello.quirks = token->quirks;
     }
     send_reply(lane, &reply);
 }

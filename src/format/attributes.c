@@ -123,7 +123,7 @@ uint32_t key_attributes_wrong(enum scheme scheme, size_t role,
         wrong |= ATTR_BIT(ATTR_KEY_TYPE);
     if (attributes->length < demand->length_min || attributes->length > demand->length_max)
         wrong |= ATTR_BIT(ATTR_VALUE_LEN);
-    return wrong;
+    return wrong & ~attributes->excused;
 }
 
 uint32_t key_attributes_waivable(enum scheme scheme, uint32_t waivers)

@@ -54,6 +54,7 @@ struct key_attributes {
     uint32_t known;
     uint32_t value;
     uint32_t length; /* in bytes: CKA_VALUE_LEN, of RSA the modulus, of EC the field; 0: not told */
+    uint32_t excused; /* bits that this token is known never to tell (quirks.h) */
     enum key_type type;
 };
 
@@ -86,7 +87,8 @@ enum scheme key_type_scheme(enum key_type type);
 const char *key_attribute_name(enum key_attribute attribute);
 
 /* The bits that are not as object number role of a managed KEK of this scheme must have them; an
- * attribute that the token does not tell counts as wrong. 0 when the key is as it must be. */
+ * attribute that the token does not tell counts as wrong, unless it is excused. 0 when the key is
+ * as it must be. */
 uint32_t key_attributes_wrong(enum scheme scheme, size_t role,
                               const struct key_attributes *attributes);
 

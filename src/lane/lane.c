@@ -177,6 +177,7 @@ void lane_put_key(struct writer *w, const struct listed_key *key)
     put_u32(w, key->attributes.known);
     put_u32(w, key->attributes.value);
     put_u32(w, key->attributes.length);
+    put_u32(w, key->attributes.excused);
     put_u8(w, (uint8_t)key->attributes.type);
 }
 
@@ -190,6 +191,7 @@ struct err lane_next_key(struct bytes *records, struct listed_key *ret)
     key.attributes.known = get_u32(&r);
     key.attributes.value = get_u32(&r);
     key.attributes.length = get_u32(&r);
+    key.attributes.excused = get_u32(&r);
     key.attributes.type = (enum key_type)get_u8(&r);
     if (!fields || r.bad || key.attributes.type > KEY_TYPE_LAST)
         return err_make(ERR_INTERNAL, "lane_next_key");
@@ -206,6 +208,7 @@ static void put_reply_body(struct writer *w, const struct lane_reply *reply)
         put_text(w, reply->u.hello.manufacturer);
         put_text(w, reply->u.hello.model);
         put_text(w, reply->u.hello.serial);
+        put_u32(w, reply->u.hello.quirks);
         break;
     case LANE_LIST:
         put_u32(w, reply->u.list.next);
@@ -251,14 +254,21 @@ void lane_put_reply(struct writer *w, const struct lane_reply *reply)
     put_text(w, reply->status.text);
 }
 
+static bool get_token(struct reader *r, struct token_identity *ret)
+{
+    bool names = get_text(r, ret->label, sizeof ret->label) &&
+                 get_text(r, ret->manufacturer, sizeof ret->manufacturer) &&
+                 get_text(r, ret->model, sizeof ret->model) &&
+                 get_text(r, ret->serial, sizeof ret->serial);
+    ret->quirks = get_u32(r);
+    return names;
+}
+
 static bool get_reply_body(struct reader *r, struct lane_reply *p)
 {
     switch (p->op) {
     case LANE_HELLO:
-        return get_text(r, p->u.hello.label, sizeof p->u.hello.label) &&
-               get_text(r, p->u.hello.manufacturer, sizeof p->u.hello.manufacturer) &&
-               get_text(r, p->u.hello.model, sizeof p->u.hello.model) &&
-               get_text(r, p->u.hello.serial, sizeof p->u.hello.serial);
+        return get_token(r, &p->u.hello);
     case LANE_LIST:
         p->u.list.next = get_u32(r);
         p->u.list.count = get_u32(r);

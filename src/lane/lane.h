@@ -10,6 +10,7 @@
 #include "advice.h"
 #include "attributes.h"
 #include "envelope.h"
+#include "quirks.h"
 #include "token_facts.h"
 
 enum {
@@ -108,6 +109,7 @@ struct token_identity {
     char manufacturer[33];
     char model[17];
     char serial[17];
+    uint32_t quirks; /* what is known of it: quirks_have */
 };
 
 struct listed_key {

@@ -38,7 +38,7 @@ static struct err open_token(char **argv, struct p11_session *ret)
     if (err_is(e))
         (void)fprintf(stderr, "bench-keys: %s\n", advice.text);
     TRY(e);
-    TRY(p11_session_open(module, token.slot, false, ret));
+    TRY(p11_session_open(module, &token, false, ret));
     return bench_log_in(ret, argv[3]);
 }
 

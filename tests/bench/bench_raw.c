@@ -151,7 +151,7 @@ static struct err prepare(const struct settings *settings, struct worker *worker
     TRY(e);
     for (uint64_t i = 0; i < settings->threads; i++) {
         workers[i].bench = bench;
-        TRY(p11_session_open(module, token.slot, false, &workers[i].session));
+        TRY(p11_session_open(module, &token, false, &workers[i].session));
     }
     TRY(bench_log_in(&workers[0].session, settings->pin_file));
     TRY(find_kek(&workers[0].session, bench));

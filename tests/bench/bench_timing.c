@@ -194,7 +194,7 @@ static struct err log_in(const struct settings *s, struct p11_session *ret)
     if (err_is(e))
         (void)fprintf(stderr, "bench-timing: %s\n", advice.text);
     TRY(e);
-    TRY(p11_session_open(module, token.slot, true, ret));
+    TRY(p11_session_open(module, &token, true, ret));
     return bench_log_in(ret, s->pin_file);
 }
 

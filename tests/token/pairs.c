@@ -65,7 +65,7 @@ static int log_in(void **state)
     read_file("pin", pin, sizeof pin);
     assert_false(err_is(p11_module_load(path, &module, &advice)));
     assert_false(err_is(p11_token_find(module, uri, &token, &advice)));
-    assert_false(err_is(p11_session_open(module, token.slot, true, &session)));
+    assert_false(err_is(p11_session_open(module, &token, true, &session)));
     assert_false(err_is(p11_session_login(&session, bytes_of_string(pin), &end)));
     return 0;
 }

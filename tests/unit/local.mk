@@ -154,6 +154,14 @@ tests_unit_test_key_select_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_key_select_SOURCES = tests/unit/test_key_select.c
 tests_unit_test_key_select_LDADD = $(LIBFORMAT) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_quirks
+TESTS += tests/unit/test_quirks
+tests_unit_test_quirks_CPPFLAGS = $(AM_CPPFLAGS) $(I_FORMAT)
+tests_unit_test_quirks_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_quirks_SOURCES = tests/unit/test_quirks.c
+tests_unit_test_quirks_LDADD = $(LIBFORMAT) $(CMOCKA_LIBS)
+EXTRA_DIST += docs/tokens/quirks.md
+
 check_PROGRAMS += tests/unit/test_lane
 TESTS += tests/unit/test_lane
 tests_unit_test_lane_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)

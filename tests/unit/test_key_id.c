@@ -349,6 +349,18 @@ static void key_type_is_checked(void **state)
     }
 }
 
+/* What a token never tells is not held against its keys; whatever else is wrong still is. */
+static void what_a_token_never_tells_is_excused(void **state)
+{
+    (void)state;
+    struct key_attributes a = good_attributes(&kinds[0]);
+    a.length = 0;
+    a.excused = ATTR_BIT(ATTR_VALUE_LEN);
+    assert_int_equal(key_attributes_wrong(kinds[0].scheme, 0, &a), 0);
+    a.value ^= ATTR_BIT(ATTR_EXTRACTABLE);
+    assert_int_equal(key_attributes_wrong(kinds[0].scheme, 0, &a), ATTR_BIT(ATTR_EXTRACTABLE));
+}
+
 static void an_external_keys_type_says_its_scheme(void **state)
 {
     (void)state;
@@ -419,6 +431,7 @@ int main(void)
         cmocka_unit_test(both_forms_of_a_16_byte_id_name_one_object),
         cmocka_unit_test(key_length_is_checked),
         cmocka_unit_test(key_type_is_checked),
+        cmocka_unit_test(what_a_token_never_tells_is_excused),
         cmocka_unit_test(an_external_keys_type_says_its_scheme),
         cmocka_unit_test(no_key_is_right_for_no_scheme),
         cmocka_unit_test(only_local_and_excess_usages_can_be_waived),

@@ -202,12 +202,29 @@ static void facts_round_trip(void **state)
     }
 }
 
+static void a_hello_carries_what_is_known_of_the_token(void **state)
+{
+    (void)state;
+    uint8_t memory[LANE_PACKET_MAX];
+    struct writer w = writer_over(memory, sizeof memory);
+    struct lane_reply p = {.op = LANE_HELLO}, back;
+    p.u.hello = (struct token_identity){"label", "manufacturer", "model", "serial", 0x80000001};
+    lane_put_reply(&w, &p);
+    assert_false(err_is(lane_get_reply(writer_bytes(&w), &back)));
+    assert_string_equal(back.u.hello.label, "label");
+    assert_string_equal(back.u.hello.manufacturer, "manufacturer");
+    assert_string_equal(back.u.hello.model, "model");
+    assert_string_equal(back.u.hello.serial, "serial");
+    assert_int_equal(back.u.hello.quirks, 0x80000001);
+}
+
 static void a_page_of_keys_fits_its_packet(void **state)
 {
     (void)state;
     static uint8_t memory[LANE_LIST_PACKET_MAX], records[LANE_LIST_PACKET_MAX];
     struct writer w = writer_over(memory, sizeof memory), r = writer_over(records, sizeof records);
     struct listed_key key = {.id.len = OBJECT_ID_MAX, .ambiguous = true}, back;
+    key.attributes = (struct key_attributes){1, 2, 3, 4, KEY_TYPE_HMAC};
     memset(key.label, 'x', KEY_LABEL_MAX);
     for (int i = 0; i < LANE_LIST_PAGE; i++)
         lane_put_key(&r, &key);
@@ -222,6 +239,7 @@ static void a_page_of_keys_fits_its_packet(void **state)
         assert_false(err_is(lane_next_key(&rest, &back)));
     assert_int_equal(rest.len, 0);
     assert_string_equal(back.label, key.label);
+    assert_memory_equal(&back.attributes, &key.attributes, sizeof key.attributes);
     assert_true(err_is(lane_next_key(&rest, &back)));
 }
 
@@ -279,6 +297,7 @@ int main(void)
         cmocka_unit_test(failures_carry_their_status),
         cmocka_unit_test(trials_are_bounded),
         cmocka_unit_test(facts_round_trip),
+        cmocka_unit_test(a_hello_carries_what_is_known_of_the_token),
         cmocka_unit_test(a_page_of_keys_fits_its_packet),
         cmocka_unit_test(a_reply_to_another_request_is_an_error),
         cmocka_unit_test(agent_config_round_trip),
