@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lane_pool.h"
 
-#include "agent_process.h"
 #include "io.h"
 #include "lane_tally.h"
+#include "pool_lanes.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,24 +15,15 @@
 #include <sys/socket.h>
 
 /* How late a hung agent or an expired job may be noticed. */
-enum { TICK_MS = 100, SWEEP_MS = 1, EVENTS = 16, LANES_MAX = 2 * AGENT_LANES_MAX };
-
-struct pool_lane {
-    int fd;
-    bool dead; /* shut down; the pool's thread closes it between two waits, so that a stale event
-                  never names somebody else's descriptor */
-    uint64_t generation;
-    struct lane_job *job; /* in flight, or NULL: free */
-    int64_t sent_ns;
-};
+enum { TICK_MS = 100, SWEEP_MS = 1, EVENTS = 16 };
 
 struct lane_pool {
     pthread_mutex_t lock; /* guards all below it */
-    struct pool_lane lanes[LANES_MAX];
-    size_t n_lanes;
+    struct pool_lanes lanes;
     struct lane_queue queue;
     int64_t swept_ns;   /* when a full queue was last looked through for room */
     uint64_t condemned; /* the last generation that was reported */
+    uint64_t retired;   /* the last generation that another has taken the place of */
     int64_t timeout_ns;
     bool stopping;
     bool away; /* what finds no free lane is refused, until there are new lanes */
@@ -111,21 +102,13 @@ static bool send_locked(struct pool_lane *lane, struct lane_job *job)
     return true;
 }
 
-static struct pool_lane *free_lane_locked(struct lane_pool *pool)
-{
-    for (size_t i = 0; i < pool->n_lanes; i++)
-        if (!pool->lanes[i].dead && !pool->lanes[i].job)
-            return &pool->lanes[i];
-    return NULL;
-}
-
 /* Feeds free lanes from the queue; what is pointless by now never reaches the token. A job that was
  * not written stays the next in turn. */
 static void feed_locked(struct lane_pool *pool, struct ended *ended)
 {
     struct pool_lane *lane;
     struct lane_job *job;
-    while ((job = lane_queue_peek(&pool->queue)) && (lane = free_lane_locked(pool))) {
+    while ((job = lane_queue_peek(&pool->queue)) && (lane = pool_lanes_free(&pool->lanes))) {
         int64_t now = clock_monotonic_ns();
         if (is_pointless(job, &now))
             end_job(ended, lane_queue_take(&pool->queue), job->ending);
@@ -141,8 +124,8 @@ static void drop_lanes_locked(struct lane_pool *pool, uint64_t below, const char
                               struct ended *ended)
 {
     int64_t now = clock_monotonic_ns();
-    for (size_t i = 0; i < pool->n_lanes; i++) {
-        struct pool_lane *lane = &pool->lanes[i];
+    for (size_t i = 0; i < pool->lanes.n; i++) {
+        struct pool_lane *lane = &pool->lanes.lanes[i];
         if (lane->dead || lane->generation >= below)
             continue;
         if (lane->job) {
@@ -151,22 +134,8 @@ static void drop_lanes_locked(struct lane_pool *pool, uint64_t below, const char
                            took_ns > pool->timeout_ns ? ERR_DEADLINE : ERR_UNAVAILABLE, took_ns);
             end_job(ended, TAKE_PTR(lane->job), err_make(ERR_UNAVAILABLE, why));
         }
-        lane->dead = true;
-        (void)shutdown(lane->fd, SHUT_RDWR);
+        pool_lane_give_up(lane);
     }
-}
-
-/* Only where no events of an epoll_wait are still to be looked at. */
-static void reap_lanes_locked(struct lane_pool *pool)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < pool->n_lanes; i++) {
-        if (pool->lanes[i].dead)
-            (void)close(pool->lanes[i].fd);
-        else
-            pool->lanes[kept++] = pool->lanes[i];
-    }
-    pool->n_lanes = kept;
 }
 
 void lane_pool_drop(struct lane_pool *pool, uint64_t generation, const char *why)
@@ -192,21 +161,13 @@ static void condemn(struct lane_pool *pool, uint64_t generation, enum control_re
         pool->hooks.condemn(pool->hooks.context, generation, reason, why);
 }
 
-static struct pool_lane *lane_of_fd_locked(struct lane_pool *pool, int fd)
-{
-    for (size_t i = 0; i < pool->n_lanes; i++)
-        if (pool->lanes[i].fd == fd && !pool->lanes[i].dead)
-            return &pool->lanes[i];
-    return NULL;
-}
-
 /* Gives the lane to the next waiting job, and yields the job the reply is for; NULL, with
  * *ret_broken set, when the reply answers nothing that was asked. */
 static struct lane_job *take_reply_locked(struct lane_pool *pool, int fd, struct err decoded,
                                           const struct lane_reply *reply, bool *ret_broken,
                                           uint64_t *ret_generation, struct ended *ended)
 {
-    struct pool_lane *lane = lane_of_fd_locked(pool, fd);
+    struct pool_lane *lane = pool_lanes_of_fd(&pool->lanes, fd);
     if (!lane)
         return NULL;
     struct lane_job *job = lane->job;
@@ -216,6 +177,8 @@ static struct lane_job *take_reply_locked(struct lane_pool *pool, int fd, struct
         return NULL;
     lane_tally_add(job->op, reply->status.code, clock_monotonic_ns() - lane->sent_ns);
     lane->job = NULL;
+    if (lane->retires)
+        pool_lane_give_up(lane);
     feed_locked(pool, ended);
     return job;
 }
@@ -230,10 +193,13 @@ static void on_packet(struct lane_pool *pool, int fd, struct bytes packet)
     pthread_mutex_lock(&pool->lock);
     struct lane_job *job =
         take_reply_locked(pool, fd, decoded, &reply, &broken, &generation, &ended);
+    bool last = generation <= pool->retired && !pool_lanes_left(&pool->lanes, generation);
     pthread_mutex_unlock(&pool->lock);
     if (job)
         finish(job, ERR_OK, &reply);
     tell_ended(&ended);
+    if (job && last)
+        pool->hooks.ended(pool->hooks.context, generation);
     if (broken)
         condemn(pool, generation, CONDEMN_PROTOCOL, "the agent answered what was not asked");
 }
@@ -248,7 +214,7 @@ static void on_readable(struct lane_pool *pool, int fd, uint8_t *memory)
 {
     size_t len = 0;
     pthread_mutex_lock(&pool->lock);
-    const struct pool_lane *lane = lane_of_fd_locked(pool, fd);
+    const struct pool_lane *lane = pool_lanes_of_fd(&pool->lanes, fd);
     uint64_t generation = lane ? lane->generation : 0;
     pthread_mutex_unlock(&pool->lock);
     if (generation == 0)
@@ -273,8 +239,8 @@ static void tick(struct lane_pool *pool)
     pthread_mutex_lock(&pool->lock);
     sweep_locked(pool, &ended);
     feed_locked(pool, &ended);
-    for (size_t i = 0; i < pool->n_lanes; i++) {
-        const struct pool_lane *lane = &pool->lanes[i];
+    for (size_t i = 0; i < pool->lanes.n; i++) {
+        const struct pool_lane *lane = &pool->lanes.lanes[i];
         if (lane->job && now - lane->sent_ns > pool->timeout_ns && lane->generation > hung)
             hung = lane->generation;
     }
@@ -287,7 +253,7 @@ static void tick(struct lane_pool *pool)
 static bool goes_on(struct lane_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
-    reap_lanes_locked(pool);
+    pool_lanes_reap(&pool->lanes);
     bool on = !pool->stopping;
     pthread_mutex_unlock(&pool->lock);
     return on;
@@ -372,7 +338,7 @@ void lane_pool_free(struct lane_pool *pool)
     pthread_join(pool->thread, NULL);
     lane_pool_drop(pool, UINT64_MAX - 1, gone.where);
     lane_pool_fail_waiting(pool);
-    reap_lanes_locked(pool); /* nobody else is left */
+    pool_lanes_reap(&pool->lanes); /* nobody else is left */
     release(pool);
 }
 
@@ -385,14 +351,11 @@ void lane_pool_set_timeout(struct lane_pool *pool, int64_t timeout_ms)
 
 static struct err add_locked(struct lane_pool *pool, uint64_t generation, int fd)
 {
-    if (pool->n_lanes == LANES_MAX)
-        return err_make(ERR_EXHAUSTED, "lane_pool_add");
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
         return err_errno(errno, "fcntl");
     TRY(watch(pool, fd));
-    pool->lanes[pool->n_lanes++] = (struct pool_lane){.fd = fd, .generation = generation};
-    return ERR_OK;
+    return pool_lanes_add(&pool->lanes, generation, fd);
 }
 
 struct err lane_pool_add(struct lane_pool *pool, uint64_t generation, const int *fds, size_t n)
@@ -401,7 +364,8 @@ struct err lane_pool_add(struct lane_pool *pool, uint64_t generation, const int 
     struct err e = ERR_OK;
     pthread_mutex_lock(&pool->lock);
     pool->away = false;
-    drop_lanes_locked(pool, generation, gone.where, &ended);
+    pool_lanes_retire(&pool->lanes, generation);
+    pool->retired = generation - 1;
     for (size_t i = 0; i < n; i++) {
         if (!err_is(e))
             e = add_locked(pool, generation, fds[i]);
@@ -417,11 +381,17 @@ struct err lane_pool_add(struct lane_pool *pool, uint64_t generation, const int 
 bool lane_pool_has_lanes(struct lane_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
-    bool has = false;
-    for (size_t i = 0; i < pool->n_lanes; i++)
-        has = has || !pool->lanes[i].dead;
+    bool has = pool_lanes_serve(&pool->lanes);
     pthread_mutex_unlock(&pool->lock);
     return has;
+}
+
+bool lane_pool_has_left(struct lane_pool *pool, uint64_t generation)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool left = pool_lanes_left(&pool->lanes, generation);
+    pthread_mutex_unlock(&pool->lock);
+    return !left;
 }
 
 uint64_t lane_pool_number(struct lane_pool *pool)
@@ -462,7 +432,7 @@ void lane_pool_submit(struct lane_pool *pool, struct lane_job *job)
     struct ended ended = {NULL};
     struct err refused = ERR_OK;
     pthread_mutex_lock(&pool->lock);
-    struct pool_lane *lane = lane_queue_peek(&pool->queue) ? NULL : free_lane_locked(pool);
+    struct pool_lane *lane = lane_queue_peek(&pool->queue) ? NULL : pool_lanes_free(&pool->lanes);
     if (!lane || !send_locked(lane, job))
         refused = enqueue_locked(pool, job, &ended);
     pthread_mutex_unlock(&pool->lock);
@@ -485,11 +455,8 @@ void lane_pool_fail_waiting(struct lane_pool *pool)
 
 void lane_pool_load(struct lane_pool *pool, size_t *ret_busy, size_t *ret_waiting)
 {
-    size_t busy = 0;
     pthread_mutex_lock(&pool->lock);
-    for (size_t i = 0; i < pool->n_lanes; i++)
-        busy += pool->lanes[i].job != NULL;
-    *ret_busy = busy;
+    *ret_busy = pool_lanes_busy(&pool->lanes);
     *ret_waiting = pool->queue.waiting;
     pthread_mutex_unlock(&pool->lock);
 }

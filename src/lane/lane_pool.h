@@ -42,7 +42,8 @@ typedef void lane_pool_condemn(void *context, uint64_t generation, enum control_
                                const char *why);
 
 /* Called on the pool's thread when one of an agent's lanes has ended, and all have been given up
- * for that: the agent has died, or lives on and serves nobody. Once a generation. */
+ * for that: the agent has died, or lives on and serves nobody. Also when an agent whose place
+ * another has taken has answered its last request. Once a generation. */
 typedef void lane_pool_ended(void *context, uint64_t generation);
 
 struct lane_pool_hooks {
@@ -61,7 +62,8 @@ void lane_pool_free(struct lane_pool *pool);
 void lane_pool_set_timeout(struct lane_pool *pool, int64_t timeout_ms);
 
 /* Takes an agent's request lanes (the descriptors become the pool's, also on failure), in place
- * of any older generation's; waiting jobs go to them. */
+ * of any older generation's; waiting jobs go to them. Those of older ones get no more, and end as
+ * what is in them is answered. */
 MUST_CHECK struct err lane_pool_add(struct lane_pool *pool, uint64_t generation, const int *fds,
                                     size_t n);
 
@@ -69,8 +71,11 @@ MUST_CHECK struct err lane_pool_add(struct lane_pool *pool, uint64_t generation,
  * ERR_UNAVAILABLE and why (a static string), waiting jobs stay for the next agent. */
 void lane_pool_drop(struct lane_pool *pool, uint64_t generation, const char *why);
 
-/* Whether there is a lane at all. */
+/* Whether there is a lane that takes jobs. */
 bool lane_pool_has_lanes(struct lane_pool *pool);
+
+/* Whether no lane of this generation or an older one is left: nothing is in that agent. */
+bool lane_pool_has_left(struct lane_pool *pool, uint64_t generation);
 
 /* A request number never used before. */
 uint64_t lane_pool_number(struct lane_pool *pool);

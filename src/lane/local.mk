@@ -9,6 +9,7 @@ src_lane_liblane_a_SOURCES = \
 	src/lane/lane.c src/lane/lane.h \
 	src/lane/lane_facts.c src/lane/lane_facts.h \
 	src/lane/lane_pool.c src/lane/lane_pool.h \
+	src/lane/pool_lanes.c src/lane/pool_lanes.h \
 	src/lane/lane_queue.c src/lane/lane_queue.h \
 	src/lane/lane_tally.c src/lane/lane_tally.h \
 	src/lane/login_lock.c src/lane/login_lock.h

@@ -292,7 +292,7 @@ static void an_error_of_the_token_is_a_reply(void **state)
     rig_end(&rig);
 }
 
-static void a_newer_generation_ends_the_older(void **state)
+static void a_newer_generation_takes_the_olders_place_and_nothing_is_lost(void **state)
 {
     (void)state;
     struct rig rig = rig_new(1);
@@ -303,9 +303,32 @@ static void a_newer_generation_ends_the_older(void **state)
     job_submit(rig.pool, &waiting, "waiting");
     fake_agent_wait_seen(first, LANE_OPEN, 1);
     rig.agent = add_agent(rig.pool, 2, 1);
-    job_expect(&old, ERR_UNAVAILABLE);
     job_expect_text(&waiting, "waiting");
-    fake_agent_release(first); /* too late: nobody is to see it */
+    assert_false(lane_pool_has_left(rig.pool, 1));
+    fake_agent_release(first);
+    job_expect_text(&old, "old");
+    assert_true(lane_pool_has_left(rig.pool, 1)); /* it gets no more */
+    assert_false(lane_pool_has_left(rig.pool, 2));
+    assert_int_equal(fake_agent_seen(first, LANE_OPEN), 1);
+    fake_agent_free(first);
+    rig_end(&rig);
+}
+
+static void a_generation_that_retires_may_still_be_dropped(void **state)
+{
+    (void)state;
+    struct rig rig = rig_new(1);
+    struct test_job old, next;
+    struct fake_agent *first = rig.agent;
+    hold(&rig);
+    job_submit(rig.pool, &old, "old");
+    fake_agent_wait_seen(first, LANE_OPEN, 1);
+    rig.agent = add_agent(rig.pool, 2, 1);
+    lane_pool_drop(rig.pool, 1, "condemned");
+    job_expect(&old, ERR_UNAVAILABLE);
+    assert_true(lane_pool_has_left(rig.pool, 1));
+    job_submit(rig.pool, &next, "next");
+    job_expect_text(&next, "next");
     fake_agent_free(first);
     rig_end(&rig);
 }
@@ -360,7 +383,8 @@ int main(void)
         cmocka_unit_test(what_has_expired_never_reaches_the_agent),
         cmocka_unit_test(a_cancelled_job_in_flight_keeps_its_lane),
         cmocka_unit_test(an_error_of_the_token_is_a_reply),
-        cmocka_unit_test(a_newer_generation_ends_the_older),
+        cmocka_unit_test(a_newer_generation_takes_the_olders_place_and_nothing_is_lost),
+        cmocka_unit_test(a_generation_that_retires_may_still_be_dropped),
         cmocka_unit_test(an_outage_refuses_what_finds_no_lane_until_there_are_lanes),
         cmocka_unit_test(free_fails_what_is_in_flight_and_waiting),
     };
