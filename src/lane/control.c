@@ -43,6 +43,9 @@ void control_put(struct writer *w, const struct control_message *message)
     case CONTROL_END_MAKER:
     case CONTROL_PING:
     case CONTROL_PONG:
+    case CONTROL_WANT_HEIR:
+    case CONTROL_HEIR_SERVES:
+    case CONTROL_END_AGENT:
         put_u64(w, message->generation);
         break;
     case CONTROL_RELOAD:
@@ -84,6 +87,9 @@ static bool get_body(struct reader *r, struct control_message *m)
     case CONTROL_END_MAKER:
     case CONTROL_PING:
     case CONTROL_PONG:
+    case CONTROL_WANT_HEIR:
+    case CONTROL_HEIR_SERVES:
+    case CONTROL_END_AGENT:
         m->generation = get_u64(r);
         return !r->bad;
     case CONTROL_RELOAD:

@@ -39,7 +39,10 @@ enum control_op {
     CONTROL_HEALTH,     /* ok, text: for systemd's status; ok ends the agent's back-off */
     CONTROL_WANT_MAKER, /* generation: an agent that makes keys, in place of any before it */
     CONTROL_END_MAKER,  /* generation: its lane is closed, it must end now */
-    CONTROL_PONG        /* generation: that question's; it serves and does not hang */
+    CONTROL_PONG,       /* generation: that question's; it serves and does not hang */
+    CONTROL_WANT_HEIR,  /* generation: start another agent beside this one, to take its place */
+    CONTROL_HEIR_SERVES, /* generation: the heir's, which is the agent from now on */
+    CONTROL_END_AGENT   /* generation: a failed heir, or whose place one took; its lanes are closed */
 };
 
 /* How an agent ended. */
@@ -47,7 +50,7 @@ enum control_gone {
     GONE_EXITED = 1, /* number is its exit code */
     GONE_KILLED,     /* number is the signal */
     GONE_CONDEMNED,  /* the front end wanted it */
-    GONE_RETIRED     /* the monitor replaced it, after a SIGHUP */
+    GONE_RETIRED     /* as planned: the monitor knows why */
 };
 
 /* Why an agent must go. */

@@ -25,7 +25,8 @@ void children_init(struct children *children, const char *front_end_path, const 
     children->agent.name = "agent";
     children->control = -1;
     children->kill_due_ns = INT64_MAX;
-    maker_process_init(&children->maker);
+    side_agent_init(&children->maker);
+    side_agent_init(&children->heir);
     children->front_end_path = front_end_path ? front_end_path : "/proc/self/exe";
     if (agent_path)
         (void)snprintf(children->agent_path, PATH_MAX, "%s", agent_path);
@@ -93,6 +94,14 @@ static void copy_agent_config(const struct config *config, enum agent_role role,
     ret->waive = config_waivers(config);
 }
 
+static void tell_lanes(struct children *children, uint64_t generation, struct agent_process *agent)
+{
+    const struct control_message message = {
+        .op = CONTROL_LANES, .generation = generation, .count = agent->lanes};
+    children_tell(children, &message, agent->lane, agent->lanes);
+    agent_process_close_lanes(agent);
+}
+
 static void start_agent(struct children *children, const struct config *config)
 {
     struct agent_config agent_config;
@@ -106,10 +115,24 @@ static void start_agent(struct children *children, const struct config *config)
     started(&children->agent, agent.pid);
     children->gone = 0;
     children->state_dir = config->state_dir;
-    struct control_message message = {
-        .op = CONTROL_LANES, .generation = ++children->generation, .count = agent.lanes};
-    children_tell(children, &message, agent.lane, agent.lanes);
-    agent_process_close_lanes(&agent);
+    children->generation = ++children->generations;
+    tell_lanes(children, children->generation, &agent);
+}
+
+/* Numbered as it starts: later than whatever was offered before it. */
+static void run_heir(struct children *children, const struct config *config)
+{
+    struct agent_config agent_config;
+    struct agent_process agent;
+    copy_agent_config(config, AGENT_SERVE, config->token.sessions + 1, &agent_config);
+    children->heir.state_dir = config->state_dir;
+    if (children->heir.pid == 0 && children->heir.wanted != 0)
+        children->heir.wanted = ++children->generations;
+    struct err e = side_agent_run(&children->heir, children->agent_path, &agent_config, &agent);
+    if (err_is(e)) /* the agent stays, and the front end asks again */
+        log_cause(&children->agent, LOG_PRI_WARNING, "another could not be started in its place");
+    else if (agent.lanes > 0)
+        tell_lanes(children, children->heir.running, &agent);
 }
 
 static void tell_maker_gone(struct children *children, const char *text)
@@ -123,25 +146,26 @@ static void tell_maker_gone(struct children *children, const char *text)
 static void run_maker(struct children *children, const struct config *config)
 {
     struct agent_config agent_config;
+    struct agent_process agent;
     char text[128];
-    AUTO_CLOSE int lane = -1;
     copy_agent_config(config, AGENT_MAKE, 1, &agent_config);
     children->maker.state_dir = config->state_dir;
-    struct err e = maker_process_run(&children->maker, children->agent_path, &agent_config, &lane);
+    struct err e = side_agent_run(&children->maker, children->agent_path, &agent_config, &agent);
     if (err_is(e))
         tell_maker_gone(children, err_format(e, text, sizeof text));
-    if (lane < 0)
+    if (err_is(e) || agent.lanes == 0)
         return;
     log_event(LOG_PRI_DEBUG, "started", LOG_S("child", "agent that makes keys"),
               LOG_N("pid", children->maker.pid));
     const struct control_message message = {.op = CONTROL_MAKER,
                                             .generation = children->maker.running};
-    children_tell(children, &message, &lane, 1);
+    children_tell(children, &message, agent.lane, agent.lanes);
+    agent_process_close_lanes(&agent);
 }
 
 bool children_have_agents(const struct children *children)
 {
-    return children->agent.pid != 0 || children->maker.pid != 0;
+    return children->agent.pid != 0 || children->maker.pid != 0 || children->heir.pid != 0;
 }
 
 static bool is_orphan(const struct children *children)
@@ -182,6 +206,7 @@ void children_start(struct children *children, const struct config *config,
     if (children->front.pid != 0 && children->control >= 0 && children->agent.pid == 0 &&
         now >= children->agent.due_ns)
         start_agent(children, config);
+    run_heir(children, config);
     run_maker(children, config);
 }
 
@@ -193,7 +218,7 @@ static int64_t agents_due_ns(const struct children *children)
         return INT64_MAX; /* whatever comes next begins with a death */
     if (children->front.pid != 0)
         return children->agent.due_ns;
-    return children->maker.pid == 0 ? children->front.due_ns : INT64_MAX;
+    return children_have_agents(children) ? INT64_MAX : children->front.due_ns;
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -203,8 +228,9 @@ static int64_t earlier(int64_t a, int64_t b)
 
 int64_t children_due_ns(const struct children *children)
 {
-    return earlier(children->kill_due_ns,
-                   earlier(agents_due_ns(children), maker_process_due_ns(&children->maker)));
+    int64_t beside =
+        earlier(side_agent_due_ns(&children->maker), side_agent_due_ns(&children->heir));
+    return earlier(beside, earlier(children->kill_due_ns, agents_due_ns(children)));
 }
 
 void children_tell(struct children *children, const struct control_message *message, const int *fds,
@@ -236,12 +262,51 @@ void children_kill_agents_now(struct children *children)
 {
     if (children->agent.pid != 0)
         (void)kill(children->agent.pid, SIGKILL);
-    maker_process_kill(&children->maker);
+    side_agent_kill(&children->maker);
+    side_agent_kill(&children->heir);
+}
+
+void children_want_heir(struct children *children, uint64_t generation)
+{
+    if (generation == children->generation && children->agent.pid != 0 && children->gone == 0)
+        side_agent_want(&children->heir, generation);
+}
+
+/* The heir, which runs, is the agent. */
+static void inherit(struct children *children)
+{
+    struct side_agent *heir = &children->heir;
+    children->agent.pid = heir->pid;
+    children->agent.started_ns = clock_monotonic_ns();
+    children->generation = heir->running;
+    children->gone = 0;
+    children->kill_due_ns = INT64_MAX;
+    heir->pid = 0;
+}
+
+/* One that has ended meanwhile is one that the front end takes for the agent: so it is told of that
+ * one's end, once the one before it is gone too. */
+void children_heir_serves(struct children *children, uint64_t generation)
+{
+    struct side_agent *heir = &children->heir;
+    const struct side_agent before = {.pid = children->agent.pid,
+                                      .running = children->generation,
+                                      .kill_due_ns = children->kill_due_ns,
+                                      .kill_by_ns = children->kill_by_ns,
+                                      .state_dir = children->state_dir};
+    if (heir->pid != 0 && heir->running == generation) {
+        inherit(children);
+        *heir = before;
+    } else if (generation > children->generation && children->agent.pid != 0) {
+        children->generation = generation;
+        children_kill_agent(children, GONE_RETIRED, "the one in its place has ended");
+    }
 }
 
 bool children_log_in(const struct children *children)
 {
-    return agent_logs_in(children) || maker_process_logs_in(&children->maker);
+    return agent_logs_in(children) || side_agent_logs_in(&children->maker) ||
+           side_agent_logs_in(&children->heir);
 }
 
 void children_kill_front_end(struct children *children)
@@ -283,8 +348,14 @@ static void agent_ended(struct children *children, int status)
         (void)describe(status, children->agent_path, message.text, sizeof message.text);
     }
     children_tell(children, &message, NULL, 0);
+    children->heir.wanted = 0;
     if (children->stopping)
         return;
+    if (children->front.pid != 0 && side_agent_stays(&children->heir)) {
+        log_cause(&children->agent, LOG_PRI_WARNING, message.text);
+        inherit(children);
+        return;
+    }
     if (children->gone == GONE_RETIRED || children->front.pid == 0) {
         children->agent.due_ns = 0; /* as planned: no cause, no back-off */
         return;
@@ -307,7 +378,8 @@ static void front_end_ended(struct children *children, int status)
     /* Its lanes have ended, and so it ends by itself. It may be in C_Login, and killed there it
      * would leave a PIN that counts as refused. One that was condemned before has no longer. */
     children->orphan_due_ns = children->kill_by_ns = clock_monotonic_ns() + orphan_ns;
-    maker_process_retire(&children->maker, 0);
+    side_agent_retire(&children->maker, 0);
+    side_agent_retire(&children->heir, 0);
     children->ready = false;
     if (children->stopping)
         return;
@@ -329,6 +401,8 @@ void children_reap(struct children *children)
         } else if (pid == children->maker.pid) {
             children->maker.pid = 0;
             maker_ended(children, status);
+        } else if (pid == children->heir.pid) { /* its lanes' end tells */
+            children->heir.pid = 0;
         } else if (pid == children->front.pid) {
             children->front.pid = 0;
             front_end_ended(children, status);

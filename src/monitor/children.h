@@ -7,7 +7,7 @@
 #include "config.h"
 #include "control.h"
 #include "listeners.h"
-#include "maker_process.h"
+#include "side_agent.h"
 
 struct child {
     const char *name; /* for the log */
@@ -25,13 +25,15 @@ struct children {
     bool stopping; /* what ends now ends for good */
     struct child agent;
     uint64_t generation;    /* of the agent, from 1 */
+    uint64_t generations;   /* so many have been given */
     int64_t orphan_due_ns;  /* when an agent that outlives its front end is killed */
     enum control_gone gone; /* why we killed the agent, or are about to; 0: neither */
     int64_t kill_due_ns;    /* when to look whether its login has ended; INT64_MAX: it may run */
     int64_t kill_by_ns;     /* when it is killed all the same */
     const char *state_dir;  /* the agent's; set while one runs */
     char gone_text[CONTROL_TEXT_MAX + 1];
-    struct maker_process maker;
+    struct side_agent maker;
+    struct side_agent heir; /* of the agent; after it took its place, the one that it replaced */
     const char *front_end_path;
     char agent_path[PATH_MAX];
 };
@@ -57,13 +59,20 @@ void children_tell(struct children *children, const struct control_message *mess
  * LOGIN_PATIENCE_MS to finish that. text is for the log and the front end. */
 void children_kill_agent(struct children *children, enum control_gone gone, const char *text);
 
-/* SIGKILL to agents of both kinds, whatever they do. */
+/* The front end wants another agent beside this one. Nothing where this one is not the agent, or is
+ * to be replaced in any case. */
+void children_want_heir(struct children *children, uint64_t generation);
+
+/* That heir is the agent from now on; the one before it stays until side_agent_retire. */
+void children_heir_serves(struct children *children, uint64_t generation);
+
+/* SIGKILL to agents of all kinds, whatever they do. */
 void children_kill_agents_now(struct children *children);
 
-/* Whether an agent of either kind is logging in. */
+/* Whether an agent of any kind is logging in. */
 bool children_log_in(const struct children *children);
 
-/* Whether an agent runs, of either kind. */
+/* Whether an agent runs, of any kind. */
 bool children_have_agents(const struct children *children);
 
 /* SIGKILL to the front end, if one runs, and the end of its control socket. */

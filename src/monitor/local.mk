@@ -12,7 +12,7 @@ src_monitor_libmonitor_a_SOURCES = \
 	src/monitor/listener.c src/monitor/listener.h \
 	src/monitor/listener_http.c src/monitor/listener_http.h \
 	src/monitor/listeners.c src/monitor/listeners.h \
-	src/monitor/maker_process.c src/monitor/maker_process.h \
+	src/monitor/side_agent.c src/monitor/side_agent.h \
 	src/monitor/monitor.c src/monitor/monitor.h \
 	src/monitor/options.c src/monitor/options.h \
 	src/monitor/state_lock.c src/monitor/state_lock.h \

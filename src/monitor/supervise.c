@@ -137,6 +137,8 @@ static void on_condemn(struct supervision *s, const struct control_message *mess
 {
     if (message->generation == s->children->generation)
         children_kill_agent(s->children, GONE_CONDEMNED, message->text);
+    else
+        side_agent_retire(&s->children->heir, message->generation);
 }
 
 /* systemd hears of us as long as the front end answers, and so of both. */
@@ -159,13 +161,22 @@ static void on_message(struct supervision *s, const struct control_message *mess
         on_condemn(s, message);
         break;
     case CONTROL_WANT_MAKER:
-        maker_process_want(&s->children->maker, message->generation);
+        side_agent_want(&s->children->maker, message->generation);
         break;
     case CONTROL_END_MAKER:
-        maker_process_retire(&s->children->maker, message->generation);
+        side_agent_retire(&s->children->maker, message->generation);
         break;
     case CONTROL_PONG:
         on_pong(s, message);
+        break;
+    case CONTROL_WANT_HEIR:
+        children_want_heir(s->children, message->generation);
+        break;
+    case CONTROL_HEIR_SERVES:
+        children_heir_serves(s->children, message->generation);
+        break;
+    case CONTROL_END_AGENT:
+        side_agent_retire(&s->children->heir, message->generation);
         break;
     case CONTROL_PING:
     case CONTROL_MAKER:

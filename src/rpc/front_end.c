@@ -407,6 +407,9 @@ static bool on_control(struct front_end *fe)
     case CONTROL_CONDEMN:
     case CONTROL_WANT_MAKER:
     case CONTROL_END_MAKER:
+    case CONTROL_WANT_HEIR:
+    case CONTROL_HEIR_SERVES:
+    case CONTROL_END_AGENT:
     case CONTROL_HEALTH: /* ours to send */
         break;
     }

@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+enum { AGENTS_KEPT = 3 };
+
 /* Says its pid on lane 0, then waits for the end of the lanes. */
 static int agent_main(void)
 {
@@ -41,15 +43,17 @@ static void tell(int test, const char *text)
     (void)send(test, text, strlen(text), MSG_NOSIGNAL);
 }
 
+/* The lanes of the last few agents stay open. */
 static void tell_lanes(int test, const struct control_message *m, const int *fds, size_t n)
 {
-    static int kept[PACKET_FDS_MAX];
-    static size_t n_kept;
+    static int kept[AGENTS_KEPT][PACKET_FDS_MAX];
+    static size_t n_kept[AGENTS_KEPT];
+    size_t at = m->generation % AGENTS_KEPT;
     char pid[24] = "", text[96];
-    while (n_kept > 0)
-        (void)close(kept[--n_kept]);
-    for (size_t i = 0; i < n; i++)
-        kept[n_kept++] = fds[i];
+    while (n_kept[at] > 0)
+        (void)close(kept[at][--n_kept[at]]);
+    memcpy(kept[at], fds, n * sizeof *fds);
+    n_kept[at] = n;
     ssize_t got = recv(fds[0], pid, sizeof pid - 1, 0);
     pid[got > 0 ? got : 0] = '\0';
     (void)snprintf(text, sizeof text, "lanes %d %u %s", (int)m->generation, m->count, pid);
@@ -147,6 +151,12 @@ static bool on_test(int test)
         m = (struct control_message){.op = CONTROL_WANT_MAKER, .generation = (uint64_t)generation};
     else if (sscanf(text, "endmaker %d", &generation) == 1)
         m = (struct control_message){.op = CONTROL_END_MAKER, .generation = (uint64_t)generation};
+    else if (sscanf(text, "heir %d", &generation) == 1)
+        m = (struct control_message){.op = CONTROL_WANT_HEIR, .generation = (uint64_t)generation};
+    else if (sscanf(text, "serves %d", &generation) == 1)
+        m = (struct control_message){.op = CONTROL_HEIR_SERVES, .generation = (uint64_t)generation};
+    else if (sscanf(text, "end %d", &generation) == 1)
+        m = (struct control_message){.op = CONTROL_END_AGENT, .generation = (uint64_t)generation};
     else if (strcmp(text, "nonsense") == 0)
         m = (struct control_message){.op = CONTROL_STOP};
     else if (strcmp(text, "close") == 0)

@@ -39,6 +39,13 @@ tests_unit_test_monitor_SOURCES = tests/unit/test_monitor.c tests/unit/monitor_h
 tests_unit_test_monitor_CPPFLAGS = $(I_UNIT_MONITOR)
 tests_unit_test_monitor_LDADD = $(LIBMONITOR) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_monitor_heirs
+TESTS += tests/unit/test_monitor_heirs
+tests_unit_test_monitor_heirs_SOURCES = tests/unit/test_monitor_heirs.c \
+	tests/unit/monitor_harness.c tests/unit/monitor_harness.h
+tests_unit_test_monitor_heirs_CPPFLAGS = $(I_UNIT_MONITOR)
+tests_unit_test_monitor_heirs_LDADD = $(LIBMONITOR) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_monitor_options
 TESTS += tests/unit/test_monitor_options
 tests_unit_test_monitor_options_SOURCES = tests/unit/test_monitor_options.c \

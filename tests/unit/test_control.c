@@ -25,6 +25,9 @@ static const struct control_message messages[] = {
     {.op = CONTROL_END_MAKER, .generation = 3},
     {.op = CONTROL_PING, .generation = 3},
     {.op = CONTROL_PONG, .generation = 3},
+    {.op = CONTROL_WANT_HEIR, .generation = 3},
+    {.op = CONTROL_HEIR_SERVES, .generation = 4},
+    {.op = CONTROL_END_AGENT, .generation = 3},
 };
 
 static void every_message_comes_back(void **state)
