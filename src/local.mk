@@ -5,6 +5,7 @@ src_rpc_libfrontend_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) -I$(srcdir)/src/rpc -I$
 	-I$(srcdir)/src/obs
 src_rpc_libfrontend_a_SOURCES = \
 	src/rpc/front_admin.c src/rpc/front_admin.h \
+	src/rpc/front_config.c src/rpc/front_config.h \
 	src/rpc/front_end.c src/rpc/front_end.h \
 	src/rpc/front_http.c src/rpc/front_http.h \
 	src/rpc/front_metrics.c src/rpc/front_metrics.h \

@@ -8,20 +8,18 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-static void take_offer(struct keeper *k, const struct wishes *w)
-{
-    keeper_drop_agent(k);
-    memcpy(k->lanes, w->fds, w->n_fds * sizeof *w->fds);
-    k->n_lanes = w->n_fds;
-    k->generation = w->generation;
-    k->phase = AGENT_STARTING;
-    k->start_due_ns = k->since_ns + ms_ns(LOGIN_TOLD_MS);
-    k->fresh = true;
-    k->explained = k->was_up = false;
-    known_keks_clear(&k->proved);
-}
-
 /* --- greeting ---------------------------------------------------------------------------- */
+
+void keeper_comes_up(struct keeper *k, const struct token_identity *token)
+{
+    k->token = *token;
+    k->pin_blocked = false;
+    k->phase = AGENT_UP;
+    k->was_up = true;
+    k->since_ns = clock_monotonic_ns();
+    keeper_look_at_ring(k);
+    k->probe_ns = k->rescan_ns = clock_monotonic_ns();
+}
 
 static void greet(struct keeper *k)
 {
@@ -42,13 +40,7 @@ static void greet(struct keeper *k)
         keeper_outage(k, reply.status.text);
         return;
     }
-    k->token = reply.u.hello;
-    k->pin_blocked = false;
-    k->phase = AGENT_UP;
-    k->was_up = true;
-    k->since_ns = clock_monotonic_ns();
-    keeper_look_at_ring(k);
-    k->probe_ns = k->rescan_ns = clock_monotonic_ns();
+    keeper_comes_up(k, &reply.u.hello);
 }
 
 static void lane_readable(struct keeper *k)
@@ -140,18 +132,25 @@ static int64_t next_due(struct keeper *k)
     return k->health.ok ? earlier(due, k->lost_ns + ms_ns(ABSENCE_GRACE_MS)) : due;
 }
 
+/* What may be read is in *ret_readable and k->heir.readable. */
 static struct wishes wait_for_wishes(struct keeper *k, bool *ret_readable)
 {
-    struct pollfd fds[2] = {{.fd = k->wake_fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
-    int64_t due = next_due(k), now = clock_monotonic_ns();
+    struct pollfd fds[] = {{.fd = k->wake_fd, .events = POLLIN},
+                           {.fd = -1, .events = POLLIN},
+                           {.fd = -1, .events = POLLIN}};
+    int64_t due = k->heir.asked ? earlier(next_due(k), k->heir.due_ns) : next_due(k),
+            now = clock_monotonic_ns();
     int timeout = -1;
     eventfd_t count;
     if (k->phase != AGENT_NONE)
         fds[1].fd = k->lanes[0];
+    if (k->phase == AGENT_UP && k->heir.n_lanes > 0)
+        fds[2].fd = k->heir.lanes[0];
     if (due != INT64_MAX)
         timeout = due <= now ? 0 : (int)((due - now) / 1000000 + 1);
-    int n = poll(fds, 2, timeout);
+    int n = poll(fds, sizeof fds / sizeof *fds, timeout);
     *ret_readable = n > 0 && fds[1].revents != 0;
+    k->heir.readable = n > 0 && fds[2].revents != 0;
     (void)eventfd_read(k->wake_fd, &count);
     pthread_mutex_lock(&k->lock);
     struct wishes wishes = k->wishes;
@@ -187,7 +186,11 @@ static void look_due(struct keeper *k, const struct wishes *w)
         keeper_condemn(k, w->replace_reason, w->replace);
         return;
     }
-    if (rescan)
+    if (w->renew)
+        keeper_want_heir(k, w->renew);
+    if (k->heir.readable)
+        keeper_greet_heir(k); /* and looks */
+    else if (rescan)
         keeper_look_at_ring(k);
     else if (probe)
         keeper_probe_active(k);
@@ -241,10 +244,13 @@ static void take_news(struct keeper *k, const struct wishes *w, bool readable)
         k->gone = w->gone;
         memcpy(k->gone_how, w->gone_how, sizeof k->gone_how);
     }
-    if (w->offered)
-        take_offer(k, w);
-    else if (readable)
+    if (w->offered && !keeper_takes_heir(k, w)) {
+        keeper_drop_heir(k);
+        k->heir.again = NULL; /* whoever comes is fresh */
+        keeper_take_agent(k, w->generation, w->fds, w->n_fds);
+    } else if (readable) {
         lane_readable(k);
+    }
     if (k->phase != AGENT_NONE && k->gone >= k->generation)
         bury(k);
     if (k->gone >= k->generation)
@@ -260,11 +266,14 @@ static void *run(void *argument)
         if (wishes.stop)
             break;
         take_news(k, &wishes, readable);
+        keeper_tend_heir(k);
         if (k->phase == AGENT_UP)
             look_due(k, &wishes);
         if (k->phase != AGENT_UP)
             without_agent(k);
     }
+    keeper_drop_heir(k);
+    close_p(&k->old_lane);
     keeper_drop_agent(k);
     return NULL;
 }
@@ -333,6 +342,7 @@ struct err keeper_new(const struct keeper_options *options, struct keeper **ret)
     k->probe_every_ms = options->probe_every_ms;
     k->rescan_every_ms = options->rescan_every_ms;
     k->since_ns = clock_monotonic_ns();
+    k->old_lane = -1;
     k->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct err e = k->wake_fd < 0 ? err_errno(errno, "eventfd") : publish_memory(k);
     if (!err_is(e)) {
@@ -406,6 +416,14 @@ void keeper_replace(struct keeper *k, enum control_reason reason, const char *wh
     wake(k);
 }
 
+void keeper_renew(struct keeper *k, const char *why)
+{
+    pthread_mutex_lock(&k->lock);
+    k->wishes.renew = why;
+    pthread_mutex_unlock(&k->lock);
+    wake(k);
+}
+
 uint64_t keeper_want_look(struct keeper *k)
 {
     pthread_mutex_lock(&k->lock);
@@ -444,33 +462,6 @@ void keeper_used(struct keeper *k, const struct object_id *id)
     pthread_mutex_unlock(&k->lock);
     if (room)
         wake(k);
-}
-
-static struct err forget(struct keeper *k, const struct key_id *key_id)
-{
-    struct ring_memory memory = k->known;
-    TRY(ring_state_forget(k->state_dir, key_id));
-    known_keks_remove(&k->canaries, key_id);
-    if (strcmp(memory.key_id.text, key_id->text) != 0)
-        return ERR_OK;
-    memory.lost = true;
-    TRY(ring_state_set_current(k->state_dir, keyring_name(k->keyring), &memory));
-    k->known = memory;
-    return ERR_OK;
-}
-
-struct err keeper_forget(struct keeper *k, const struct key_id *key_id)
-{
-    pthread_mutex_lock(&k->memory_lock);
-    struct err e = forget(k, key_id);
-    pthread_mutex_unlock(&k->memory_lock);
-    pthread_mutex_lock(&k->lock);
-    known_keks_remove(&k->named, key_id);
-    if (!err_is(e))
-        e = known_keks_add(&k->lost, key_id);
-    pthread_mutex_unlock(&k->lock);
-    keeper_rescan(k);
-    return e;
 }
 
 int64_t keeper_proved_ms(const struct keeper *k)

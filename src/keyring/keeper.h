@@ -13,6 +13,9 @@ struct keeper_hooks {
     /* Have this agent replaced. why is for the log. */
     void (*condemn)(void *context, uint64_t generation, enum control_reason reason,
                     const char *why);
+    /* Of an agent in another's place: CONTROL_WANT_HEIR, CONTROL_HEIR_SERVES or CONTROL_END_AGENT,
+     * for the monitor. why is for the log. */
+    void (*heir)(void *context, enum control_op op, uint64_t generation, const char *why);
     /* Health changed. */
     void (*health)(void *context, const struct health *health);
     /* A look at the token, or at its absence, has ended: what waited for that number, or one below
@@ -53,6 +56,11 @@ void keeper_kick(struct keeper *keeper);
 
 /* Only a new agent helps. why is static, for the log. */
 void keeper_replace(struct keeper *keeper, enum control_reason reason, const char *why);
+
+/* A fresh agent is needed and the one that serves is well: it serves until another has looked, and
+ * then answers what is in it. Nothing where none serves: whoever comes is fresh. why is static, for
+ * the log. */
+void keeper_renew(struct keeper *keeper, const char *why);
 
 /* A Decrypt names a KEK that the view has not. Yields the number of the look that will tell: the
  * next to begin, LOOK_AGAIN_MS after the last at the earliest. One that ended a moment ago, or is

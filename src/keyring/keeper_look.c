@@ -276,6 +276,33 @@ static struct err all_missing(struct keeper *k, const struct ring_look *look,
     return e;
 }
 
+static struct err forget(struct keeper *k, const struct key_id *key_id)
+{
+    struct ring_memory memory = k->known;
+    TRY(ring_state_forget(k->state_dir, key_id));
+    known_keks_remove(&k->canaries, key_id);
+    if (strcmp(memory.key_id.text, key_id->text) != 0)
+        return ERR_OK;
+    memory.lost = true;
+    TRY(ring_state_set_current(k->state_dir, keyring_name(k->keyring), &memory));
+    k->known = memory;
+    return ERR_OK;
+}
+
+struct err keeper_forget(struct keeper *k, const struct key_id *key_id)
+{
+    pthread_mutex_lock(&k->memory_lock);
+    struct err e = forget(k, key_id);
+    pthread_mutex_unlock(&k->memory_lock);
+    pthread_mutex_lock(&k->lock);
+    known_keks_remove(&k->named, key_id);
+    if (!err_is(e))
+        e = known_keks_add(&k->lost, key_id);
+    pthread_mutex_unlock(&k->lock);
+    keeper_rescan(k);
+    return e;
+}
+
 bool keeper_publish_view(struct keeper *k, const struct ring_look *look, size_t active,
                          const struct health *health)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the keeper's two files share: keeper.c, the thread and what others ask of it, and
- * keeper_look.c, what it finds out about the token. */
+/* What the keeper's files share: keeper.c, the thread and what others ask of it; keeper_look.c and
+ * keeper_prove.c, what it finds out about the token; keeper_heir.c, one agent in another's place. */
 #ifndef P11KMS_KEEPER_PRIVATE_H
 #define P11KMS_KEEPER_PRIVATE_H
 
@@ -31,12 +31,24 @@ struct wishes {
     bool stop, probe, rescan;
     const char *replace; /* why the agent must go; NULL: it may stay */
     enum control_reason replace_reason;
+    const char *renew; /* why another should take its place; NULL: none need */
     bool offered;
     uint64_t generation;
     int fds[AGENT_LANES_MAX];
     size_t n_fds;
     uint64_t gone; /* the newest generation known to be gone */
     char gone_how[128];
+};
+
+/* Who is to take the agent's place. */
+struct keeper_heir {
+    const char *again;          /* why another is wanted after this one; NULL: none is */
+    bool asked;                 /* the monitor was asked for it */
+    bool readable;              /* it greets, or has died */
+    int lanes[AGENT_LANES_MAX]; /* once it has come: n_lanes > 0 */
+    size_t n_lanes;
+    uint64_t generation;
+    int64_t due_ns; /* when it is given up */
 };
 
 struct keeper {
@@ -83,6 +95,9 @@ struct keeper {
     bool attached;             /* its request lanes are in the pool */
     int64_t laneless_ns;       /* since when the pool has given them up; 0: it has not */
     bool lingers;              /* its lane has ended, but the monitor has not reaped it yet */
+    struct keeper_heir heir;
+    int old_lane;            /* lane 0 of the agent before: its end ends that; -1: none */
+    uint64_t old_generation; /* that agent's */
     uint64_t gone;             /* from the wishes, kept: it may come before its agent's lanes end */
     char gone_how[128];        /* empty once told */
     struct known_keks missing; /* believed: a fresh agent has not found them either */
@@ -106,6 +121,24 @@ static inline bool keeper_is_stale(const struct keeper *k)
 {
     return clock_monotonic_ns() - k->since_ns > ms_ns(FRESH_LOOK_MS);
 }
+
+/* A new agent, which has not greeted, in place of any before it. */
+void keeper_take_agent(struct keeper *k, uint64_t generation, const int *fds, size_t n);
+
+/* It has greeted well: takes the first look. */
+void keeper_comes_up(struct keeper *k, const struct token_identity *token);
+
+/* Has the monitor start an heir; its lanes, if these are an heir's; its hello, or its end. */
+void keeper_want_heir(struct keeper *k, const char *why);
+bool keeper_takes_heir(struct keeper *k, const struct wishes *w);
+void keeper_greet_heir(struct keeper *k);
+
+/* There is no heir any more, if there was one. */
+void keeper_drop_heir(struct keeper *k);
+
+/* Ends the agent whose place was taken, once nothing is in it; makes the heir the agent where that
+ * has gone; gives up an heir that does not come; asks for the one that was wanted meanwhile. */
+void keeper_tend_heir(struct keeper *k);
 
 /* Closes the keeper's lanes; the phase is AGENT_NONE then. */
 void keeper_drop_agent(struct keeper *k);

@@ -3,9 +3,9 @@
 
 #include "agent_process.h"
 #include "cleanup.h"
-#include "config.h"
 #include "control.h"
 #include "front_admin.h"
+#include "front_config.h"
 #include "front_http.h"
 #include "health_api.h"
 #include "heap.h"
@@ -108,6 +108,17 @@ static void on_keeper_condemns(void *context, uint64_t generation, enum control_
     tell_condemned(fe, generation, reason, why);
 }
 
+static void on_heir(void *context, enum control_op op, uint64_t generation, const char *why)
+{
+    struct front_end *fe = context;
+    if (op == CONTROL_WANT_HEIR) {
+        log_event(LOG_PRI_INFO, "another token agent is to take this one's place",
+                  LOG_S("reason", why), LOG_N("agent", generation));
+        vitals_agent_gone(&fe->vitals, generation, GONE_RETIRED);
+    }
+    tell_monitor(&(struct control_message){.op = op, .generation = generation});
+}
+
 static void on_health(void *context, const struct health *health)
 {
     const struct front_end *fe = context;
@@ -152,8 +163,7 @@ static void on_ring_changed(void *context, bool unseen)
 {
     const struct front_end *fe = context;
     if (unseen)
-        keeper_replace(fe->keeper, CONDEMN_RENEW,
-                       "a fresh agent finds other KEKs or states than it does");
+        keeper_renew(fe->keeper, "a fresh agent finds other KEKs or states than it does");
     keeper_rescan(fe->keeper);
 }
 
@@ -179,28 +189,6 @@ static void on_grpc_error(const char *file, int line, unsigned skipped)
 
 /* --- configuration ----------------------------------------------------------------------- */
 
-static struct rpc_access access_of(const struct config *config)
-{
-    struct rpc_access access = {.n_uids = config->n_allow_uids, .n_gids = config->n_allow_gids};
-    memcpy(access.uids, config->allow_uids, sizeof access.uids);
-    memcpy(access.gids, config->allow_gids, sizeof access.gids);
-    return access;
-}
-
-_Static_assert((int)RPC_ACCESS_MAX == (int)CONFIG_IDS_MAX, "access lists are copied whole");
-
-static void setup_log(const struct config *config)
-{
-    static const enum log_priority least[] = {[LOG_LEVEL_ERROR] = LOG_PRI_ERROR,
-                                              [LOG_LEVEL_WARNING] = LOG_PRI_WARNING,
-                                              [LOG_LEVEL_INFO] = LOG_PRI_INFO,
-                                              [LOG_LEVEL_DEBUG] = LOG_PRI_DEBUG};
-    enum log_style style = log_style_auto();
-    if (config->log.format != LOG_FORMAT_AUTO)
-        style = config->log.format == LOG_FORMAT_JSON ? LOG_STYLE_JSON : LOG_STYLE_TEXT;
-    log_setup("front-end", style, least[config->log.level]);
-}
-
 static struct err read_config(int fd, struct config *ret)
 {
     size_t len = 0;
@@ -212,20 +200,13 @@ static struct err read_config(int fd, struct config *ret)
     return ERR_OK;
 }
 
-static struct rotation_tuning tuning_of(const struct config *config)
-{
-    return (struct rotation_tuning){.rotate_every_ms = config->ring.rotate_every_ms,
-                                    .activation_delay_ms = config->ring.activation_delay_ms,
-                                    .max_seals = config->ring.max_seals};
-}
-
 /* Applies what may change while running; the monitor has refused the rest. */
 static void apply(struct front_end *fe)
 {
     const struct config *c = &fe->config;
-    const struct rpc_access access = access_of(c);
-    const struct rotation_tuning tuning = tuning_of(c);
-    setup_log(c);
+    const struct rpc_access access = front_config_access(c);
+    const struct rotation_tuning tuning = front_config_tuning(c);
+    front_config_log(c);
     rotation_retune(fe->rotation, &tuning);
     rpc_listener_set_access(fe->listener, &access);
     lane_pool_set_timeout(fe->pool, c->token.timeout_ms);
@@ -292,7 +273,7 @@ static struct err start_http(struct front_end *fe)
 static struct err start_servers(struct front_end *fe)
 {
     const struct config *c = &fe->config;
-    const struct rpc_access access = access_of(c);
+    const struct rpc_access access = front_config_access(c);
     size_t n = 0;
     TRY(kms_api_new(fe->service, c->status_version, &fe->api));
     const struct rpc_method *methods = kms_api_methods(fe->api, &n);
@@ -333,7 +314,7 @@ static struct err build(struct front_end *fe)
         .scheme = c->ring.scheme,
         .generate_timeout_ms = c->token.generate_timeout_ms,
         .attended = pin_source_is_protected(c->token.pin_source),
-        .tuning = tuning_of(c),
+        .tuning = front_config_tuning(c),
         .hooks = {on_maker_wanted, on_maker_ended, on_ring_changed, on_kek_forgotten, on_ring_note,
                   fe}};
     /* Before the keeper, which may change what stateDir says was active. */
@@ -346,7 +327,7 @@ static struct err build(struct front_end *fe)
         .timeout_ms = c->token.timeout_ms,
         .probe_every_ms = c->token.probe_every_ms,
         .rescan_every_ms = c->ring.rescan_every_ms,
-        .hooks = {on_keeper_condemns, on_health, on_looked, on_warn, fe}};
+        .hooks = {on_keeper_condemns, on_heir, on_health, on_looked, on_warn, fe}};
     TRY(keeper_new(&options, &fe->keeper));
     kms_service_set_keeper(fe->service, fe->keeper);
     return start_servers(fe);
@@ -479,7 +460,7 @@ static struct err run(struct front_end *fe)
     (void)prctl(PR_SET_NAME, "p11-kmsd"); /* started through /proc/self/exe, we would be "exe" */
     block_signals();
     TRY(read_config(FRONT_END_CONFIG_FD, &fe->config));
-    setup_log(&fe->config);
+    front_config_log(&fe->config);
     TRY(protect(fe));
     rpc_runtime_start(on_grpc_error);
     TRY(build(fe));

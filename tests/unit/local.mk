@@ -369,6 +369,14 @@ tests_unit_test_keeper_look_SOURCES = tests/unit/test_keeper_look.c tests/unit/r
 	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_keeper_look_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_keeper_heir
+TESTS += tests/unit/test_keeper_heir
+tests_unit_test_keeper_heir_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_keeper_heir_SOURCES = tests/unit/test_keeper_heir.c tests/unit/ring_rig.c \
+	tests/unit/ring_rig.h $(FAKE_AGENT) \
+	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_keeper_heir_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_keeper_known
 TESTS += tests/unit/test_keeper_known
 tests_unit_test_keeper_known_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)

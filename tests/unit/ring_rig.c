@@ -49,6 +49,18 @@ static void on_condemn(void *context, uint64_t generation, enum control_reason r
     pthread_mutex_unlock(&rig->lock);
 }
 
+static void on_heir(void *context, enum control_op op, uint64_t generation, const char *why)
+{
+    struct ring_rig *rig = context;
+    (void)why;
+    pthread_mutex_lock(&rig->lock);
+    rig->heir[op == CONTROL_WANT_HEIR     ? RIG_WANTED
+              : op == CONTROL_HEIR_SERVES ? RIG_SERVES
+                                          : RIG_ENDED] = generation;
+    pthread_cond_broadcast(&rig->changed);
+    pthread_mutex_unlock(&rig->lock);
+}
+
 static void on_health(void *context, const struct health *health)
 {
     struct ring_rig *rig = context;
@@ -104,7 +116,7 @@ struct err rig_try_start(struct ring_rig *rig, int64_t timeout_ms, int64_t probe
         .timeout_ms = timeout_ms,
         .probe_every_ms = probe_every_ms,
         .rescan_every_ms = rescan_every_ms,
-        .hooks = {on_condemn, on_health, on_looked, on_warn, rig}};
+        .hooks = {on_condemn, on_heir, on_health, on_looked, on_warn, rig}};
     lane_pool_set_timeout(rig->pool, timeout_ms);
     return keeper_new(&options, &rig->keeper);
 }
@@ -205,6 +217,23 @@ void rig_wait_condemned(struct ring_rig *rig, uint64_t generation)
     while (rig->condemned < generation)
         pthread_cond_wait(&rig->changed, &rig->lock);
     pthread_mutex_unlock(&rig->lock);
+}
+
+void rig_wait_heir(struct ring_rig *rig, enum rig_heir what, uint64_t generation)
+{
+    pthread_mutex_lock(&rig->lock);
+    while (rig->heir[what] < generation)
+        pthread_cond_wait(&rig->changed, &rig->lock);
+    assert_int_equal(rig->heir[what], generation);
+    pthread_mutex_unlock(&rig->lock);
+}
+
+uint64_t rig_heir(struct ring_rig *rig, enum rig_heir what)
+{
+    pthread_mutex_lock(&rig->lock);
+    uint64_t generation = rig->heir[what];
+    pthread_mutex_unlock(&rig->lock);
+    return generation;
 }
 
 static unsigned value_of(struct ring_rig *rig, const unsigned *value)

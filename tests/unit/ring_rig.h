@@ -10,6 +10,8 @@
 
 enum { RIG_LANES = 3, RIG_TEXTS = 64, NEVER_MS = 3600000 };
 
+enum rig_heir { RIG_WANTED, RIG_SERVES, RIG_ENDED, RIG_HEIR_WORDS };
+
 struct ring_rig {
     char dir[64];
     unsigned fds_before; /* 0: not to be looked at */
@@ -32,6 +34,7 @@ struct ring_rig {
     size_t n_texts;
     unsigned looks, warnings, condemnations;
     uint64_t condemned;
+    uint64_t heir[RIG_HEIR_WORDS]; /* the generation that each was last said of; 0: of none */
     char why[256], warning[256];
 };
 
@@ -62,6 +65,10 @@ struct health rig_wait_ok(struct ring_rig *rig);
 /* Waits until there were so many looks, or this generation was condemned. */
 void rig_wait_looks(struct ring_rig *rig, unsigned least);
 void rig_wait_condemned(struct ring_rig *rig, uint64_t generation);
+
+/* Waits until the keeper has said this of that generation. */
+void rig_wait_heir(struct ring_rig *rig, enum rig_heir what, uint64_t generation);
+uint64_t rig_heir(struct ring_rig *rig, enum rig_heir what);
 
 unsigned rig_looks(struct ring_rig *rig);
 unsigned rig_condemnations(struct ring_rig *rig);
