@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io.h"
 #include "keeper_private.h"
+#include "quirks.h"
 #include "ring_state.h"
 
 #include <errno.h>
@@ -17,6 +18,8 @@ void keeper_comes_up(struct keeper *k, const struct token_identity *token)
     k->phase = AGENT_UP;
     k->was_up = true;
     k->since_ns = clock_monotonic_ns();
+    if (quirks_have(token->quirks, QUIRK_RESCANS_NEED_NEW_AGENT))
+        keyring_set_needs_heirs(k->keyring);
     keeper_look_at_ring(k);
     k->probe_ns = k->rescan_ns = clock_monotonic_ns();
 }
@@ -99,15 +102,16 @@ static bool has_used(struct keeper *k)
     return any && k->health.ok;
 }
 
-/* At most one a second, whatever is asked for. */
+/* At most one a second, whatever is asked for. Where it takes an heir, that one's is waited for. */
 static int64_t wanted_look_due(struct keeper *k)
 {
     pthread_mutex_lock(&k->lock);
-    int64_t due = !k->look_wanted     ? INT64_MAX
-                  : k->looked_ns == 0 ? 0
-                                      : k->looked_ns + ms_ns(LOOK_AGAIN_MS);
+    bool wanted = k->look_wanted && !k->heir.asked;
+    int64_t due = k->looked_ns == 0 ? 0 : k->looked_ns + ms_ns(LOOK_AGAIN_MS);
     pthread_mutex_unlock(&k->lock);
-    return due;
+    if (wanted && keyring_needs_heirs(k->keyring) && k->heir.next_ns > due)
+        due = k->heir.next_ns;
+    return wanted ? due : INT64_MAX;
 }
 
 static int64_t next_due(struct keeper *k)
@@ -171,8 +175,8 @@ static void without_lanes(struct keeper *k, int64_t now)
 static void look_due(struct keeper *k, const struct wishes *w)
 {
     int64_t now = clock_monotonic_ns();
-    bool rescan =
-        w->rescan || now >= wanted_look_due(k) || now >= k->rescan_ns + ms_ns(rescan_period(k));
+    bool wanted = now >= wanted_look_due(k);
+    bool rescan = w->rescan || wanted || now >= k->rescan_ns + ms_ns(rescan_period(k));
     bool probe = w->probe || now >= k->probe_ns + ms_ns(probe_period(k));
     if (!err_is(fd_wait_readable(k->lanes[0], 0))) { /* it died or spoke since we looked */
         lane_readable(k);
@@ -190,6 +194,8 @@ static void look_due(struct keeper *k, const struct wishes *w)
         keeper_want_heir(k, w->renew);
     if (k->heir.readable)
         keeper_greet_heir(k); /* and looks */
+    else if (wanted && keyring_needs_heirs(k->keyring))
+        keeper_want_heir(k, "a KEK is asked for that it may not see");
     else if (rescan)
         keeper_look_at_ring(k);
     else if (probe)

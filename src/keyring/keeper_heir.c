@@ -18,7 +18,9 @@ void keeper_want_heir(struct keeper *k, const char *why)
     if (k->heir.asked || k->old_lane >= 0)
         return;
     k->heir.asked = true;
-    k->heir.due_ns = clock_monotonic_ns() + ms_ns(START_TIMEOUT_MS);
+    k->heir.asked_ns = clock_monotonic_ns();
+    k->heir.due_ns = k->heir.asked_ns + ms_ns(START_TIMEOUT_MS);
+    k->heir.next_ns = k->heir.asked_ns + ms_ns(FRESH_LOOK_MS);
     tell(k, CONTROL_WANT_HEIR, k->generation, why);
 }
 
@@ -92,6 +94,9 @@ static void succeed(struct keeper *k, const struct token_identity *token)
     keeper_take_agent(k, heir.generation, heir.lanes, heir.n_lanes);
     tell(k, CONTROL_HEIR_SERVES, k->generation, "");
     keeper_comes_up(k, token);
+    int64_t took = clock_monotonic_ns() - k->heir.asked_ns;
+    if (took * FRESH_LOOK_PART > ms_ns(FRESH_LOOK_MS))
+        k->heir.next_ns = k->heir.asked_ns + took * FRESH_LOOK_PART;
     end_old(k);
 }
 

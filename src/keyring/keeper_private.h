@@ -19,6 +19,7 @@ enum {
     ABSENCE_GRACE_MS = 1000, /* an agent that is replaced in less is no outage */
     LANELESS_GRACE_MS = 100, /* a process that dies closes its lanes one after the other */
     FRESH_LOOK_MS = 3000,    /* how often a missing KEK is looked for by a fresh agent */
+    FRESH_LOOK_PART = 10,    /* and no more than this part of the time */
     USED_MAX = 64,           /* KEKs that wait for their proof; more wait for their next use */
     SUSPECTS_MAX = 16,
     NAMED_MAX = 64
@@ -48,7 +49,9 @@ struct keeper_heir {
     int lanes[AGENT_LANES_MAX]; /* once it has come: n_lanes > 0 */
     size_t n_lanes;
     uint64_t generation;
-    int64_t due_ns; /* when it is given up */
+    int64_t asked_ns;
+    int64_t due_ns;  /* when it is given up */
+    int64_t next_ns; /* none is started before this for what anybody may ask, and often */
 };
 
 struct keeper {

@@ -19,7 +19,9 @@ struct ring_view {
 
 struct keyring {
     struct ring_rules rules; /* never changes once threads know the ring */
-    pthread_mutex_t lock;    /* guards the rest */
+    bool attended;           /* as the rules */
+    atomic_bool needs_heirs;
+    pthread_mutex_t lock; /* guards the rest */
     struct key_id wanted;
     struct ring_view *view;
     struct health health;
@@ -198,6 +200,21 @@ void keyring_set_external(struct keyring *keyring, uint32_t waive)
 const struct ring_rules *keyring_rules(const struct keyring *keyring)
 {
     return &keyring->rules;
+}
+
+void keyring_set_attended(struct keyring *keyring)
+{
+    keyring->attended = true;
+}
+
+void keyring_set_needs_heirs(struct keyring *keyring)
+{
+    atomic_store(&keyring->needs_heirs, true);
+}
+
+bool keyring_needs_heirs(const struct keyring *keyring)
+{
+    return !keyring->attended && atomic_load(&keyring->needs_heirs);
 }
 
 void keyring_set_wanted(struct keyring *keyring, const struct key_id *wanted)

@@ -95,6 +95,13 @@ const struct ring_rules *keyring_rules(const struct keyring *keyring);
 void keyring_set_wanted(struct keyring *keyring, const struct key_id *wanted);
 struct key_id keyring_wanted(struct keyring *keyring);
 
+/* An agent of this token never sees what other processes have changed since it started. Not where
+ * somebody gives the PIN to each agent at the token: none is started without need there, and that
+ * is said before any thread knows the keyring. */
+void keyring_set_attended(struct keyring *keyring);
+void keyring_set_needs_heirs(struct keyring *keyring);
+bool keyring_needs_heirs(const struct keyring *keyring);
+
 /* A reference to the view of this moment; unref it. Never NULL. */
 struct ring_view *keyring_view(struct keyring *keyring);
 

@@ -15,6 +15,7 @@ enum {
     SEEK_EVERY_MS = 3000,
     SEEK_PART = 10,  /* and no more than this part of the time is spent on it */
     IDLE_UNSEEN = 2, /* after that many looks in vain, the keeper's agent does not see it */
+    HEIR_WAIT_MS = 30000,
     JITTER_PART = 10,
     JITTER_MOST_MS = 3600000
 };
@@ -158,13 +159,27 @@ static bool is_seen(struct rotation *r, const struct object_id *id, enum key_sta
     return kek && kek->label.state >= state;
 }
 
+/* A look in vain may have begun before the token was changed; the second has not. */
+static void looked_in_vain(struct rotation *r, unsigned times, struct timespec *until)
+{
+    if (times == IDLE_UNSEEN) {
+        rotation_needs_heirs(r);
+        *until = clock_after_ms(HEIR_WAIT_MS);
+    }
+    if (times <= IDLE_UNSEEN)
+        r->hooks.changed(r->hooks.context, times == IDLE_UNSEEN);
+}
+
 static bool await_published(struct rotation *r, const struct object_id *id, enum key_state state,
                             bool (*holds)(struct rotation *r, const struct object_id *id,
                                           enum key_state state))
 {
-    const struct timespec until = clock_after_ms(LOOK_WAIT_MS);
+    const bool heirs = keyring_needs_heirs(r->keyring);
+    const enum key_state shown = r->maker.rules->external ? KEY_PRE_ACTIVE : state;
+    struct timespec until = clock_after_ms(heirs ? HEIR_WAIT_MS : LOOK_WAIT_MS);
+    unsigned in_vain = heirs ? IDLE_UNSEEN : 0;
     int waited = 0;
-    r->hooks.changed(r->hooks.context, false);
+    r->hooks.changed(r->hooks.context, heirs);
     while (waited == 0 && !holds(r, id, state)) {
         pthread_mutex_lock(&r->lock);
         while (!r->stop && !r->looked && waited == 0)
@@ -173,6 +188,8 @@ static bool await_published(struct rotation *r, const struct object_id *id, enum
         if (r->stop)
             waited = ETIMEDOUT;
         pthread_mutex_unlock(&r->lock);
+        if (waited == 0 && !is_seen(r, id, shown))
+            looked_in_vain(r, ++in_vain, &until);
     }
     return holds(r, id, state);
 }
@@ -221,8 +238,10 @@ static void take_step(struct rotation *r, enum ring_step step)
         r->idle_step = step;
         if (!taken)
             wait_before_next(r, r->idle - 1);
+        if (r->idle >= IDLE_UNSEEN)
+            rotation_needs_heirs(r);
     }
-    await_look(r, !err_is(e) && r->idle >= IDLE_UNSEEN);
+    await_look(r, keyring_needs_heirs(r->keyring) || (!err_is(e) && r->idle >= IDLE_UNSEEN));
 }
 
 /* Some tokens show what has come back only to who starts after that. A fresh agent looks, but only
@@ -241,6 +260,19 @@ static void seek_missing(struct rotation *r, const struct ring_view *view)
             least = SEEK_EVERY_MS * INT64_C(1000000);
     r->seek_ns = now + (pause > least ? pause : least);
     if (found)
+        await_look(r, true);
+}
+
+/* What other replicas do is seen by a look; where only a fresh agent sees it, one looks. */
+static void look_afresh(struct rotation *r, const struct ring_view *view, int64_t every_ms)
+{
+    int64_t now = clock_monotonic_ns();
+    if (!keyring_needs_heirs(r->keyring) || now < r->afresh_ns)
+        return;
+    bool due = r->afresh_ns > 0, differs = due && rotation_finds_changes(r, view);
+    int64_t pause = (clock_monotonic_ns() - now) * SEEK_PART, least = every_ms * INT64_C(1000000);
+    r->afresh_ns = now + (pause > least ? pause : least);
+    if (differs)
         await_look(r, true);
 }
 
@@ -273,6 +305,8 @@ static void tend(struct rotation *r)
         take_step(r, plan.step);
     else if (health.ok && !r->awaits_look)
         seek_missing(r, view);
+    if (!r->awaits_look)
+        look_afresh(r, view, tuning.rescan_every_ms);
 }
 
 /* --- the thread -------------------------------------------------------------------------- */

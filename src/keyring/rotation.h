@@ -16,7 +16,7 @@ struct rotation_hooks {
     void (*want_maker)(void *context, uint64_t number);
     void (*end_maker)(void *context, uint64_t number);
     /* The token was changed: have it looked at, and call rotation_looked after that. unseen: a
-     * fresh agent finds what the last looks have not, so only another agent will do. */
+     * fresh agent finds what the last looks have not, so only another agent's will do. */
     void (*changed)(void *context, bool unseen);
     /* This KEK is given up: it counts as missing no more. */
     MUST_CHECK struct err (*forget)(void *context, const struct key_id *key_id);
@@ -30,6 +30,7 @@ struct rotation_tuning {
     int64_t rotate_every_ms; /* 0: not by age */
     int64_t activation_delay_ms;
     uint64_t max_seals;
+    int64_t rescan_every_ms; /* by fresh agents, where only they see what others have changed */
 };
 
 struct rotation_options {

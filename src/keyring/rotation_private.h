@@ -52,6 +52,7 @@ struct rotation {
     int64_t awaits_since_ns;
     bool seen;       /* a look has ended since a fresh agent last sought what is missing */
     int64_t seek_ns; /* none does before this */
+    int64_t afresh_ns; /* no fresh agent looks for what others have changed before this; 0: new */
     int64_t due_ms;  /* Unix time of the next step; INT64_MAX: none is in sight */
     char failed[RING_TEXT_MAX + 1];
 };
@@ -91,6 +92,12 @@ MUST_CHECK struct err rotation_activate(struct rotation *r, const struct object_
 /* Takes the step with a fresh maker, if the token still calls for it; maker.text says why it
  * failed. ret_taken: false when the token calls for something else, or nothing. */
 MUST_CHECK struct err rotation_take_step(struct rotation *r, enum ring_step step, bool *ret_taken);
+
+/* The keeper's agent does not see what fresh ones do. */
+void rotation_needs_heirs(struct rotation *r);
+
+/* Whether a fresh agent finds other KEKs than the view, or other states. */
+bool rotation_finds_changes(struct rotation *r, const struct ring_view *view);
 
 /* Whether a fresh agent finds a KEK that the view misses. */
 bool rotation_finds_missing(struct rotation *r, const struct ring_view *view);

@@ -66,6 +66,37 @@ bool rotation_finds_missing(struct rotation *r, const struct ring_view *view)
     return found;
 }
 
+void rotation_needs_heirs(struct rotation *r)
+{
+    if (keyring_needs_heirs(r->keyring) || r->attended)
+        return;
+    rotation_note(r, false, "an agent of this token does not see what others change after its start",
+                  NULL, "from now on fresh ones look, each ring.rescanEvery");
+    keyring_set_needs_heirs(r->keyring);
+}
+
+/* In an external ring states are this host's, and not on the token. */
+static bool is_same(const struct rotation *r, const struct kek *kek, const struct kek *found)
+{
+    return found && (r->maker.rules->external || found->label.state == kek->label.state);
+}
+
+bool rotation_finds_changes(struct rotation *r, const struct ring_view *view)
+{
+    size_t n = 0;
+    const struct kek *keys = ring_view_keys(view, &n);
+    const struct ring_look *look = &r->maker.look;
+    if (err_is(maker_fresh(&r->maker))) { /* told by the keeper, whose agent fares no better */
+        maker_end(&r->maker);
+        return false;
+    }
+    bool same = look->n == n;
+    for (size_t i = 0; i < n && same; i++)
+        same = is_same(r, &keys[i], maker_find(&r->maker, &keys[i].id));
+    maker_end(&r->maker);
+    return !same;
+}
+
 static bool any_missing(struct rotation *r)
 {
     CLEANUP(known_keks_clear) struct known_keks missing = {NULL, 0, 0};

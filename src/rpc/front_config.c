@@ -31,5 +31,6 @@ struct rotation_tuning front_config_tuning(const struct config *config)
 {
     return (struct rotation_tuning){.rotate_every_ms = config->ring.rotate_every_ms,
                                     .activation_delay_ms = config->ring.activation_delay_ms,
-                                    .max_seals = config->ring.max_seals};
+                                    .max_seals = config->ring.max_seals,
+                                    .rescan_every_ms = config->ring.rescan_every_ms};
 }

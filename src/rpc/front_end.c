@@ -162,9 +162,10 @@ static void on_maker_ended(void *context, uint64_t number)
 static void on_ring_changed(void *context, bool unseen)
 {
     const struct front_end *fe = context;
-    if (unseen)
+    if (unseen) /* whoever comes looks */
         keeper_renew(fe->keeper, "a fresh agent finds other KEKs or states than it does");
-    keeper_rescan(fe->keeper);
+    else
+        keeper_rescan(fe->keeper);
 }
 
 static struct err on_kek_forgotten(void *context, const struct key_id *key_id)
@@ -304,6 +305,8 @@ static struct err build(struct front_end *fe)
     if (c->ring.mode == RING_EXTERNAL)
         keyring_set_external(fe->keyring, config_waivers(c));
     keyring_set_wanted(fe->keyring, &c->ring.active);
+    if (pin_source_is_protected(c->token.pin_source))
+        keyring_set_attended(fe->keyring);
     TRY(lane_pool_new(c->token.timeout_ms,
                       &(struct lane_pool_hooks){on_pool_condemns, on_lanes_ended, fe}, &fe->pool));
     TRY(kms_service_new(fe->keyring, fe->pool, &fe->service));
