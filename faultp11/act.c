@@ -2,6 +2,7 @@
 #include "act.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,15 @@ static void hang(int64_t ms)
         continue;
 }
 
+/* As a token that does one thing at a time: calls of other sessions wait. */
+static void be_slow(int64_t ms)
+{
+    static pthread_mutex_t token = PTHREAD_MUTEX_INITIALIZER;
+    (void)pthread_mutex_lock(&token);
+    hang(ms);
+    (void)pthread_mutex_unlock(&token);
+}
+
 static void end_by(int number)
 {
     (void)signal(number, SIG_DFL);
@@ -34,6 +44,9 @@ static void disturb(const struct action *action)
     switch (action->kind) {
     case ACTION_HANG:
         hang(action->ms);
+        break;
+    case ACTION_SLOW:
+        be_slow(action->ms);
         break;
     case ACTION_CRASH:
         end_by(SIGSEGV);

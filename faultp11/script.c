@@ -205,6 +205,7 @@ static const struct {
 } actions[] = {
     {"return", ACTION_RETURN},
     {"hang", ACTION_HANG},
+    {"slow", ACTION_SLOW},
     {"crash", ACTION_CRASH},
     {"abort", ACTION_ABORT},
     {"kill", ACTION_KILL},
@@ -238,7 +239,7 @@ static bool read_flags(struct line *line, struct action *action)
 /* How long, or by how much. */
 static bool read_measure(struct line *line, const char *word, struct action *action)
 {
-    if (action->kind == ACTION_HANG)
+    if (action->kind == ACTION_HANG || action->kind == ACTION_SLOW)
         return parse_duration(word, &action->ms) ||
                FAIL(line, "'%s' is no duration such as 500ms or 2s", word);
     if (action->kind != ACTION_SHORT && action->kind != ACTION_LONG)
@@ -272,10 +273,13 @@ static bool read_details(struct line *line, struct action *action)
     }
     if (word && strcmp(word, "after") == 0) {
         if (action->kind > ACTION_KILL)
-            return FAIL(line, "only return, hang, crash, abort and kill can come after the call");
+            return FAIL(line,
+                        "only return, hang, slow, crash, abort and kill can come after the call");
         action->after = true;
         word = next_word(line);
     }
+    if (action->kind == ACTION_SLOW && action->ms < 0)
+        return FAIL(line, "'slow' wants a duration such as 50ms");
     return !word || FAIL(line, "'%s' is too much", word);
 }
 

@@ -19,6 +19,7 @@ enum {
 enum action_kind {
     ACTION_RETURN,
     ACTION_HANG,
+    ACTION_SLOW,
     ACTION_CRASH,
     ACTION_ABORT,
     ACTION_KILL,
@@ -38,7 +39,7 @@ struct action {
     enum action_kind kind;
     bool after;       /* the real call is made first */
     CK_RV rv;         /* of ACTION_RETURN */
-    int64_t ms;       /* of ACTION_HANG; negative: for ever */
+    int64_t ms;       /* of ACTION_HANG, negative: for ever; and of ACTION_SLOW */
     unsigned long by; /* how many fewer or more: bytes, or items of a list */
     CK_FLAGS set, clear;
     char text[48]; /* as the script has it, for the list of faults */

@@ -101,3 +101,11 @@ tests_fault_aging_CPPFLAGS = $(FAULT_CPPFLAGS)
 tests_fault_aging_CFLAGS = $(HARNESS_CFLAGS)
 tests_fault_aging_SOURCES = tests/fault/aging.c
 tests_fault_aging_LDADD = $(FAULT_LDADD)
+
+# A start-up storm on a token that is as slow as a TPM; --long: as big as the mission has it.
+check_PROGRAMS += tests/fault/storm
+TESTS += tests/fault/storm
+tests_fault_storm_CPPFLAGS = $(FAULT_CPPFLAGS)
+tests_fault_storm_CFLAGS = $(HARNESS_CFLAGS)
+tests_fault_storm_SOURCES = tests/fault/storm.c
+tests_fault_storm_LDADD = $(FAULT_LDADD)

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An API server of thousands of Secrets under KMS v1 starts on a token that is as slow as a TPM, and
+ * does one thing at a time. It asks for each Secret's DEK; what fails is asked for again, as a LIST
+ * that failed is. Beside that Status is quick and each Encrypt ends within the API server's 3 s, and
+ * in the end all have been answered. --long: 5,000 Secrets at 50 ms, five minutes. */
+#include "faults.h"
+
+#include "async.h"
+#include "watch.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum {
+    TEST_SECONDS = 280,
+    LONG_SECONDS = 900,
+    DEK_LEN = 32,
+    STORM_MAX = 5000,
+    CONNECTIONS = 2,
+    STREAMS = 128, /* that one connection may have in flight */
+    CALL_MS = 3000,
+    CODES = 17
+};
+
+static const uint8_t dek[DEK_LEN] = "the data encryption key sealed.";
+
+/* How big, and how slow. */
+static struct scale {
+    unsigned n;
+    unsigned slow_ms;
+    unsigned seconds; /* until all must have been answered */
+} scale = {400, 20, 60};
+
+struct storm {
+    struct async *async;
+    struct kms_sealed sealed[STORM_MAX];
+    unsigned n, connections;
+    /* The answering thread's, until all have ended. */
+    unsigned by_code[CODES], wrong, first; /* first: answered well at the first time */
+    double refused_ms;
+    bool asked[STORM_MAX];
+    atomic_uint answered;
+};
+
+struct call {
+    struct storm *storm;
+    unsigned number;
+};
+
+static struct call calls[STORM_MAX];
+
+static void ask(struct call *call);
+
+static void on_answer(void *context, const struct async_answer *answer)
+{
+    struct call *call = context;
+    struct storm *s = call->storm;
+    double ms = (double)(answer->ended_ns - answer->started_ns) / 1e6;
+    s->by_code[(unsigned)answer->code < CODES ? (unsigned)answer->code : 2]++;
+    if (answer->code == GRPC_STATUS_OK) {
+        s->wrong += !bytes_equal(wire_field(answer->response, WIRE_OUTPUT), bytes_of(dek, DEK_LEN));
+        s->first += !s->asked[call->number];
+        atomic_fetch_add(&s->answered, 1);
+        return;
+    }
+    if (answer->code == GRPC_STATUS_RESOURCE_EXHAUSTED && ms > s->refused_ms)
+        s->refused_ms = ms;
+    s->asked[call->number] = true;
+    ask(call);
+}
+
+static void ask(struct call *call)
+{
+    uint8_t memory[WIRE_MESSAGE_MAX];
+    struct writer w = writer_over(memory, sizeof memory);
+    struct storm *s = call->storm;
+    wire_put_decrypt(&w, &(struct wire_decrypt){.version = KMS_API_V1BETA1,
+                                                .ciphertext = s->sealed[call->number].ciphertext});
+    async_start(s->async, &(struct async_request){.connection = call->number % s->connections,
+                                                  .version = KMS_API_V1BETA1,
+                                                  .method = WIRE_DECRYPT,
+                                                  .message = writer_bytes(&w),
+                                                  .timeout_ms = CALL_MS,
+                                                  .done = on_answer,
+                                                  .context = call});
+}
+
+static struct storm *storm_make(const struct harness *h, unsigned connections)
+{
+    CLEANUP(kms_client_close_p) struct kms_client *client = harness_client(h);
+    struct storm *s = calloc(1, sizeof *s);
+    struct kms_failure failure;
+    assert_non_null(s);
+    s->connections = connections;
+    for (; s->n < scale.n; s->n++) {
+        calls[s->n] = (struct call){s, s->n};
+        assert_false(err_is(kms_client_encrypt(client, KMS_API_V1BETA1, bytes_of(dek, DEK_LEN),
+                                               HARNESS_CALL_MS, &s->sealed[s->n], &failure)));
+    }
+    s->async = async_open(h->socket, connections);
+    assert_non_null(s->async);
+    return s;
+}
+
+static bool all_answered(void *context)
+{
+    struct storm *s = context;
+    return atomic_load(&s->answered) == s->n;
+}
+
+static void storm_end(struct storm *s)
+{
+    async_close(s->async);
+    printf("  the storm:");
+    for (unsigned code = 0; code < CODES; code++)
+        if (s->by_code[code] > 0)
+            printf(" %s %u", async_code_name((grpc_status_code)code), s->by_code[code]);
+    printf("; wrong %u; at the first time %u; slowest refusal %.1f ms\n", s->wrong, s->first,
+           s->refused_ms);
+    (void)fflush(stdout);
+    assert_int_equal(s->wrong, 0);
+    assert_true(s->first < s->n); /* else it was none */
+    while (s->n > 0)
+        kms_sealed_release(&s->sealed[--s->n]);
+    free(s);
+}
+
+/* Serial Encrypts, as writes are, while the storm lasts. */
+struct writes {
+    struct kms_client *client;
+    struct storm *storm;
+    unsigned n, failed;
+    double slowest_ms;
+    char failure[256];
+};
+
+static void *keep_writing(void *argument)
+{
+    struct writes *w = argument;
+    while (!all_answered(w->storm)) {
+        CLEANUP(kms_sealed_release) struct kms_sealed sealed = {.n_annotations = 0};
+        struct kms_failure failure;
+        int64_t start = now_ms();
+        if (err_is(kms_client_encrypt(w->client, KMS_API_V1BETA1, bytes_of(dek, DEK_LEN), CALL_MS,
+                                      &sealed, &failure)) &&
+            w->failed++ == 0)
+            (void)snprintf(w->failure, sizeof w->failure, "%s %.200s", failure.name,
+                           failure.message);
+        double ms = (double)(now_ms() - start);
+        w->slowest_ms = ms > w->slowest_ms ? ms : w->slowest_ms;
+        w->n++;
+        pass_time((int)scale.slow_ms * 4);
+    }
+    return NULL;
+}
+
+static void slow_down(const struct harness *h)
+{
+    char lines[512];
+    (void)snprintf(lines, sizeof lines,
+                   "on C_Encrypt every slow %ums\non C_Decrypt every slow %ums\n"
+                   "on C_Sign every slow %ums\n",
+                   scale.slow_ms, scale.slow_ms, scale.slow_ms);
+    faults_script(h, "calls of nobody", lines);
+}
+
+static void weather(struct harness *h, const char *token, unsigned connections)
+{
+    struct watch_figures status;
+    pthread_t writer;
+    faults_use(h);
+    h->config.token = token;
+    harness_write_config(h);
+    harness_start(h);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+    struct storm *storm = storm_make(h, connections);
+    struct writes writes = {.client = harness_client(h), .storm = storm};
+    slow_down(h);
+    struct watch *watch = watch_start(h->socket);
+    int64_t began = now_ms();
+    for (unsigned i = 0; i < storm->n; i++)
+        ask(&calls[i]);
+    assert_int_equal(pthread_create(&writer, NULL, keep_writing, &writes), 0);
+    bool all = await(all_answered, storm, (int)scale.seconds * 1000, NULL);
+    printf("figure: %u Decrypts at %u ms: all answered after %.1f s; beside them %u Encrypts, %u "
+           "failed, slowest %.0f ms\n",
+           storm->n, scale.slow_ms, (double)(now_ms() - began) / 1000, writes.n, writes.failed,
+           writes.slowest_ms);
+    assert_true(all);
+    (void)pthread_join(writer, NULL);
+    watch_stop(watch, &status);
+    faults_end(h);
+    storm_end(storm);
+    kms_client_close(writes.client);
+    assert_true(writes.n > 0);
+    if (writes.failed > 0)
+        fail_msg("an Encrypt failed: %s", writes.failure);
+    if (!HARNESS_SANITIZED)
+        assert_true(watch_was_quick(&status));
+    harness_round_trips(h);
+    h->passed = true;
+}
+
+static void test_a_start_up_storm(void **state)
+{
+    weather(*state, "  sessions: 1\n  timeout: 10s\n", CONNECTIONS);
+}
+
+static void test_a_start_up_storm_over_four_lanes(void **state)
+{
+    weather(*state, "  sessions: 4\n  timeout: 10s\n", CONNECTIONS);
+}
+
+int main(int argc, char **argv)
+{
+    bool is_long = argc > 1 && strcmp(argv[1], "--long") == 0;
+    if (is_long)
+        scale = (struct scale){STORM_MAX, 50, 400};
+#define STORM(test) cmocka_unit_test_setup_teardown(test, harness_setup, harness_teardown)
+    const struct CMUnitTest tests[] = {
+        STORM(test_a_start_up_storm),
+        STORM(test_a_start_up_storm_over_four_lanes),
+    };
+    return HARNESS_RUN("storms on a slow token", tests, is_long ? LONG_SECONDS : TEST_SECONDS);
+}
