@@ -19,7 +19,10 @@ struct rpc_method {
 
 enum {
     RPC_RECEIVE_MAX = 65536, /* bytes of a request; more is RESOURCE_EXHAUSTED */
-    RPC_STREAMS_MAX = 128,   /* calls in flight on one connection */
+    /* Calls in flight on one connection. More than the 600 requests that kube-apiserver takes at a
+     * time by default: what exceeds this waits in the client in the order in which it came, an
+     * Encrypt behind all Decrypts, where nobody can let it pass. */
+    RPC_STREAMS_MAX = 768,
     RPC_CALLS_MAX = 2048     /* calls in flight in all; more are RESOURCE_EXHAUSTED */
 };
 

@@ -34,7 +34,7 @@ token:
   pinSource: file:%s
   timeout: %s
   probeEvery: 10s
-ring:
+%sring:
   name: %s
 %s`
 
@@ -75,7 +75,7 @@ func NewDaemon(t testing.TB, token *Token, statusVersion string) *Daemon {
 func (d *Daemon) SetRing(t testing.TB, lines string) {
 	t.Helper()
 	write(t, d.config, fmt.Sprintf(configuration, d.Socket, d.Socket, os.Getuid(), d.statusVersion,
-		d.StateDir, softhsmModule, d.Token.URI, d.Token.PINFile, TokenTimeout, Ring, lines))
+		d.StateDir, d.Token.Module, d.Token.URI, d.Token.PINFile, TokenTimeout, d.Token.Settings, Ring, lines))
 }
 
 // Serve is the usual case: a new token with its first KEK, and a healthy daemon on it.
@@ -103,11 +103,25 @@ func (d *Daemon) Init(t testing.TB) {
 	Run(t, d.Token.Env, filepath.Join(directory(t, "P11KMS_BUILD_DIR"), "p11-kms"), "init", "--config", d.config)
 }
 
-// Start runs the daemon and waits until it says that it is healthy.
-func (d *Daemon) Start(t testing.TB) {
+// Launch runs the daemon and waits until it serves, well or not.
+func (d *Daemon) Launch(t testing.TB) {
 	t.Helper()
 	d.process = Start(t, d.dir, d.Token.Env,
 		filepath.Join(directory(t, "P11KMS_BUILD_DIR"), "p11-kmsd"), "--config", d.config)
+	client := d.Dial(t, "")
+	defer client.Close()
+	Await(t, 20*time.Second, "a daemon that serves", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, err := client.Status(ctx, kms.V2)
+		return err
+	})
+}
+
+// Start runs the daemon and waits until it says that it is healthy.
+func (d *Daemon) Start(t testing.TB) {
+	t.Helper()
+	d.Launch(t)
 	d.AwaitHealthy(t, 20*time.Second)
 }
 

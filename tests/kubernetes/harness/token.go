@@ -16,12 +16,15 @@ const (
 	testPIN       = "1234"
 )
 
-// Token is a SoftHSM token of its own.
+// Token is a token of its own: SoftHSM's, or what Inside found.
 type Token struct {
-	URI     string
-	PINFile string
-	Env     []string
-	store   string
+	Module   string
+	URI      string
+	PINFile  string
+	Settings string // more lines of the configuration's token section
+	Env      []string
+	store    string // SoftHSM's
+	tools    string // of what Inside found
 }
 
 // NewToken makes an initialised token with no keys.
@@ -29,6 +32,7 @@ func NewToken(t testing.TB) *Token {
 	t.Helper()
 	dir := Dir(t)
 	token := &Token{
+		Module:  softhsmModule,
 		URI:     "pkcs11:token=p11-kms-test",
 		PINFile: filepath.Join(dir, "pin"),
 		Env:     []string{"SOFTHSM2_CONF=" + filepath.Join(dir, "softhsm2.conf")},
@@ -88,7 +92,7 @@ func (token *Token) Objects(t testing.TB) int {
 func (token *Token) MakeKEK(t testing.TB, stateDir string, generation int, state string) string {
 	t.Helper()
 	out := Run(t, token.Env, filepath.Join(directory(t, "P11KMS_TOOLS_DIR"), "make-kek"),
-		filepath.Join(directory(t, "P11KMS_BUILD_DIR"), "p11-kms-agent"), softhsmModule, token.URI,
+		filepath.Join(directory(t, "P11KMS_BUILD_DIR"), "p11-kms-agent"), token.Module, token.URI,
 		token.PINFile, stateDir, Ring, strconv.Itoa(generation), state)
 	return strings.TrimSpace(out)
 }

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kubernetes
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"p11-kms.invalid/tests/kubernetes/harness"
+)
+
+// tpmRing is a ring on a TPM: how its KEKs come to be is all that differs.
+type tpmRing struct {
+	name  string
+	ring  string                                            // of the configuration
+	first func(t *testing.T, d *harness.Daemon)             // the daemon runs, and has none
+	next  func(t *testing.T, d *harness.Daemon, number int) // the daemon runs, and is well
+}
+
+var tpmRings = []tpmRing{
+	{"external", "  mode: external\n  select: \"label:k8s-kek-*\"\n  waive: [usage]\n  rescanEvery: 5s\n",
+		func(t *testing.T, d *harness.Daemon) { ceremony(t, d, 1) }, ceremony},
+}
+
+// ceremony is docs/tokens/tpm2.md: the operator makes a key with tpm2_ptool, which no agent that runs sees,
+// and adopts it.
+func ceremony(t *testing.T, d *harness.Daemon, number int) {
+	t.Helper()
+	id := fmt.Sprint(number)
+	d.Token.Command(t, "make-key", id, "k8s-kek-"+id, "hmac")
+	key := harness.Ring + "." + hex.EncodeToString([]byte(id))
+	said := d.CLI(t, "keys", "adopt", key)
+	if !strings.Contains(said, "seals on this host") {
+		t.Fatalf("keys adopt: %s", said)
+	}
+	harness.Await(t, 30*time.Second, "the adopted key", func() error {
+		if now := keyIDAsker(t, d)(); now != key {
+			return fmt.Errorf("Status names %q", now)
+		}
+		return nil
+	})
+}
+
+// A kube-apiserver whose KEKs are in a TPM (swtpm, tpm2-abrmd, tpm2-pkcs11).
+func TestTPM(t *testing.T) {
+	t.Parallel() // the TPM is slow, not the machine
+	harness.Beside(t, "tpm", "TestInsideTPM", 10*time.Minute)
+}
+
+// A TPM carries a few dozen operations a second: with v1 each write is two, and each Secret one at a start.
+func TestInsideTPM(t *testing.T) {
+	token := harness.Inside(t)
+	token.Settings = "  sessions: 1\n"
+	for _, ring := range tpmRings {
+		daemon := harness.NewDaemon(t, token, "v2beta1")
+		daemon.SetRing(t, ring.ring)
+		daemon.CLI(t, "init")
+		daemon.Launch(t)
+		ring.first(t, daemon)
+		daemon.AwaitHealthy(t, 30*time.Second)
+		for _, version := range []string{"v2", "v1"} {
+			t.Run(ring.name+" "+version, func(t *testing.T) { lifeOnTPM(t, daemon, ring, version) })
+		}
+		daemon.Stop(t)
+	}
+}
+
+// How many KEKs the ceremony has made.
+var made = 1
+
+func lifeOnTPM(t *testing.T, daemon *harness.Daemon, ring tpmRing, version string) {
+	cluster := harness.NewCluster(t)
+	cluster.StartAPI(t, provider(version, daemon))
+	cluster.MakeNamespace(t)
+	all := makeSecrets("before", "", 40)
+	cluster.CreateAll(t, all)
+	before := keyID(t, daemon)
+
+	load := harness.During(1, 100*time.Millisecond, readOld(cluster, all), func() {
+		made++
+		ring.next(t, daemon, made)
+		awaitNoticed(t, cluster, daemon, version)
+	})
+	checkNoFailure(t, load)
+	now := keyID(t, daemon)
+	if now == before {
+		t.Fatalf("Status names %s before and after the rotation", now)
+	}
+	after := makeSecrets("after", "", 20)
+	cluster.CreateAll(t, after)
+	maps.Copy(all, after)
+	checkPrefix(t, cluster, "", provider(version, daemon).Prefix())
+	checkUnder(t, cluster, version, before, now)
+
+	token := daemon.Token
+	token.Command(t, "down")
+	harness.Await(t, noticed, "a Status that tells of the TPM's end", func() error {
+		if statusText(t, daemon) == "ok" {
+			return errors.New("it says ok")
+		}
+		return nil
+	})
+	token.Command(t, "up")
+	since := time.Now()
+	daemon.AwaitHealthy(t, 30*time.Second)
+	t.Logf("well %v after the TPM's return", time.Since(since).Round(100*time.Millisecond))
+	cluster.StopAPI(t)
+	daemon.Stop(t)
+	daemon.Start(t)
+	cluster.StartAPI(t, provider(version, daemon))
+	since = time.Now()
+	checkReadable(t, cluster, all)
+	t.Logf("%d Secrets read back after %v", len(all), time.Since(since).Round(100*time.Millisecond))
+	cluster.StopAPI(t)
+}
+
+// awaitNoticed waits until kube-apiserver seals under the new KEK: v1 does at once.
+func awaitNoticed(t *testing.T, c *harness.Cluster, d *harness.Daemon, version string) {
+	t.Helper()
+	if version == "v1" {
+		return
+	}
+	harness.Await(t, 3*time.Minute, "kube-apiserver's notice of the rotation", func() error {
+		if statusHash(t, c) != hash(keyID(t, d)) {
+			return errors.New("it shows another key_id")
+		}
+		return nil
+	})
+}
+
+// checkUnder looks for Secrets under each of these KEKs, and under no other. Both versions have the key_id in
+// clear in what is stored.
+func checkUnder(t *testing.T, c *harness.Cluster, version string, keyIDs ...string) {
+	t.Helper()
+	counts := map[string]int{}
+	values := c.Etcd.Values(t, harness.SecretsPrefix)
+	for _, value := range values {
+		for _, id := range keyIDs {
+			if strings.Contains(string(value), id) {
+				counts[id]++
+			}
+		}
+	}
+	t.Logf("%s: %d Secrets, by KEK %v", version, len(values), counts)
+	total := 0
+	for _, id := range keyIDs {
+		total += counts[id]
+		if counts[id] == 0 {
+			t.Errorf("nothing is stored under %s", id)
+		}
+	}
+	if total != len(values) {
+		t.Errorf("%d Secrets are stored under other KEKs", len(values)-total)
+	}
+}
