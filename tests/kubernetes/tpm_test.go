@@ -19,11 +19,29 @@ import (
 type tpmRing struct {
 	name string
 	ring string                                // of the configuration
-	next func(t *testing.T, d *harness.Daemon) // has a new KEK seal: the first, or a rotation
+	make func(t *testing.T, d *harness.Daemon) // has the ring's first KEK seal, once init has run
+	next func(t *testing.T, d *harness.Daemon) // and another after that
 }
 
 var tpmRings = []tpmRing{
-	{"external", "  mode: external\n  select: \"label:k8s-kek-*\"\n  waive: [usage]\n  rescanEvery: 5s\n", ceremony},
+	{"external", "  mode: external\n  select: \"label:k8s-kek-*\"\n  waive: [usage]\n  rescanEvery: 5s\n",
+		ceremony, ceremony},
+	{"managed", "  scheme: rsa-oaep-sign\n  rotateEvery: never\n  activationDelay: 2s\n  rescanEvery: 2s\n",
+		func(*testing.T, *harness.Daemon) {}, order},
+}
+
+// order has the daemon make a KEK, and waits until it seals.
+func order(t *testing.T, d *harness.Daemon) {
+	t.Helper()
+	ask := keyIDAsker(t, d)
+	before := ask()
+	said := d.CLI(t, "keys", "rotate")
+	harness.Await(t, 30*time.Second, "the rotation", func() error {
+		if ask() == before {
+			return fmt.Errorf("Status names the same KEK; keys rotate said: %s", said)
+		}
+		return nil
+	})
 }
 
 // How many keys the operator has made.
@@ -64,7 +82,7 @@ func lifeOnTPM(t *testing.T, token *harness.Token, ring tpmRing, version string)
 	daemon.SetRing(t, ring.ring)
 	daemon.CLI(t, "init")
 	daemon.Launch(t)
-	ring.next(t, daemon)
+	ring.make(t, daemon)
 	daemon.AwaitHealthy(t, 30*time.Second)
 	cluster := harness.NewCluster(t)
 	cluster.StartAPI(t, provider(version, daemon))

@@ -14,6 +14,7 @@
 #   make-key ID LABEL aes|hmac   makes a key of 256 bits as an operator does, with the token's own
 #                                tool; ID is the CKA_ID, as text
 #   down      kills the token's service, or takes its store away     up   brings it back
+#             (in-tpm: with the argument swtpm, the TPM alone)
 #
 # The token has label "test". The program's exit code is the script's; its standard input is empty.
 # Exit 77: it cannot be made here (with CI=true that is a failure).
@@ -140,7 +141,7 @@ token_main() {
         ;;
     inside) token_inside "$@" ;;
     make-key) token_make_key "$@" ;;
-    down) token_down ;;
-    up) token_up ;;
+    down) token_down "$@" ;;
+    up) token_up "$@" ;;
     esac
 }
