@@ -17,14 +17,14 @@ import (
 const insideVariable = "P11KMS_INSIDE"
 
 // Beside runs one test of this binary again, beside a token of tests/token/in-KIND, in namespaces of its
-// own. That test calls Inside first. Skipped, or with CI=true failed, where that token cannot be made.
-func Beside(t *testing.T, kind, test string, within time.Duration) {
+// own, with more of an environment. That test calls Inside first. Skipped, or with CI=true failed, where that token cannot be made.
+func Beside(t *testing.T, kind, test string, within time.Duration, env ...string) {
 	t.Helper()
 	script := filepath.Join(directory(t, "P11KMS_TOOLS_DIR"), "in-"+kind)
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, script, os.Args[0], "-test.v", "-test.run=^"+test+"$", "-test.timeout="+within.String())
-	cmd.Env = append(os.Environ(), insideVariable+"="+test, rootVariable+"=")
+	cmd.Env = append(append(os.Environ(), env...), insideVariable+"="+test, rootVariable+"=")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
