@@ -5,6 +5,7 @@
 #include "p11_cbc.h"
 #include "p11_hmac.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +26,13 @@ static const struct bad_kind kinds[] = {
     {SCHEME_AES_CBC_HMAC, "first byte of the MAC", true, -32, 1},
     {SCHEME_AES_CBC_HMAC, "last byte of the MAC", true, -1, 1},
     {SCHEME_AES_CBC_HMAC, "padding, under a good MAC", false, 0, 0},
+
+    /* with RSA of 3072 bits and P-256, as SoftHSM makes them */
+    {SCHEME_RSA_OAEP_SIGN, "wrapped key", true, 3, 384},
+    {SCHEME_RSA_OAEP_SIGN, "ciphertext", true, 3 + 384, DEK_LEN},
+    {SCHEME_RSA_OAEP_SIGN, "tag", true, -80, 16},
+    {SCHEME_RSA_OAEP_SIGN, "signature, r", true, -64, 32},
+    {SCHEME_RSA_OAEP_SIGN, "signature, s", true, -32, 32},
 };
 
 struct pooled {
@@ -39,7 +47,7 @@ struct bad_ciphertexts {
     struct key_id key_id;
     struct pooled good[POOL];
     struct pooled made[POOL]; /* bad with the token's help */
-    struct pooled now;
+    struct pooled turned, now;
     uint64_t random;
     size_t first, n; /* of kinds */
     bool has_keys;
@@ -179,18 +187,25 @@ struct err bad_ciphertexts_free(struct bad_ciphertexts *b)
 
 /* --- handing them out ---------------------------------------------------------------------- */
 
-/* The same steps for all kinds, so that each finds the caches alike. */
+/* The same steps for all kinds, so that each finds the caches alike. The byte that is turned is not
+ * left where the scheme reads it: a single byte that was just written makes a wide read of it wait,
+ * some nanoseconds that would tell where it is. The copy is whole and written before the clock
+ * starts. */
 struct err bad_ciphertext(struct bad_ciphertexts *b, size_t number, struct envelope *ret)
 {
     const struct bad_kind *kind = bad_kind(b, number);
     size_t at = bad_random(b, POOL), bit = bad_random(b, 8);
-    b->now = kind->bytes > 0 ? b->good[at] : b->made[at];
-    TRY(envelope_parse(bytes_of(b->now.bytes, b->now.len), ret));
+    struct pooled *p = &b->turned;
+    *p = kind->bytes > 0 ? b->good[at] : b->made[at];
+    TRY(envelope_parse(bytes_of(p->bytes, p->len), ret));
     size_t byte = bad_random(b, kind->bytes > 0 ? kind->bytes : 1);
-    size_t fields = kind->from < 0 ? b->now.len : b->now.len - ret->fields.len;
+    size_t fields = kind->from < 0 ? p->len : p->len - ret->fields.len;
     if (kind->bytes > 0)
-        b->now.bytes[(size_t)((long)fields + kind->from) + byte] ^= (uint8_t)(1U << bit);
-    return ERR_OK;
+        p->bytes[(size_t)((long)fields + kind->from) + byte] ^= (uint8_t)(1U << bit);
+    atomic_thread_fence(memory_order_seq_cst);
+    b->now = *p;
+    atomic_thread_fence(memory_order_seq_cst);
+    return envelope_parse(bytes_of(b->now.bytes, b->now.len), ret);
 }
 
 struct err bad_ciphertext_open(const struct bad_ciphertexts *b, const struct envelope *envelope,

@@ -3,10 +3,10 @@
  * bad ciphertext go in random order, in one run, through the scheme's own open function on a token;
  * Welch's t for each two kinds that can be made without a key must stay below 4.5.
  *
- * Prints a line for each pair and one of the worst, and exits with 1 where a pair is told apart. A
- * pair that is above the limit is measured again, with all others and from the beginning: it is
- * told apart where it is above in all of three runs, each time the same one slower. A difference
- * that is there stays; what the machine did at the time does not.
+ * Prints a line for each pair, figures of the last run, and exits with 1 where a pair is told
+ * apart. A pair that is above the limit is measured again, with all others and from the beginning:
+ * it is told apart where it is above in all of three runs, each time the same one slower. A
+ * difference that is there stays; what the machine did at the time does not.
  *
  * --leaky compares MACs byte by byte up to the first that differs, as a careless programmer would:
  * then the exit code must be 1, or the measurement finds nothing. */
@@ -150,23 +150,45 @@ static void print_pairs(const struct bench *b)
     }
 }
 
-static void print_worst(const struct bench *b, const struct settings *s, unsigned run)
+static void print_names(const struct bench *b, bool keyless)
 {
-    const struct pair *worst = NULL;
+    const char *between = "";
+    for (size_t k = 0; k < bad_kinds(b->bad); k++) {
+        if (bad_kind(b->bad, k)->keyless != keyless)
+            continue;
+        (void)printf("%s%s", between, bad_kind(b->bad, k)->name);
+        between = ", ";
+    }
+}
+
+static double fastest(const struct bench *b, bool keyless)
+{
+    double least = INFINITY;
+    for (size_t k = 0; k < bad_kinds(b->bad); k++)
+        if (bad_kind(b->bad, k)->keyless == keyless)
+            least = fmin(least, timings_fast_mean(&b->timings[k]));
+    return least;
+}
+
+/* A row of a table: of the pairs that are judged, or of those that need a key, if there are any. */
+static void print_figure(const struct bench *b, const struct settings *s, bool judging,
+                         unsigned runs)
+{
+    double worst = 0;
     size_t n = 0;
     for (size_t i = 0; i < b->n_pairs; i++) {
-        if (!judged(b, &b->pairs[i]))
+        if (judged(b, &b->pairs[i]) != judging)
             continue;
+        worst = fmax(worst, fabs(b->pairs[i].t));
         n++;
-        if (!worst || fabs(b->pairs[i].t) > fabs(worst->t))
-            worst = &b->pairs[i];
     }
-    if (worst)
-        (void)printf("figure: %s%s: worst |t| %.2f of %zu pairs (%s, %s), %llu timings of each "
-                     "kind, run %u\n",
-                     scheme_name(s->scheme), leaky ? " with a comparison that ends early" : "",
-                     fabs(worst->t), n, bad_kind(b->bad, worst->a)->name,
-                     bad_kind(b->bad, worst->b)->name, (unsigned long long)s->timings, run);
+    if (n == 0)
+        return;
+    (void)printf("figure: %s%s | ", scheme_name(s->scheme),
+                 leaky ? ", with a comparison that ends early" : "");
+    print_names(b, judging);
+    (void)printf("%s | %zu | %llu | %.1f | %.2f | %u\n", judging ? "" : ", against those above", n,
+                 (unsigned long long)s->timings, fastest(b, judging) / 1000, worst, runs);
 }
 
 /* --- the whole ----------------------------------------------------------------------------- */
@@ -215,12 +237,14 @@ static struct err prepare(struct bench *b, const struct settings *s)
 static struct err run(struct bench *b, const struct settings *s, bool *ret_apart)
 {
     bool apart = true;
-    for (unsigned i = 1; i <= RUNS && apart; i++) {
+    unsigned runs = 0;
+    while (runs < RUNS && apart) {
         TRY(measure(b));
-        apart = judge(b, i == 1);
+        apart = judge(b, runs++ == 0);
         print_pairs(b);
-        print_worst(b, s, i);
     }
+    print_figure(b, s, true, runs);
+    print_figure(b, s, false, runs);
     *ret_apart = apart;
     return ERR_OK;
 }
