@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the keeper's files share: keeper.c, the thread and what others ask of it; keeper_look.c and
- * keeper_prove.c, what it finds out about the token; keeper_heir.c, one agent in another's place. */
+ * keeper_prove.c, what it finds out about the token; keeper_heir.c, one agent in another's place.
+ */
 #ifndef P11KMS_KEEPER_PRIVATE_H
 #define P11KMS_KEEPER_PRIVATE_H
 
@@ -92,15 +93,15 @@ struct keeper {
     int64_t start_due_ns; /* when a start that goes on is looked at */
     int64_t lost_ns;      /* when the last agent with lanes in the pool was lost */
     int64_t probe_ns, rescan_ns;
-    bool explained;            /* why this agent is to end is known, and told if it must be */
-    bool fresh;                /* this agent has not looked yet */
-    bool was_up;               /* this agent greeted well */
-    bool attached;             /* its request lanes are in the pool */
-    int64_t laneless_ns;       /* since when the pool has given them up; 0: it has not */
-    bool lingers;              /* its lane has ended, but the monitor has not reaped it yet */
+    bool explained;      /* why this agent is to end is known, and told if it must be */
+    bool fresh;          /* this agent has not looked yet */
+    bool was_up;         /* this agent greeted well */
+    bool attached;       /* its request lanes are in the pool */
+    int64_t laneless_ns; /* since when the pool has given them up; 0: it has not */
+    bool lingers;        /* its lane has ended, but the monitor has not reaped it yet */
     struct keeper_heir heir;
-    int old_lane;            /* lane 0 of the agent before: its end ends that; -1: none */
-    uint64_t old_generation; /* that agent's */
+    int old_lane;              /* lane 0 of the agent before: its end ends that; -1: none */
+    uint64_t old_generation;   /* that agent's */
     uint64_t gone;             /* from the wishes, kept: it may come before its agent's lanes end */
     char gone_how[128];        /* empty once told */
     struct known_keks missing; /* believed: a fresh agent has not found them either */

@@ -50,10 +50,10 @@ struct rotation {
     int64_t retry_ns; /* no step before this */
     bool awaits_look; /* the token was changed; what is published is of before */
     int64_t awaits_since_ns;
-    bool seen;       /* a look has ended since a fresh agent last sought what is missing */
-    int64_t seek_ns; /* none does before this */
+    bool seen;         /* a look has ended since a fresh agent last sought what is missing */
+    int64_t seek_ns;   /* none does before this */
     int64_t afresh_ns; /* no fresh agent looks for what others have changed before this; 0: new */
-    int64_t due_ms;  /* Unix time of the next step; INT64_MAX: none is in sight */
+    int64_t due_ms;    /* Unix time of the next step; INT64_MAX: none is in sight */
     char failed[RING_TEXT_MAX + 1];
 };
 

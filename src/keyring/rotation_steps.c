@@ -70,8 +70,9 @@ void rotation_needs_heirs(struct rotation *r)
 {
     if (keyring_needs_heirs(r->keyring) || r->attended)
         return;
-    rotation_note(r, false, "an agent of this token does not see what others change after its start",
-                  NULL, "from now on fresh ones look, each ring.rescanEvery");
+    rotation_note(r, false,
+                  "an agent of this token does not see what others change after its start", NULL,
+                  "from now on fresh ones look, each ring.rescanEvery");
     keyring_set_needs_heirs(r->keyring);
 }
 

@@ -34,15 +34,15 @@ enum control_op {
     CONTROL_MAKER_GONE, /* generation, text: it has ended, or could not be started */
     CONTROL_PING,       /* generation: a number, which the answer repeats */
     /* front end to monitor */
-    CONTROL_READY = 64, /* it serves the socket */
-    CONTROL_CONDEMN,    /* generation, reason, text: kill that agent if it is still the one */
-    CONTROL_HEALTH,     /* ok, text: for systemd's status; ok ends the agent's back-off */
-    CONTROL_WANT_MAKER, /* generation: an agent that makes keys, in place of any before it */
-    CONTROL_END_MAKER,  /* generation: its lane is closed, it must end now */
-    CONTROL_PONG,       /* generation: that question's; it serves and does not hang */
-    CONTROL_WANT_HEIR,  /* generation: start another agent beside this one, to take its place */
+    CONTROL_READY = 64,  /* it serves the socket */
+    CONTROL_CONDEMN,     /* generation, reason, text: kill that agent if it is still the one */
+    CONTROL_HEALTH,      /* ok, text: for systemd's status; ok ends the agent's back-off */
+    CONTROL_WANT_MAKER,  /* generation: an agent that makes keys, in place of any before it */
+    CONTROL_END_MAKER,   /* generation: its lane is closed, it must end now */
+    CONTROL_PONG,        /* generation: that question's; it serves and does not hang */
+    CONTROL_WANT_HEIR,   /* generation: start another agent beside this one, to take its place */
     CONTROL_HEIR_SERVES, /* generation: the heir's, which is the agent from now on */
-    CONTROL_END_AGENT   /* generation: a failed heir, or whose place one took; its lanes are closed */
+    CONTROL_END_AGENT /* generation: a failed heir, or whose place one took; its lanes are closed */
 };
 
 /* How an agent ended. */

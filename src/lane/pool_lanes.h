@@ -12,8 +12,8 @@ struct lane_job; /* lane_pool.h */
 
 struct pool_lane {
     int fd;
-    bool dead; /* shut down; the pool's thread closes it between two waits, so that a stale event
-                  never names somebody else's descriptor */
+    bool dead;    /* shut down; the pool's thread closes it between two waits, so that a stale event
+                     never names somebody else's descriptor */
     bool retires; /* gets no more jobs, and is given up once its reply was read */
     uint64_t generation;
     struct lane_job *job; /* in flight, or NULL: free */

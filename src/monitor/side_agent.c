@@ -74,7 +74,7 @@ static void kill_when_due(struct side_agent *side)
 }
 
 struct err side_agent_run(struct side_agent *side, const char *path,
-                             const struct agent_config *config, struct agent_process *ret)
+                          const struct agent_config *config, struct agent_process *ret)
 {
     ret->lanes = 0;
     kill_when_due(side);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An agent beside the one that serves: one that makes keys, the heir of the one that serves, or the
- * one whose heir serves. One of a kind at a time, started when the front end asks for it, never again
- * by itself. */
+ * one whose heir serves. One of a kind at a time, started when the front end asks for it, never
+ * again by itself. */
 #ifndef P11KMS_SIDE_AGENT_H
 #define P11KMS_SIDE_AGENT_H
 
@@ -28,11 +28,11 @@ void side_agent_want(struct side_agent *side, uint64_t number);
  * while. */
 void side_agent_retire(struct side_agent *side, uint64_t number);
 
-/* Kills one that has had its time; starts the wanted one when none runs. Its lanes are the caller's;
- * ret->lanes is 0 when none was started. An error: the wanted one could not be started, and is not
- * wanted any more; side->running names it. */
+/* Kills one that has had its time; starts the wanted one when none runs. Its lanes are the
+ * caller's; ret->lanes is 0 when none was started. An error: the wanted one could not be started,
+ * and is not wanted any more; side->running names it. */
 MUST_CHECK struct err side_agent_run(struct side_agent *side, const char *path,
-                                        const struct agent_config *config, struct agent_process *ret);
+                                     const struct agent_config *config, struct agent_process *ret);
 
 /* When side_agent_run has something to do; INT64_MAX: when one ends. */
 int64_t side_agent_due_ns(const struct side_agent *side);

@@ -12,7 +12,7 @@ enum {
     FRAME_PREFACE = 24,
     METER_RESETS_PER_S = 2000, /* calls taken back */
     METER_RESETS_BURST = 1000, /* all calls of a connection may expire at once: RPC_STREAMS_MAX */
-    METER_IDLE_PER_S = 2000, /* frames that ask for nothing: pings, settings, priorities, ... */
+    METER_IDLE_PER_S = 2000,   /* frames that ask for nothing: pings, settings, priorities, ... */
     METER_IDLE_BURST = 2000,
     METER_IDLE_PER_CALL = 4,           /* and so many more for each call */
     METER_OPEN_MAX = 1024,             /* calls begun and not answered: what was not read counts */

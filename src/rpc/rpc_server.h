@@ -23,7 +23,7 @@ enum {
      * time by default: what exceeds this waits in the client in the order in which it came, an
      * Encrypt behind all Decrypts, where nobody can let it pass. */
     RPC_STREAMS_MAX = 768,
-    RPC_CALLS_MAX = 2048     /* calls in flight in all; more are RESOURCE_EXHAUSTED */
+    RPC_CALLS_MAX = 2048 /* calls in flight in all; more are RESOURCE_EXHAUSTED */
 };
 
 /* Before its poller runs, which serves it from then on. methods is borrowed until rpc_server_stop

@@ -61,8 +61,8 @@ static void stop_replica(struct harness *other)
 
 static void rotate(const struct harness *h)
 {
-    char *const argv[] = {plain("build/p11-kms"), plain("keys"), plain("rotate"), plain("--config"),
-                          plain(h->config_path), NULL};
+    char *const argv[] = {plain("build/p11-kms"), plain("keys"),         plain("rotate"),
+                          plain("--config"),      plain(h->config_path), NULL};
     assert_int_equal(process_run(argv, h->log, RUN_MS), 0);
 }
 

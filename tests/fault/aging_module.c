@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A PKCS#11 module before SoftHSM, as tpm2-pkcs11 is: a process never sees what others have made
- * since it logged in, nor the labels that they have changed. $P11KMS_AGING_MODULE is SoftHSM's path;
- * $P11KMS_AGING_NAME, if set, what the module says its manufacturer is. */
+ * since it logged in, nor the labels that they have changed. $P11KMS_AGING_MODULE is SoftHSM's
+ * path; $P11KMS_AGING_NAME, if set, what the module says its manufacturer is. */
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
 #include <pthread.h>

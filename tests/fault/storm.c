@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An API server of thousands of Secrets under KMS v1 starts on a token that is as slow as a TPM, and
- * does one thing at a time. It asks for each Secret's DEK, on its one connection, as many at a time as
- * it may have requests in flight; what fails is asked for again. Beside that Status is quick and each
- * Encrypt ends within the API server's 3 s, and in the end all have been answered. --long: 5,000
- * Secrets at 50 ms, seven minutes each. */
+/* An API server of thousands of Secrets under KMS v1 starts on a token that is as slow as a TPM,
+ * and does one thing at a time. It asks for each Secret's DEK, on its one connection, as many at a
+ * time as it may have requests in flight; what fails is asked for again. Beside that Status is
+ * quick and each Encrypt ends within the API server's 3 s, and in the end all have been answered.
+ * --long: 5,000 Secrets at 50 ms, seven minutes each. */
 #include "faults.h"
 
 #include "async.h"
