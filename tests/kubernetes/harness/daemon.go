@@ -19,7 +19,7 @@ import (
 // Ring is the name of the ring of every daemon here.
 const Ring = "k8s"
 
-// TokenTimeout is token.timeout of every daemon here: what condemns an agent that answers nothing.
+// TokenTimeout is token.timeout of every daemon on SoftHSM: what condemns an agent that answers nothing.
 const TokenTimeout = 2 * time.Second
 
 const configuration = `apiVersion: p11-kms/v1
@@ -75,7 +75,7 @@ func NewDaemon(t testing.TB, token *Token, statusVersion string) *Daemon {
 func (d *Daemon) SetRing(t testing.TB, lines string) {
 	t.Helper()
 	write(t, d.config, fmt.Sprintf(configuration, d.Socket, d.Socket, os.Getuid(), d.statusVersion,
-		d.StateDir, d.Token.Module, d.Token.URI, d.Token.PINFile, TokenTimeout, d.Token.Settings, Ring, lines))
+		d.StateDir, d.Token.Module, d.Token.URI, d.Token.PINFile, d.Token.Timeout, d.Token.Settings, Ring, lines))
 }
 
 // Serve is the usual case: a new token with its first KEK, and a healthy daemon on it.

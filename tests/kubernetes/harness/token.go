@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 const (
@@ -21,7 +22,8 @@ type Token struct {
 	Module   string
 	URI      string
 	PINFile  string
-	Settings string // more lines of the configuration's token section
+	Timeout  time.Duration // token.timeout
+	Settings string        // more lines of the configuration's token section
 	Env      []string
 	store    string // SoftHSM's
 	tools    string // of what Inside found
@@ -33,6 +35,7 @@ func NewToken(t testing.TB) *Token {
 	dir := Dir(t)
 	token := &Token{
 		Module:  softhsmModule,
+		Timeout: TokenTimeout,
 		URI:     "pkcs11:token=p11-kms-test",
 		PINFile: filepath.Join(dir, "pin"),
 		Env:     []string{"SOFTHSM2_CONF=" + filepath.Join(dir, "softhsm2.conf")},
