@@ -172,7 +172,7 @@ static const struct p11_ckr table[] = {
     ROW(CURVE_NOT_SUPPORTED, ERR_UNSUPPORTED, REMEDY_HUMAN,
         "the token does not have the curve of this scheme; choose another scheme"),
     ROW(BUFFER_TOO_SMALL, ERR_UNAVAILABLE, REMEDY_SESSION,
-        "the token wants to answer more than this scheme allows"),
+        "the token wants to answer more than this scheme allows, such as an IV of its own"),
     STRAY(SAVED_STATE_INVALID, "C_SetOperationState"),
     ROW(INFORMATION_SENSITIVE, ERR_UNSUPPORTED, REMEDY_HUMAN,
         "the token does not show what must be checked"),

@@ -33,9 +33,12 @@ struct err p11_gcm_encrypt(const struct p11_session *s, unsigned long key,
     if (own_iv)
         memset(iv, 0, GCM_IV);
     TRY(P11_CALL(s->module, C_EncryptInit, s->handle, &mechanism, key));
-    TRY(P11_CALL(s->module, C_Encrypt, s->handle, p11_lend(plaintext), plaintext.len,
-                 ret_ciphertext, &len));
+    struct err e = P11_CALL(s->module, C_Encrypt, s->handle, p11_lend(plaintext), plaintext.len,
+                            ret_ciphertext, &len);
     /* a token that appends its own IV (Luna in FIPS mode) is not what this scheme stores */
+    if (e.native == CKR_BUFFER_TOO_SMALL)
+        e.code = ERR_UNSUPPORTED;
+    TRY(e);
     if (len != plaintext.len + GCM_TAG)
         return err_make(ERR_UNSUPPORTED, "C_Encrypt gave another length");
     /* the same IV twice would give the key away: what it did not make itself must not be used */

@@ -42,7 +42,9 @@ static const char *remedy(enum err_code code)
 {
     switch (code) {
     case ERR_UNAVAILABLE:
-        return "the daemon or its token is away: \"p11-kms status\" says more";
+        return "the daemon or its token is away, or somebody must act on it: \"p11-kms status\" "
+               "says "
+               "more";
     case ERR_DEADLINE:
         return "no answer in time: \"p11-kms status\" says more, --timeout waits longer; an order "
                "that was given goes on";

@@ -23,6 +23,8 @@ struct err scheme_require(struct maker *m, enum scheme scheme)
     struct err e = maker_self_test(m, scheme);
     if (!err_is(e))
         return e;
+    if (e.code == ERR_UNSUPPORTED) /* the token's fault, whoever asked */
+        e.code = ERR_TOKEN;
     memcpy(why, m->text, sizeof why);
     return maker_say(m, e, "the token does not pass for scheme %s: %.420s", scheme_name(scheme),
                      why);

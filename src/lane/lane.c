@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* The first byte of every packet: front end and agent of different builds must not talk. */
-enum { LANE_VERSION = 3, REPLY_BIT = 0x80 };
+enum { LANE_VERSION = 4, REPLY_BIT = 0x80 };
 
 static void put_text(struct writer *w, const char *text)
 {

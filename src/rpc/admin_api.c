@@ -335,7 +335,8 @@ static void carried_out(void *context, const struct ring_report *report)
 {
     struct rpc_call *call = (struct rpc_call *)context;
     if (report->code != ERR_NONE) {
-        api_refuse(call, report->code == ERR_TOKEN ? ERR_UNAVAILABLE : report->code, report->text);
+        bool of_token = report->code == ERR_TOKEN || report->code == ERR_UNSUPPORTED;
+        api_refuse(call, of_token ? ERR_UNAVAILABLE : report->code, report->text);
         return;
     }
     P11kms__Admin__V1__OrderResponse out = P11KMS__ADMIN__V1__ORDER_RESPONSE__INIT;

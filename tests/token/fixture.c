@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 const struct token_row token_rows[] = {
     {"softhsm", "softhsm-fixtures/softhsm-token"},
@@ -91,6 +92,12 @@ static void take_environment(const struct fixture *f)
     assert_int_equal(setenv(line, value + 1, 1), 0);
 }
 
+static bool is_there(const char *dir, const char *name)
+{
+    char path[PATH_MAX];
+    return !err_is(path_join(dir, name, path, sizeof path)) && access(path, F_OK) == 0;
+}
+
 static void configure(struct fixture *f)
 {
     f->config = (struct agent_config){.lanes = 2, .uri = "pkcs11:token=test", .ring = "k8s"};
@@ -134,6 +141,8 @@ struct fixture *fixture_beside(void)
     read_line_of(token, "pin", pin, sizeof pin - 1);
     (void)strcat(pin, "\n");
     fixture_write(f, "pin", pin, 0600);
+    if (is_there(token, "pin-source"))
+        read_line_of(token, "pin-source", f->config.pin_source, sizeof f->config.pin_source);
     return f;
 }
 

@@ -10,12 +10,14 @@ tests_token_libfixture_a_CFLAGS = $(TOKEN_CFLAGS)
 tests_token_libfixture_a_SOURCES = tests/token/fixture.c tests/token/fixture.h tests/token/odd_key.c \
 	tests/token/pin_spy.c tests/token/pin_spy.h
 
+WRAPPER = tests/token/wrapper.c tests/token/wrapper.h
+
 # Notes every C_Login, and breaks them on demand.
 check_PROGRAMS += tests/token/pin-module.so
 tests_token_pin_module_so_CPPFLAGS = $(AM_CPPFLAGS)
 tests_token_pin_module_so_CFLAGS = $(AM_CFLAGS) -fPIC $(P11KIT_CFLAGS)
 tests_token_pin_module_so_LDFLAGS = $(AM_LDFLAGS) -shared
-tests_token_pin_module_so_SOURCES = tests/token/pin_module.c
+tests_token_pin_module_so_SOURCES = tests/token/pin_module.c $(WRAPPER)
 
 check_PROGRAMS += tests/token/test_start
 TESTS += tests/token/test_start
@@ -46,7 +48,7 @@ check_PROGRAMS += tests/token/nss-module.so
 tests_token_nss_module_so_CPPFLAGS = $(AM_CPPFLAGS)
 tests_token_nss_module_so_CFLAGS = -std=gnu11 -Wall -Wextra $(WERROR) -fvisibility=hidden -fPIC $(P11KIT_CFLAGS)
 tests_token_nss_module_so_LDFLAGS = -shared
-tests_token_nss_module_so_SOURCES = tests/token/nss_module.c
+tests_token_nss_module_so_SOURCES = tests/token/nss_module.c $(WRAPPER)
 
 # The same on openCryptoki, whose token locks.
 dist_check_SCRIPTS += tests/token/test_pin_lock.sh
@@ -97,15 +99,19 @@ tests_token_test_external_CFLAGS = $(TOKEN_CFLAGS)
 tests_token_test_external_SOURCES = tests/token/test_external.c
 tests_token_test_external_LDADD = $(TOKEN_LDADD)
 
-# One suite on every token, for every scheme.
-dist_check_SCRIPTS += tests/token/test_tokens.sh
+# One suite on every token, for every scheme; and on tokens that cannot be had here (tests/mockp11).
+dist_check_SCRIPTS += tests/token/test_tokens.sh tests/token/test_mocks.sh tests/token/in-mock \
+	tests/token/mock_init.sh
+EXTRA_DIST += tests/token/tables.sh docs/tokens/mocks.md
+TESTS += tests/token/test_mocks.sh
 # What doctor says of each of them.
 dist_check_SCRIPTS += tests/token/test_doctor.sh
 TESTS += tests/token/test_doctor.sh
 check_PROGRAMS += tests/token/matrix
 tests_token_matrix_CPPFLAGS = $(TOKEN_CPPFLAGS)
 tests_token_matrix_CFLAGS = $(TOKEN_CFLAGS)
-tests_token_matrix_SOURCES = tests/token/matrix.c tests/token/matrix.h tests/token/matrix_rows.c
+tests_token_matrix_SOURCES = tests/token/matrix.c tests/token/matrix.h tests/token/matrix_rows.c \
+	tests/token/matrix_mocks.c
 tests_token_matrix_LDADD = $(TOKEN_LDADD)
 
 # Key pairs on every token.

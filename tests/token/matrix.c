@@ -368,6 +368,8 @@ static int begin(void **state)
     struct run *r = *state;
     r->f = fixture_beside();
     r->other = fixture_beside();
+    if (r->row->lanes != 0)
+        r->f->config.lanes = r->other->config.lanes = r->row->lanes;
     (void)snprintf(r->other->config.state_dir, sizeof r->other->config.state_dir, "%s",
                    r->f->config.state_dir);
     return 0;
@@ -404,20 +406,29 @@ static int run_row(const struct matrix_row *row, const char *out)
     return end(&state) + failed;
 }
 
+/* Those of the token; how many there were. */
+static int run_rows(const struct matrix_row *rows, size_t n, char **argv, int *failed)
+{
+    int ran = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(rows[i].token, argv[1]) != 0)
+            continue;
+        *failed += run_row(&rows[i], argv[2]);
+        ran++;
+    }
+    return ran;
+}
+
 int main(int argc, char **argv)
 {
-    int failed = 0, rows = 0;
+    int failed = 0;
     if (argc != 3) {
         (void)fputs("usage: matrix TOKEN FILE\n", stderr);
         return 2;
     }
-    for (size_t i = 0; i < matrix_rows_count; i++) {
-        if (strcmp(matrix_rows[i].token, argv[1]) != 0)
-            continue;
-        failed += run_row(&matrix_rows[i], argv[2]);
-        rows++;
-    }
-    if (rows == 0)
+    int ran = run_rows(matrix_rows, matrix_rows_count, argv, &failed) +
+              run_rows(matrix_mocks, matrix_mocks_count, argv, &failed);
+    if (ran == 0)
         (void)fprintf(stderr, "matrix: no rows for %s\n", argv[1]);
-    return failed != 0 || rows == 0;
+    return failed != 0 || ran == 0;
 }

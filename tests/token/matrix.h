@@ -24,9 +24,10 @@ struct matrix_row {
     bool blind;         /* a process sees others' new keys only after C_Finalize */
     bool serves_on;     /* what runs does not notice that the service or store is away */
     enum err_code away; /* what an agent that starts then says; 0: ERR_UNAVAILABLE */
+    uint32_t lanes;     /* of each agent; 0: as many as the fixture has */
 };
 
-extern const struct matrix_row matrix_rows[];
-extern const size_t matrix_rows_count;
+extern const struct matrix_row matrix_rows[], matrix_mocks[];
+extern const size_t matrix_rows_count, matrix_mocks_count;
 
 #endif

@@ -2,8 +2,8 @@
 /* A PKCS#11 module before NSS softokn, which wants its directory as C_Initialize's argument, where
  * the standard has a pointer that must be NULL: $P11KMS_NSS_MODULE is softokn's path,
  * $P11KMS_NSS_ARGUMENT the argument. */
-#include <dlfcn.h>
-#include <p11-kit/pkcs11.h>
+#include "wrapper.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +13,7 @@ struct nss_initialize_args {
     void *reserved;
 };
 
-static CK_FUNCTION_LIST *real;
-static CK_FUNCTION_LIST ours;
+const char wrapper_variable[] = "P11KMS_NSS_MODULE";
 
 static CK_RV initialize(void *args)
 {
@@ -25,25 +24,7 @@ static CK_RV initialize(void *args)
     return real->C_Initialize(&nss);
 }
 
-static CK_RV load(void)
+void wrapper_take(CK_FUNCTION_LIST *list)
 {
-    const char *path = getenv("P11KMS_NSS_MODULE");
-    void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-    void *symbol = library ? dlsym(library, "C_GetFunctionList") : NULL;
-    CK_C_GetFunctionList get_list;
-    if (!symbol)
-        return CKR_GENERAL_ERROR;
-    memcpy(&get_list, &symbol, sizeof get_list);
-    return get_list(&real);
-}
-
-__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
-{
-    CK_RV rv = real ? CKR_OK : load();
-    if (rv != CKR_OK)
-        return rv;
-    ours = *real;
-    ours.C_Initialize = initialize;
-    *list = &ours;
-    return CKR_OK;
+    list->C_Initialize = initialize;
 }

@@ -9,11 +9,11 @@
  *           asked where that comes before
  *   keypad  what somebody enters at the token when there is no PIN: its protected path
  *   flags   hex: token flags that are shown as well */
-#include <dlfcn.h>
+#include "wrapper.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <p11-kit/pkcs11.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +22,7 @@
 
 enum { LINE_SIZE = 64 };
 
-static CK_FUNCTION_LIST *real;
-static CK_FUNCTION_LIST ours;
+const char wrapper_variable[] = "P11KMS_PIN_MODULE";
 
 static const char *path_of(const char *name, char path[static PATH_MAX])
 {
@@ -111,27 +110,9 @@ static CK_RV token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
     return rv;
 }
 
-static CK_RV load(void)
+void wrapper_take(CK_FUNCTION_LIST *list)
 {
-    const char *path = getenv("P11KMS_PIN_MODULE");
-    void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-    if (!library)
-        return CKR_GENERAL_ERROR;
-    CK_C_GetFunctionList get_list;
-    void *symbol = dlsym(library, "C_GetFunctionList");
-    memcpy(&get_list, &symbol, sizeof get_list);
-    return symbol ? get_list(&real) : CKR_GENERAL_ERROR;
-}
-
-__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
-{
-    CK_RV rv = real ? CKR_OK : load();
-    if (rv != CKR_OK)
-        return rv;
-    ours = *real;
-    ours.C_Initialize = initialize;
-    ours.C_Login = login;
-    ours.C_GetTokenInfo = token_info;
-    *list = &ours;
-    return CKR_OK;
+    list->C_Initialize = initialize;
+    list->C_Login = login;
+    list->C_GetTokenInfo = token_info;
 }

@@ -88,11 +88,11 @@ token_kill() {
     token_await "the end of $1" token_is_gone "$group"
 }
 
-# An operator's key, by a tool that takes any module.
+# An operator's key, by a tool that takes any module: $TOKEN_TOOL_MODULE, or the token's.
 token_tool_key() {
     kind=AES:32 usage=--usage-decrypt
     [ "$3" = aes ] || kind=GENERIC:32 usage=--usage-sign
-    PIN=$(token_read pin) pkcs11-tool --module "$(token_read module)" --token-label test --login \
+    PIN=$(token_read pin) pkcs11-tool --module "${TOKEN_TOOL_MODULE:-$(token_read module)}" --token-label test --login \
         --pin env:PIN --keygen --key-type $kind $usage --private --sensitive --label "$2" \
         --id "$(printf %s "$1" | od -An -v -tx1 | tr -d ' \n')" >/dev/null
 }

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The same for the personalities of mockp11, which in-mock puts before SoftHSM. */
+#include "matrix.h"
+
+enum {
+    ACTION_PROHIBITED = 0x1b,
+    FUNCTION_NOT_SUPPORTED = 0x54,
+    MECHANISM_INVALID = 0x70,
+    BUFFER_TOO_SMALL = 0x150
+};
+
+#define GCM(name)  .token = (name), .scheme = SCHEME_AES_GCM, .kind = "aes"
+#define HMAC(name) .token = (name), .scheme = SCHEME_HMAC_DERIVE, .kind = "hmac"
+#define NO_GCM                                                                                     \
+    {                                                                                              \
+        "n/a: no CKM_AES_GCM", MECHANISM_INVALID, "C_EncryptInit"                                  \
+    }
+#define NO_RELABEL                                                                                 \
+    {                                                                                              \
+        "by a ceremony: no C_SetAttributeValue", FUNCTION_NOT_SUPPORTED, "C_SetAttributeValue"     \
+    }
+#define NO_MAKING                                                                                  \
+    {                                                                                              \
+        "by a ceremony: this user makes no keys", ACTION_PROHIBITED, "C_GenerateKey"               \
+    }
+
+const struct matrix_row matrix_mocks[] = {
+    {GCM("own-iv")},
+    {HMAC("own-iv")},
+    {GCM("cloudhsm"), .generate = NO_RELABEL, .waive = WAIVE_USAGE},
+    {HMAC("cloudhsm"), .generate = NO_RELABEL, .waive = WAIVE_USAGE},
+    {GCM("iv-appended"),
+     .seal = {"n/a: it appends an IV of its own", BUFFER_TOO_SMALL, "C_Encrypt"}},
+    {HMAC("iv-appended")},
+    {GCM("no-gcm"), .seal = NO_GCM},
+    {HMAC("no-gcm")},
+    {GCM("few-sessions"), .lanes = 1},
+    {HMAC("few-sessions"), .lanes = 1},
+    {GCM("finalize")},
+    {HMAC("finalize")},
+    {GCM("new-process")},
+    {HMAC("new-process")},
+    {GCM("read-only-user"), .generate = NO_MAKING, .waive = WAIVE_USAGE},
+    {HMAC("read-only-user"), .generate = NO_MAKING, .waive = WAIVE_USAGE},
+    {GCM("protected-path")},
+    {HMAC("protected-path")},
+    {GCM("liar"), .seal = NO_GCM},
+    {HMAC("liar")},
+    {GCM("same-mac")},
+    {HMAC("no-aad")},
+};
+const size_t matrix_mocks_count = sizeof matrix_mocks / sizeof *matrix_mocks;
