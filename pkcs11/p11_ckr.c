@@ -242,6 +242,14 @@ bool p11_ckr_refuses_pin(unsigned long rv)
            rv == CKR_PIN_LOCKED;
 }
 
+bool p11_ckr_forbids(unsigned long rv)
+{
+    return rv == CKR_ACTION_PROHIBITED || rv == CKR_USER_NOT_LOGGED_IN ||
+           rv == CKR_FUNCTION_REJECTED || rv == CKR_TOKEN_WRITE_PROTECTED ||
+           rv == CKR_SESSION_READ_ONLY || rv == CKR_KEY_FUNCTION_NOT_PERMITTED ||
+           rv == CKR_USER_TYPE_INVALID || rv == CKR_ATTRIBUTE_READ_ONLY;
+}
+
 bool p11_ckr_stale_handle(unsigned long rv)
 {
     return rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID;

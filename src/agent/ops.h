@@ -15,6 +15,11 @@ typedef struct err op_function(struct lane *lane, const struct lane_request *req
 op_function op_list, op_seal, op_open, op_probe, op_selftest, op_generate, op_relabel, op_facts,
     op_trial;
 
+/* Where the token does not let this user make or change an object, says so; does is such as "makes
+ * no key". Yields e, as ERR_TOKEN then. */
+MUST_CHECK struct err explain_forbidden(const struct lane *lane, struct err e, const char *does,
+                                        struct advice *advice);
+
 /* Frees a lane's listing. Accepts NULL. */
 void listing_free(struct listing *listing);
 

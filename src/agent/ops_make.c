@@ -2,6 +2,7 @@
 /* Generating and relabelling: only in an agent started for that. */
 #include "keys.h"
 #include "ops.h"
+#include "p11_ckr.h"
 #include "p11_key.h"
 #include "scheme.h"
 
@@ -13,6 +14,20 @@ static struct err format_role(const struct key_label *of, uint32_t role,
     struct key_label label = *of;
     label.role = role;
     return key_label_format(&label, text);
+}
+
+struct err explain_forbidden(const struct lane *lane, struct err e, const char *does,
+                             struct advice *advice)
+{
+    if (e.kind != ERR_KIND_CKR || !p11_ckr_forbids(e.native))
+        return e;
+    if (err_is(key_check_login(lane, advice))) /* nobody is logged in: that is another matter */
+        return e;
+    e.code = ERR_TOKEN;
+    return advise(advice, e, REMEDY_HUMAN,
+                  "the token %s for this user (%s: %s): log in as one who may, or see ring.mode "
+                  "external",
+                  does, e.where, p11_ckr_find(e.native)->name);
 }
 
 struct err op_generate(struct lane *lane, const struct lane_request *request,
@@ -30,7 +45,8 @@ struct err op_generate(struct lane *lane, const struct lane_request *request,
         TRY(format_role(label, i, texts[i]));
     TRY(uuid_make(uuid));
     TRY(object_id_from(bytes_of(uuid, sizeof uuid), &keys.ids[0]));
-    TRY(key_set_generate(&lane->session, &keys, texts));
+    struct err e = key_set_generate(&lane->session, &keys, texts);
+    TRY(explain_forbidden(lane, e, "makes no key", advice));
     ret->u.made = keys.ids[0];
     return ERR_OK;
 }
@@ -54,7 +70,8 @@ static struct err set_label(const struct lane *lane, const struct key_set *keys,
                             const char *text, struct advice *advice)
 {
     struct p11_key key;
-    TRY(p11_key_relabel(&lane->session, keys->handles[role], text));
+    struct err e = p11_key_relabel(&lane->session, keys->handles[role], text);
+    TRY(explain_forbidden(lane, e, "changes no label", advice));
     TRY(p11_key_read(&lane->session, key_role_class(keys->scheme, role), keys->handles[role],
                      &key));
     if (strcmp(key.label, text) != 0)

@@ -237,7 +237,7 @@ static void same_mac(const char *module)
 static uint32_t wrong(const struct token *t)
 {
     struct p11_key key;
-    GOOD(p11_key_read(&t->session, make_key(t, SCHEME_HMAC_DERIVE), &key));
+    GOOD(p11_key_read(&t->session, KEY_CLASS_SECRET, make_key(t, SCHEME_HMAC_DERIVE), &key));
     CHECK(key.attributes.length == 0 && key.attributes.type == KEY_TYPE_HMAC);
     return key_attributes_wrong(SCHEME_HMAC_DERIVE, 0, &key.attributes);
 }
