@@ -15,3 +15,10 @@ tests_mockp11_test_mockp11_CFLAGS = $(TOKEN_CFLAGS) $(P11KIT_CFLAGS)
 tests_mockp11_test_mockp11_SOURCES = tests/mockp11/test_mockp11.c
 tests_mockp11_test_mockp11_LDADD = tests/token/libfixture.a pkcs11/libpkcs11.a $(LIBLANE) $(CMOCKA_LIBS) \
 	$(P11KIT_LIBS)
+
+check_PROGRAMS += tests/mockp11/daemon
+TESTS += tests/mockp11/daemon
+tests_mockp11_daemon_CPPFLAGS = $(HARNESS_CPPFLAGS)
+tests_mockp11_daemon_CFLAGS = $(HARNESS_CFLAGS)
+tests_mockp11_daemon_SOURCES = tests/mockp11/daemon.c
+tests_mockp11_daemon_LDADD = $(HARNESS_LDADD)
