@@ -30,14 +30,22 @@ struct err scheme_require(struct maker *m, enum scheme scheme)
                      why);
 }
 
-/* Yields ERR_TOKEN. */
+static bool same_reason(const struct scheme_choice *c, size_t i)
+{
+    return i + 1 < c->n && strcmp(c->tried[i].why, c->tried[i + 1].why) == 0;
+}
+
+/* Yields ERR_TOKEN. A reason that several have in a row is told once. */
 static struct err give_up(struct maker *m, const struct scheme_choice *c)
 {
     char text[MAKER_TEXT_MAX + 1] = "";
     size_t len = 0;
-    for (size_t i = 0; i < c->n && len < sizeof text; i++)
-        len += (size_t)snprintf(text + len, sizeof text - len, "%s%s: %s", i > 0 ? "; " : "",
-                                scheme_name(c->tried[i].scheme), c->tried[i].why);
+    for (size_t i = 0; i < c->n && len < sizeof text; i++) {
+        bool same = same_reason(c, i);
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s%s%s%s",
+                                scheme_name(c->tried[i].scheme), same ? ", " : ": ",
+                                same ? "" : c->tried[i].why, same || i + 1 == c->n ? "" : "; ");
+    }
     return maker_say(m, err_make(ERR_TOKEN, "scheme"), "the token passes for no scheme: %s", text);
 }
 

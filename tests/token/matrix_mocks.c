@@ -11,37 +11,61 @@ enum {
 
 #define GCM(name)  .token = (name), .scheme = SCHEME_AES_GCM, .kind = "aes"
 #define HMAC(name) .token = (name), .scheme = SCHEME_HMAC_DERIVE, .kind = "hmac"
+#define CBC(name)  .token = (name), .scheme = SCHEME_AES_CBC_HMAC
+#define RSA(name)  .token = (name), .scheme = SCHEME_RSA_OAEP_SIGN, .slow = true
+/* External rings have keys of one object alone. */
+#define NOTHING_MADE                                                                               \
+    {                                                                                              \
+        "n/a: nothing is made", 0, NULL                                                            \
+    }
 #define NO_GCM                                                                                     \
     {                                                                                              \
         "n/a: no CKM_AES_GCM", MECHANISM_INVALID, "C_EncryptInit"                                  \
     }
-#define NO_RELABEL                                                                                 \
+#define NO_RELABEL(then)                                                                           \
     {                                                                                              \
-        "by a ceremony: no C_SetAttributeValue", FUNCTION_NOT_SUPPORTED, "C_SetAttributeValue"     \
+        then ": no C_SetAttributeValue", FUNCTION_NOT_SUPPORTED, "C_SetAttributeValue"             \
     }
-#define NO_MAKING                                                                                  \
+#define NO_MAKING(then)                                                                            \
     {                                                                                              \
-        "by a ceremony: this user makes no keys", ACTION_PROHIBITED, "C_GenerateKey"               \
+        then ": this user makes no keys", ACTION_PROHIBITED, "C_GenerateKey"                       \
+    }
+
+#define NO_MAKING_A_PAIR                                                                           \
+    {                                                                                              \
+        "n/a: this user makes no keys", ACTION_PROHIBITED, "C_GenerateKeyPair"                     \
     }
 
 const struct matrix_row matrix_mocks[] = {
     {GCM("own-iv")},
     {HMAC("own-iv")},
-    {GCM("cloudhsm"), .generate = NO_RELABEL, .waive = WAIVE_USAGE},
-    {HMAC("cloudhsm"), .generate = NO_RELABEL, .waive = WAIVE_USAGE},
+    {GCM("cloudhsm"), .generate = NO_RELABEL("by a ceremony"), .waive = WAIVE_USAGE},
+    {HMAC("cloudhsm"), .generate = NO_RELABEL("by a ceremony"), .waive = WAIVE_USAGE},
+    {CBC("cloudhsm"), .generate = NO_RELABEL("n/a"), .seal = NOTHING_MADE},
+    {RSA("cloudhsm"), .generate = NO_RELABEL("n/a"), .seal = NOTHING_MADE},
     {GCM("iv-appended"),
      .seal = {"n/a: it appends an IV of its own", BUFFER_TOO_SMALL, "C_Encrypt"}},
     {HMAC("iv-appended")},
     {GCM("no-gcm"), .seal = NO_GCM},
     {HMAC("no-gcm")},
+    {CBC("no-gcm")},
+    {RSA("no-gcm")},
     {GCM("few-sessions"), .lanes = 1},
     {HMAC("few-sessions"), .lanes = 1},
+    {CBC("few-sessions"), .lanes = 1},
+    {RSA("few-sessions"), .lanes = 1},
     {GCM("finalize")},
     {HMAC("finalize")},
+    {CBC("finalize")},
+    {RSA("finalize")},
     {GCM("new-process")},
     {HMAC("new-process")},
-    {GCM("read-only-user"), .generate = NO_MAKING, .waive = WAIVE_USAGE},
-    {HMAC("read-only-user"), .generate = NO_MAKING, .waive = WAIVE_USAGE},
+    {CBC("new-process")},
+    {RSA("new-process")},
+    {GCM("read-only-user"), .generate = NO_MAKING("by a ceremony"), .waive = WAIVE_USAGE},
+    {HMAC("read-only-user"), .generate = NO_MAKING("by a ceremony"), .waive = WAIVE_USAGE},
+    {CBC("read-only-user"), .generate = NO_MAKING("n/a"), .seal = NOTHING_MADE},
+    {RSA("read-only-user"), .generate = NO_MAKING_A_PAIR, .seal = NOTHING_MADE},
     {GCM("protected-path")},
     {HMAC("protected-path")},
     {GCM("liar"), .seal = NO_GCM},

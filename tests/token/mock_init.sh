@@ -20,7 +20,7 @@ adminSocket: unix://$TOKEN_DIR/admin.sock
 stateDir: $TOKEN_DIR/state-$1
 allowUids: [$(id -u)]
 token: {module: "$(cat "$TOKEN_DIR/module")", uri: "pkcs11:token=test", pinSource: "$pin_source"}
-ring: {scheme: $1, name: ring-$1}
+ring: {scheme: $1, name: $1}
 EOF
 }
 

@@ -24,7 +24,7 @@ for mock in own-iv cloudhsm iv-appended no-gcm few-sessions finalize new-process
     protected-path liar same-mac no-aad; do
     schemes=auto
     case $mock in
-    same-mac) schemes='auto hmac-derive' ;;
+    same-mac) schemes='auto hmac-derive aes-cbc-hmac' ;;
     no-aad) schemes='auto aes-gcm' ;;
     esac
     # shellcheck disable=SC2086 # words
