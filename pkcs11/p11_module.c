@@ -40,8 +40,27 @@ static struct err initialise(struct p11_module *module, const char *path, struct
     return advise(advice, e, row->remedy, "%s did not start: %s: %s", path, row->name, row->text);
 }
 
+static bool begins(const CK_UTF8CHAR *blank_padded, const char *with)
+{
+    return memcmp(blank_padded, with, strlen(with)) == 0;
+}
+
+/* openCryptoki before its locks of objects were written anew: a token's key that was changed since
+ * pkcsslotd started is read again at each use, while other threads use what is freed by that. Seen
+ * in 3.8: wrong MACs, and segmentation faults. */
+static bool bears_one_call(const struct p11_module *module)
+{
+    CK_INFO info = {.flags = 0};
+    if (err_is(P11_CALL(module, C_GetInfo, &info)))
+        return false;
+    return begins(info.manufacturerID, "IBM ") &&
+           begins(info.libraryDescription, "Meta PKCS11 LIBRARY ") &&
+           info.libraryVersion.major * 256 + info.libraryVersion.minor < 3 * 256 + 14;
+}
+
 struct err p11_module_load(const char *path, struct p11_module **ret, struct advice *advice)
 {
+    static pthread_mutex_t turns = PTHREAD_MUTEX_INITIALIZER;
     struct p11_module *module = calloc(1, sizeof *module);
     if (!module)
         return err_make(ERR_EXHAUSTED, "p11_module_load");
@@ -51,9 +70,11 @@ struct err p11_module_load(const char *path, struct p11_module **ret, struct adv
         if (err_is(e))
             p11_kit_module_release(module->functions);
     }
-    if (err_is(e))
+    if (err_is(e)) {
         free(module);
-    else
-        *ret = module;
-    return e;
+        return e;
+    }
+    module->turns = bears_one_call(module) ? &turns : NULL;
+    *ret = module;
+    return ERR_OK;
 }

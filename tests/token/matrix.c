@@ -9,6 +9,7 @@
 #include "matrix.h"
 #include "fixture.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,6 +223,68 @@ static void case_seal(void **state)
     pass(r, "seal");
 }
 
+/* Deactivated by another process, as a rotation does it. A ceremony's keys have no states. */
+static void retire(struct run *r)
+{
+    struct lane_request request = {.op = LANE_RELABEL};
+    char ring[RING_NAME_MAX + 1];
+    if (r->ceremony)
+        return;
+    assert_false(err_is(key_id_parse(bytes_of_string(r->key.text), ring, &request.u.relabel.id)));
+    request.u.relabel.label = (struct key_label){"k8s", 1, r->row->scheme, 0, KEY_DEACTIVATED};
+    fixture_up(r->other, AGENT_MAKE);
+    (void)fixture_call(r->other, &request);
+    says(r->other);
+    fixture_stop(r->other);
+}
+
+/* What a thread does on a lane. */
+struct opener {
+    pthread_t thread;
+    int lane;
+    unsigned times, opened;
+    struct bytes envelope;
+};
+
+static void *open_often(void *argument)
+{
+    struct opener *o = argument;
+    uint8_t packet[LANE_PACKET_MAX];
+    struct lane_reply reply;
+    bool opened = true;
+    for (unsigned i = 0; opened && i < o->times; i++) {
+        struct lane_request request = {.op = LANE_OPEN, .number = i + 1};
+        request.u.open.family = FAMILY_V2;
+        request.u.open.envelope = o->envelope;
+        opened = !err_is(lane_call(o->lane, &request, CALL_MS, packet, sizeof packet, &reply)) &&
+                 reply.status.code == ERR_NONE &&
+                 bytes_equal(reply.u.plaintext, bytes_of(dek, sizeof dek));
+        o->opened += opened;
+    }
+    return NULL;
+}
+
+/* By an agent's two threads at once, after another process has changed the key's label. */
+static void open_at_once(struct run *r)
+{
+    struct opener openers[2];
+    retire(r);
+    serve(r, r->f);
+    for (size_t i = 0; i < 2; i++) {
+        openers[i] = (struct opener){.lane = r->f->agent.lane[i],
+                                     .times = r->row->slow ? 20 : 500,
+                                     .envelope = bytes_of(r->envelope, r->len)};
+        assert_int_equal(pthread_create(&openers[i].thread, NULL, open_often, &openers[i]), 0);
+    }
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_join(openers[i].thread, NULL), 0);
+    for (size_t i = 0; i < 2; i++)
+        if (openers[i].opened < openers[i].times)
+            fail_msg("beside another thread only %u of %u are opened", openers[i].opened,
+                     openers[i].times);
+    serve(r, r->f);
+}
+
 static void case_open(void **state)
 {
     struct run *r = *state;
@@ -241,6 +304,8 @@ static void case_open(void **state)
         assert_int_equal(seal(r, &r->key, bytes_of(plaintext, most + 1)), ERR_INVALID);
         (void)snprintf(result, sizeof result, "pass (up to %zu bytes)", most);
     }
+    assert_int_equal(seal(r, &r->key, bytes_of(dek, sizeof dek)), ERR_NONE);
+    open_at_once(r);
     report(r, "open", result);
 }
 

@@ -162,5 +162,5 @@ static CK_FUNCTION_LIST functions = {
     .C_Sign = sign,
     .C_GetAttributeValue = get_attribute_value,
 };
-static struct p11_module module = {&functions};
+static struct p11_module module = {.functions = &functions};
 const struct p11_session cbc_token_session = {.module = &module};

@@ -300,7 +300,7 @@ static CK_FUNCTION_LIST functions = {.C_GetAttributeValue = get_attribute,
                                      .C_Decrypt = decrypt,
                                      .C_SignInit = sign_init,
                                      .C_Sign = sign};
-static struct p11_module module = {&functions};
+static struct p11_module module = {.functions = &functions};
 const struct p11_session pair_session = {.module = &module};
 
 /* --- set-up -------------------------------------------------------------------------------- */

@@ -132,7 +132,7 @@ static CK_FUNCTION_LIST functions = {.C_FindObjectsInit = find_init,
                                      .C_FindObjectsFinal = find_final,
                                      .C_GetAttributeValue = read_object,
                                      .C_GetSessionInfo = session_info};
-static struct p11_module module = {&functions};
+static struct p11_module module = {.functions = &functions};
 
 /* --- the agent --------------------------------------------------------------------------- */
 

@@ -99,7 +99,7 @@ void __wrap_wipe(void *memory, size_t len)
 }
 
 static CK_FUNCTION_LIST functions = {.C_SignInit = sign_init, .C_Sign = sign};
-static struct p11_module module = {&functions};
+static struct p11_module module = {.functions = &functions};
 static const struct p11_session session = {.module = &module};
 
 static int reset(void **state)
