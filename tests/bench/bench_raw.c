@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the token alone costs: AES-GCM on a KEK of the ring, with the authenticated data and the
- * length that the daemon uses, one session and one thread for each operation in flight. No IPC,
- * no gRPC. Prints one line of JSON, as bench-load does. */
+/* What the token alone costs: what a scheme does to seal or to open, with a KEK of a ring and a
+ * plaintext of the length of a DEK, one session and one thread for each operation in flight. No
+ * IPC, no gRPC, and nothing is verified. Prints one line of JSON, as bench-load does. */
 #include "bench_login.h"
 #include "cleanup.h"
-#include "envelope.h"
 #include "io.h"
-#include "p11_gcm.h"
-#include "p11_key.h"
+#include "scheme.h"
 #include "secret.h"
 #include "text.h"
 
@@ -23,27 +21,31 @@ enum {
     THREADS_MAX = 64,
     SECONDS_MAX = 3600,
     DEK_LEN = 32,
-    HEAP = 1 << 16,
     BUCKETS = 1 << 15 /* of a microsecond; the last one holds all that is longer */
 };
 
 static const char usage[] =
-    "usage: bench-raw --module PATH --uri URI --pin-file PATH --kind seal|open\n"
+    "usage: bench-raw --module PATH --uri URI --pin-file PATH --key-id KEY_ID --kind seal|open\n"
+    "       bench-raw --schemes   (names those that it can measure)\n"
+    "  --scheme NAME   of that KEK (default aes-gcm)\n"
     "  --in-flight N   threads, each with a session of its own (default 1)\n"
-    "  --seconds N     for so long (default 5)\n";
+    "  --seconds D     for so long (default 5)\n";
 
 struct settings {
-    const char *module, *uri, *pin_file;
-    bool seal, has_kind;
-    uint64_t threads, seconds;
+    const char *module, *uri, *pin_file, *key_id;
+    enum scheme scheme;
+    bool seal, has_kind, names_schemes;
+    uint64_t threads;
+    double seconds;
 };
 
 /* What all threads read. */
 struct bench {
     bool seal;
-    unsigned long key;
-    uint8_t aad[ENVELOPE_AAD_MAX];
-    size_t aad_len;
+    const struct scheme_ops *scheme;
+    struct key_set keys;
+    uint8_t header[ENVELOPE_HEADER_MAX];
+    size_t header_len;
     atomic_bool stop;
 };
 
@@ -51,9 +53,9 @@ struct worker {
     struct bench *bench;
     struct p11_session session;
     pthread_t thread;
-    uint8_t iv[GCM_IV];
     uint8_t dek[DEK_LEN];
-    uint8_t sealed[DEK_LEN + GCM_TAG];
+    uint8_t sealed[ENVELOPE_MAX];
+    size_t len;
     struct err error;
     uint64_t done;
     uint32_t took[BUCKETS];
@@ -68,31 +70,31 @@ struct totals {
 
 static struct err seal_once(struct worker *w)
 {
-    struct bytes aad = bytes_of(w->bench->aad, w->bench->aad_len);
-    return p11_gcm_encrypt(&w->session, w->bench->key, w->iv, aad, bytes_of(w->dek, DEK_LEN),
-                           w->sealed);
+    const struct bench *bench = w->bench;
+    struct bytes header = bytes_of(bench->header, bench->header_len);
+    struct writer out = writer_over(w->sealed, sizeof w->sealed);
+    put_bytes(&out, header);
+    TRY(scheme_seal(bench->scheme, &w->session, &bench->keys, header, bytes_of(w->dek, DEK_LEN),
+                    &out));
+    w->len = out.len;
+    return out.full ? err_make(ERR_INTERNAL, "seal_once") : ERR_OK;
 }
 
 static struct err open_once(struct worker *w)
 {
-    uint8_t opened[DEK_LEN + GCM_TAG];
-    struct bytes aad = bytes_of(w->bench->aad, w->bench->aad_len);
-    TRY(p11_gcm_decrypt(&w->session, w->bench->key, bytes_of(w->iv, GCM_IV), aad,
-                        bytes_of(w->sealed, sizeof w->sealed), opened));
-    return memcmp(opened, w->dek, DEK_LEN) == 0 ? ERR_OK : err_make(ERR_INTERNAL, "wrong DEK");
-}
-
-static struct err next_iv(struct worker *w)
-{
-    return random_fill(w->iv, sizeof w->iv);
+    const struct bench *bench = w->bench;
+    uint8_t opened[ENVELOPE_MAX];
+    struct envelope envelope;
+    size_t len = 0;
+    TRY(envelope_parse(bytes_of(w->sealed, w->len), &envelope));
+    TRY(scheme_open(bench->scheme, &w->session, &bench->keys, &envelope, opened, &len));
+    bool right = len == DEK_LEN && memcmp(opened, w->dek, DEK_LEN) == 0;
+    return right ? ERR_OK : err_make(ERR_INTERNAL, "wrong DEK");
 }
 
 static struct err once(struct worker *w)
 {
-    if (!w->bench->seal)
-        return open_once(w);
-    TRY(next_iv(w));
-    return seal_once(w);
+    return w->bench->seal ? seal_once(w) : open_once(w);
 }
 
 static void *work(void *argument)
@@ -115,26 +117,28 @@ static int64_t cpu_ns(void)
     return used.tv_sec * INT64_C(1000000000) + used.tv_nsec;
 }
 
-/* The token's first KEK, and the authenticated data of an envelope under it. */
-static struct err find_kek(const struct p11_session *session, struct bench *bench)
+/* The KEK's objects, and the header of an envelope under it. */
+static struct err find_kek(const struct p11_session *session, const struct settings *settings,
+                           struct bench *bench)
 {
-    AUTO_FREE unsigned long *handles = NULL;
-    uint8_t header[ENVELOPE_MAX];
-    struct p11_key key;
+    struct key_set *keys = &bench->keys;
+    char ring[RING_NAME_MAX + 1];
     struct key_id key_id;
-    size_t n = 0;
-    TRY(p11_key_find_all(session, KEY_CLASS_SECRET, &handles, &n));
-    if (n == 0)
-        return err_make(ERR_NOT_FOUND, "no key on the token: run p11-kms init");
-    bench->key = handles[0];
-    TRY(p11_key_read(session, KEY_CLASS_SECRET, handles[0], &key));
-    TRY(key_id_make("k8s", &key.id, &key_id));
-    struct writer w = writer_over(header, sizeof header);
-    envelope_put_header(&w, SCHEME_AES_GCM, FAMILY_V2, &key_id);
-    struct writer aad = writer_over(bench->aad, sizeof bench->aad);
-    envelope_put_aad(&aad, writer_bytes(&w));
-    bench->aad_len = aad.len;
-    return w.full || aad.full ? err_make(ERR_INTERNAL, "find_kek") : ERR_OK;
+    keys->scheme = settings->scheme;
+    TRY(key_id_parse(bytes_of_string(settings->key_id), ring, &keys->ids[0]));
+    (void)snprintf(key_id.text, sizeof key_id.text, "%s", settings->key_id);
+    for (size_t i = 0; i < scheme_roles(keys->scheme); i++) {
+        struct p11_key key;
+        enum key_class of = key_role_class(keys->scheme, i);
+        TRY(object_id_of_role(&keys->ids[0], keys->scheme, i, &keys->ids[i]));
+        TRY(p11_key_find(session, of, &keys->ids[i], &keys->handles[i]));
+        TRY(p11_key_read(session, of, keys->handles[i], &key));
+        keys->types[i] = key.attributes.type;
+    }
+    struct writer w = writer_over(bench->header, sizeof bench->header);
+    envelope_put_header(&w, settings->scheme, FAMILY_V2, &key_id);
+    bench->header_len = w.len;
+    return w.full ? err_make(ERR_INTERNAL, "find_kek") : ERR_OK;
 }
 
 static struct err prepare(const struct settings *settings, struct worker *workers,
@@ -154,10 +158,10 @@ static struct err prepare(const struct settings *settings, struct worker *worker
         TRY(p11_session_open(module, &token, false, &workers[i].session));
     }
     TRY(bench_log_in(&workers[0].session, settings->pin_file));
-    TRY(find_kek(&workers[0].session, bench));
+    TRY(find_kek(&workers[0].session, settings, bench));
+    TRY(scheme_prepare(bench->scheme, &workers[0].session, &bench->keys));
     for (uint64_t i = 0; i < settings->threads; i++) {
         TRY(random_fill(workers[i].dek, DEK_LEN));
-        TRY(next_iv(&workers[i]));
         TRY(seal_once(&workers[i])); /* what an open opens, and the warm-up */
     }
     return ERR_OK;
@@ -172,7 +176,9 @@ static struct err run(struct worker *workers, const struct settings *settings, s
         if (failed)
             return err_errno(failed, "pthread_create");
     }
-    (void)sleep((unsigned)settings->seconds);
+    struct timespec rest = {.tv_sec = (time_t)settings->seconds};
+    rest.tv_nsec = (long)((settings->seconds - (double)rest.tv_sec) * 1e9);
+    (void)nanosleep(&rest, NULL);
     atomic_store(&workers[0].bench->stop, true);
     for (uint64_t i = 0; i < settings->threads; i++) {
         (void)pthread_join(workers[i].thread, NULL);
@@ -212,14 +218,16 @@ static long rss_kib(void)
 
 static void print_result(const struct settings *settings, const struct totals *totals)
 {
-    (void)printf(
-        "{\"kind\": \"raw %s\", \"in_flight\": %llu, \"seconds\": %.3f, \"calls\": %llu, "
-        "\"calls_per_s\": %.1f, \"p50_us\": %zu, \"p99_us\": %zu, "
-        "\"servers\": [{\"pid\": %d, \"cpu_us_per_call\": %.2f, \"rss_kib\": %ld}]}\n",
-        settings->seal ? "seal" : "open", (unsigned long long)settings->threads, totals->seconds,
-        (unsigned long long)totals->done, (double)totals->done / totals->seconds,
-        percentile(totals, 0.5), percentile(totals, 0.99), (int)getpid(),
-        (double)totals->cpu_ns / 1e3 / (double)(totals->done ? totals->done : 1), rss_kib());
+    (void)printf("{\"kind\": \"raw %s\", \"scheme\": \"%s\", \"in_flight\": %llu, \"seconds\": "
+                 "%.3f, \"calls\": %llu, "
+                 "\"calls_per_s\": %.1f, \"p50_us\": %zu, \"p99_us\": %zu, "
+                 "\"servers\": [{\"pid\": %d, \"cpu_us_per_call\": %.2f, \"rss_kib\": %ld}]}\n",
+                 settings->seal ? "seal" : "open", scheme_name(settings->scheme),
+                 (unsigned long long)settings->threads, totals->seconds,
+                 (unsigned long long)totals->done, (double)totals->done / totals->seconds,
+                 percentile(totals, 0.5), percentile(totals, 0.99), (int)getpid(),
+                 (double)totals->cpu_ns / 1e3 / (double)(totals->done ? totals->done : 1),
+                 rss_kib());
 }
 
 static bool set(struct settings *to, int option, const char *value)
@@ -238,10 +246,20 @@ static bool set(struct settings *to, int option, const char *value)
         to->has_kind = true;
         to->seal = strcmp(value, "seal") == 0;
         return to->seal || strcmp(value, "open") == 0;
+    case 'y':
+        to->key_id = value;
+        return true;
+    case 's':
+        to->scheme = scheme_from_name(bytes_of_string(value));
+        return scheme_find(to->scheme) != NULL;
     case 'i':
         return !err_is(parse_u64(value, 1, THREADS_MAX, &to->threads));
     case 'd':
-        return !err_is(parse_u64(value, 1, SECONDS_MAX, &to->seconds));
+        to->seconds = strtod(value, NULL);
+        return to->seconds > 0 && to->seconds <= SECONDS_MAX;
+    case 'n':
+        to->names_schemes = true;
+        return true;
     default:
         return false;
     }
@@ -250,18 +268,17 @@ static bool set(struct settings *to, int option, const char *value)
 static bool parse(int argc, char **argv, struct settings *to)
 {
     static const struct option options[] = {
-        {"module", required_argument, NULL, 'm'},
-        {"uri", required_argument, NULL, 'u'},
-        {"pin-file", required_argument, NULL, 'p'},
-        {"kind", required_argument, NULL, 'k'},
-        {"in-flight", required_argument, NULL, 'i'},
-        {"seconds", required_argument, NULL, 'd'},
-        {NULL, 0, NULL, 0},
+        {"module", required_argument, NULL, 'm'},   {"uri", required_argument, NULL, 'u'},
+        {"pin-file", required_argument, NULL, 'p'}, {"kind", required_argument, NULL, 'k'},
+        {"key-id", required_argument, NULL, 'y'},   {"scheme", required_argument, NULL, 's'},
+        {"schemes", no_argument, NULL, 'n'},        {"in-flight", required_argument, NULL, 'i'},
+        {"seconds", required_argument, NULL, 'd'},  {NULL, 0, NULL, 0},
     };
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
         if (!set(to, option, optarg))
             return false;
-    return optind == argc && to->module && to->uri && to->pin_file && to->has_kind;
+    bool whole = to->module && to->uri && to->pin_file && to->key_id && to->has_kind;
+    return optind == argc && (whole || to->names_schemes);
 }
 
 static struct err measure(const struct settings *settings)
@@ -269,23 +286,34 @@ static struct err measure(const struct settings *settings)
     static struct worker workers[THREADS_MAX];
     static struct totals totals;
     static struct bench bench;
-    bool locked = false;
-    TRY(secret_init(HEAP, &locked));
+    secret_init_apart();
     bench.seal = settings->seal;
+    bench.scheme = scheme_find(settings->scheme);
     TRY(prepare(settings, workers, &bench));
     TRY(run(workers, settings, &totals));
     print_result(settings, &totals);
     return ERR_OK;
 }
 
+static int name_schemes(void)
+{
+    enum scheme scheme;
+    for (size_t i = 0; (scheme = scheme_by_preference(i)) != SCHEME_NONE; i++)
+        if (scheme_find(scheme))
+            (void)puts(scheme_name(scheme));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
-    struct settings settings = {.threads = 1, .seconds = 5};
+    struct settings settings = {.scheme = SCHEME_AES_GCM, .threads = 1, .seconds = 5};
     char text[160];
     if (!parse(argc, argv, &settings)) {
         (void)fputs(usage, stderr);
         return 2;
     }
+    if (settings.names_schemes)
+        return name_schemes();
     struct err e = measure(&settings);
     if (err_is(e))
         (void)fprintf(stderr, "bench-raw: %s\n", err_format(e, text, sizeof text));

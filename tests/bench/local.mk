@@ -14,11 +14,11 @@ tests_bench_bench_load_SOURCES = \
 	tests/bench/server_cost.c tests/bench/server_cost.h
 tests_bench_bench_load_LDADD = $(LIBCLIENT)
 
-# bench-raw: the token alone, through the agent's own PKCS#11 layer.
+# bench-raw: the token alone, through the agent's own schemes.
 noinst_PROGRAMS += tests/bench/bench-raw
-tests_bench_bench_raw_CPPFLAGS = $(AM_CPPFLAGS) $(I_PKCS11) -I$(srcdir)/tests/bench
+tests_bench_bench_raw_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) -I$(srcdir)/tests/bench
 tests_bench_bench_raw_SOURCES = tests/bench/bench_raw.c tests/bench/bench_login.c tests/bench/bench_login.h
-tests_bench_bench_raw_LDADD = $(LIBPKCS11) -lpthread
+tests_bench_bench_raw_LDADD = $(LIBAGENT) -lpthread
 
 # bench-keys: how long the token alone takes to list its keys.
 noinst_PROGRAMS += tests/bench/bench-keys
