@@ -230,6 +230,13 @@ tests_unit_test_scheme_rsa_oaep_sign_SOURCES = tests/unit/test_scheme_rsa_oaep_s
 	tests/unit/pair_format.c tests/unit/pair_format.h tests/unit/pair_token.c tests/unit/pair_token.h
 tests_unit_test_scheme_rsa_oaep_sign_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_local_pk
+TESTS += tests/unit/test_local_pk
+tests_unit_test_local_pk_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT)
+tests_unit_test_local_pk_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_local_pk_SOURCES = tests/unit/test_local_pk.c
+tests_unit_test_local_pk_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_agent_list
 TESTS += tests/unit/test_agent_list
 tests_unit_test_agent_list_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
