@@ -40,7 +40,7 @@ socket: unix://$work/kms.sock
 adminSocket: unix://$work/admin.sock
 stateDir: $work/state
 allowUids: [$(id -u)]
-token: {module: "$bin/faultp11.so", uri: "pkcs11:token=k8s-kek", pinSource: "file:$work/pin", generateTimeout: 5s, probeEvery: 1h}
+token: {module: "$bin/faultp11.so", uri: "pkcs11:token=k8s-kek", pinSource: "file:$work/pin", generateTimeout: 30s, probeEvery: 1h}
 ring: {$1}
 EOF
 }
@@ -128,7 +128,7 @@ walk() { # SCHEME OTHER
     configure "scheme: auto, activationDelay: 0s" # which keeps it
     serve
     opens first v2
-    p11-kms keys rotate --wait 20s >/dev/null || fail "it does not rotate"
+    p11-kms keys rotate --wait 60s >/dev/null || fail "it does not rotate"
     seal second v2
     expect "$(number "$1")" "$(scheme_of second)" "the scheme's byte after a rotation"
     ! cmp -s "$work/first.key_id" "$work/second.key_id" || fail "the key_id did not change"
@@ -139,7 +139,7 @@ walk() { # SCHEME OTHER
     opens ping v1beta1
     configure "scheme: $2, activationDelay: 0s"
     serve
-    p11-kms keys rotate --wait 20s >/dev/null || fail "it does not rotate to $2"
+    p11-kms keys rotate --wait 60s >/dev/null || fail "it does not rotate to $2"
     seal third v2
     expect "$(number "$2")" "$(scheme_of third)" "the scheme's byte after changing to $2"
     opens first v2
