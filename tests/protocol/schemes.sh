@@ -30,7 +30,7 @@ fresh() { # NAME
     faults </dev/null
 }
 faults() { # rules on standard input
-    { printf 'module %s\n' "$(cat "$work/module")"; cat; } >"$work/script.new"
+    { printf 'module %s\nrecord %s\n' "$(cat "$work/module")" "$work/calls"; cat; } >"$work/script.new"
     mv "$work/script.new" "$work/script"
 }
 configure() { # RING: words of its section
@@ -76,18 +76,42 @@ number() { # SCHEME: its byte
 scheme_of() { # NAME: the scheme's byte
     od -An -tx1 -j1 -N1 "$work/$1" | tr -d ' '
 }
-# Any byte of it altered is the caller's fault, and costs no health.
+# With that byte of it altered it is the caller's fault.
+refused_at() { # NAME BYTE
+    /usr/bin/python3 -c 'import sys; b = bytearray(open(sys.argv[1], "rb").read())
+b[int(sys.argv[2])] ^= 1; open(sys.argv[3], "wb").write(b)' "$work/$1" "$2" "$work/bad"
+    ! p11-kms call decrypt --raw --key-id "$(cat "$work/$1.key_id")" <"$work/bad" >/dev/null ||
+        fail "byte $2 of $1 was altered, and it opens"
+    grep -qE 'INVALID_ARGUMENT|NOT_FOUND' "$dir/output" || fail "byte $2 of $1: not the caller's fault"
+}
+# Any byte of it is, and costs no health.
 refused() { # NAME
     local size at
     size=$(stat -c %s "$work/$1")
     for at in 1 3 10 50 $((size - 30)) $((size - 1)); do
-        /usr/bin/python3 -c 'import sys; b = bytearray(open(sys.argv[1], "rb").read())
-b[int(sys.argv[2])] ^= 1; open(sys.argv[3], "wb").write(b)' "$work/$1" "$at" "$work/bad"
-        ! p11-kms call decrypt --raw --key-id "$(cat "$work/$1.key_id")" <"$work/bad" >/dev/null ||
-            fail "byte $at of $1 was altered, and it opens"
-        grep -qE 'INVALID_ARGUMENT|NOT_FOUND' "$dir/output" || fail "byte $at of $1: not the caller's fault"
+        refused_at "$1" "$at"
     done
     p11-kms status >/dev/null || fail "not healthy after altered ciphertexts"
+}
+
+# Nothing of an altered ciphertext is decrypted where a MAC or a signature is over it: the one thing that the token
+# is asked to decrypt is the canary by which the agent then proves the key, sealed on the spot. So it is told by
+# all calls that begin an operation, in their order.
+undecrypted() { # SCHEME NAME
+    local size at wanted got
+    case $1 in
+    aes-cbc-hmac) wanted='sign | encrypt sign | sign decrypt | sign' ;; # it; a canary, sealed and opened; it again
+    rsa-oaep-sign) wanted='| sign | decrypt |' ;;
+    *) return 0 ;;
+    esac
+    size=$(stat -c %s "$work/$2")
+    for at in 50 $((size - 81)) $((size - 40)) $((size - 1)); do
+        : >"$work/calls"
+        refused_at "$2" "$at"
+        got=$(sed -n 's/^C_\(Sign\|Encrypt\|Decrypt\)Init .*/\1/p' "$work/calls" | tr '[:upper:]\n' '[:lower:] ')
+        rm "$work/calls"
+        expect "$(tr -d '|' <<<"$wanted" | tr -s ' ' | sed 's/^ //; s/ $//')" "${got% }" "what byte $at of $2 had the token do"
+    done
 }
 
 # A token that computes wrongly once: what it seals is not answered, what it opens is opened again.
@@ -123,6 +147,7 @@ walk() { # SCHEME OTHER
     opens first v2
     opens ping v1beta1
     refused first
+    undecrypted "$1" first
     sick_once "$1"
     [ "$1" != aes-cbc-hmac ] || sick_once "$1" C_Sign
     configure "scheme: auto, activationDelay: 0s" # which keeps it
