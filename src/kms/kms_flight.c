@@ -79,13 +79,12 @@ void flight_leave(struct flights *flights, struct job *job)
     pthread_mutex_unlock(&flights->lock);
 }
 
-bool flight_abandoned(struct flights *flights, struct job *job)
+bool flight_abandoned(struct flights *flights, struct job *job, int64_t at_ns)
 {
     bool abandoned = true;
-    int64_t now = clock_monotonic_ns();
     pthread_mutex_lock(&flights->lock);
     for (const struct waiter *w = job->waiters; w && abandoned; w = w->next)
-        abandoned = atomic_load(w->cancelled) || w->deadline_ns <= now;
+        abandoned = atomic_load(w->cancelled) || w->deadline_ns <= at_ns;
     if (abandoned) /* the pool ends it now: whoever asks the same from here on must not join */
         leave_bucket_locked(flights, job);
     pthread_mutex_unlock(&flights->lock);

@@ -36,9 +36,9 @@ void flight_share(struct flights *flights, struct job *job, uint64_t hash);
 /* Nobody can join any more. */
 void flight_leave(struct flights *flights, struct job *job);
 
-/* Whether none of the job's clients waits any more, by cancellation or deadline; then nobody can
- * join any more either. */
-bool flight_abandoned(struct flights *flights, struct job *job);
+/* Whether none of the job's clients waits any more at that time, by cancellation or deadline; then
+ * nobody can join any more either. */
+bool flight_abandoned(struct flights *flights, struct job *job, int64_t at_ns);
 
 /* Parks the job until the keeper has looked at the token; false: no room. It may be taken out and
  * ended at any moment from then on. */

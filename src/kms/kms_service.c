@@ -138,10 +138,10 @@ static void on_done(struct lane_job *lane, struct err transport, const struct la
     end_job(job, &result);
 }
 
-static bool is_abandoned(struct lane_job *lane)
+static bool is_abandoned(struct lane_job *lane, int64_t at_ns)
 {
     struct job *job = (struct job *)lane;
-    return flight_abandoned(&job->service->flights, job);
+    return flight_abandoned(&job->service->flights, job, at_ns);
 }
 
 /* --- to the lane ------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 
 /* How late a hung agent or an expired job may be noticed. */
-enum { TICK_MS = 100, SWEEP_MS = 1, EVENTS = 16 };
+enum { TICK_MS = 100, SWEEP_MS = 1, EVENTS = 16, TOOK_MAX_MS = 250 };
 
 struct lane_pool {
     pthread_mutex_t lock; /* guards all below it */
@@ -25,6 +25,7 @@ struct lane_pool {
     uint64_t condemned; /* the last generation that was reported */
     uint64_t retired;   /* the last generation that another has taken the place of */
     int64_t timeout_ns;
+    int64_t took_ns[2]; /* how long the last open and the last seal took, TOOK_MAX_MS at most */
     bool stopping;
     bool away; /* what finds no free lane is refused, until there are new lanes */
 
@@ -63,13 +64,16 @@ static void tell_ended(struct ended *ended)
     }
 }
 
-/* Whether there is no use in the token's answer any more; then why is in job->ending. */
-static bool is_pointless(struct lane_job *job, void *now_ns)
+/* Whether there is no use in the token's answer at that time; then why is in job->ending. */
+static bool is_pointless(struct lane_job *job, void *at_ns)
 {
-    if (job->deadline_ns <= *(const int64_t *)now_ns)
+    int64_t at = *(const int64_t *)at_ns;
+    if (job->deadline_ns <= at)
         job->ending = err_make(ERR_DEADLINE, "no lane became free in time");
-    else if (job->abandoned(job))
+    else if (job->abandoned(job, clock_monotonic_ns()))
         job->ending = err_make(ERR_CANCELLED, "nobody waits");
+    else if (job->abandoned(job, at))
+        job->ending = err_make(ERR_DEADLINE, "it would be answered too late");
     else
         return false;
     return true;
@@ -102,6 +106,20 @@ static bool send_locked(struct pool_lane *lane, struct lane_job *job)
     return true;
 }
 
+/* When the token will have answered, if it takes as long as it did last: with more requests than it
+ * can answer, the next in turn is always one whose time is nearly up, and a slow token would work
+ * for those who have just gone. */
+static int64_t answered_ns(const struct lane_pool *pool, const struct lane_job *job)
+{
+    return clock_monotonic_ns() + pool->took_ns[job->op == LANE_SEAL];
+}
+
+static void note_took(struct lane_pool *pool, const struct lane_job *job, int64_t took_ns)
+{
+    const int64_t most = TOOK_MAX_MS * INT64_C(1000000);
+    pool->took_ns[job->op == LANE_SEAL] = took_ns < most ? took_ns : most;
+}
+
 /* Feeds free lanes from the queue; what is pointless by now never reaches the token. A job that was
  * not written stays the next in turn. */
 static void feed_locked(struct lane_pool *pool, struct ended *ended)
@@ -109,8 +127,8 @@ static void feed_locked(struct lane_pool *pool, struct ended *ended)
     struct pool_lane *lane;
     struct lane_job *job;
     while ((job = lane_queue_peek(&pool->queue)) && (lane = pool_lanes_free(&pool->lanes))) {
-        int64_t now = clock_monotonic_ns();
-        if (is_pointless(job, &now))
+        int64_t at = answered_ns(pool, job);
+        if (is_pointless(job, &at))
             end_job(ended, lane_queue_take(&pool->queue), job->ending);
         else if (send_locked(lane, job))
             (void)lane_queue_take(&pool->queue);
@@ -175,7 +193,9 @@ static struct lane_job *take_reply_locked(struct lane_pool *pool, int fd, struct
     *ret_broken = !job || err_is(decoded) || reply->number != job->number || reply->op != job->op;
     if (*ret_broken)
         return NULL;
-    lane_tally_add(job->op, reply->status.code, clock_monotonic_ns() - lane->sent_ns);
+    int64_t took_ns = clock_monotonic_ns() - lane->sent_ns;
+    lane_tally_add(job->op, reply->status.code, took_ns);
+    note_took(pool, job, took_ns);
     lane->job = NULL;
     if (lane->retires)
         pool_lane_give_up(lane);

@@ -19,9 +19,9 @@ struct lane_job;
 typedef void lane_job_done(struct lane_job *job, struct err transport,
                            const struct lane_reply *reply);
 
-/* Whether nobody waits for the job any more. Called with the pool's lock held: must not block.
- * True is final: the job ends as cancelled. */
-typedef bool lane_job_abandoned(struct lane_job *job);
+/* Whether nobody waits for the job any more at that time, which may lie ahead. Called with the
+ * pool's lock held: must not block. True is final: the job ends. */
+typedef bool lane_job_abandoned(struct lane_job *job, int64_t at_ns);
 
 /* One request. The submitter owns the memory, and it stays until done was called. */
 struct lane_job {

@@ -43,8 +43,9 @@ static void on_done(struct lane_job *lane, struct err error, const struct lane_r
     pthread_mutex_unlock(&lock);
 }
 
-static bool is_abandoned(struct lane_job *lane)
+static bool is_abandoned(struct lane_job *lane, int64_t at_ns)
 {
+    (void)at_ns;
     return atomic_load(&((struct test_job *)lane)->abandoned);
 }
 

@@ -263,6 +263,37 @@ static void what_has_expired_never_reaches_the_agent(void **state)
     rig_end(&rig);
 }
 
+static void let_pass(int64_t ms)
+{
+    int64_t until = clock_monotonic_ns() + ms * 1000000;
+    while (clock_monotonic_ns() < until)
+        continue;
+}
+
+/* A slow token must not work for those who have gone when it answers. */
+static void what_would_come_too_late_never_reaches_the_agent(void **state)
+{
+    (void)state;
+    enum { SLOW_MS = 100, LEFT_MS = 50 };
+    struct rig rig = rig_new(1);
+    struct test_job slow, late, patient, next;
+    hold(&rig);
+    job_submit(rig.pool, &slow, "slow");
+    fake_agent_wait_seen(rig.agent, LANE_OPEN, 1);
+    let_pass(SLOW_MS);
+    job_submit_until(rig.pool, &late, "late", clock_monotonic_ns() + LEFT_MS * INT64_C(1000000));
+    job_submit(rig.pool, &patient, "patient");
+    fake_agent_release(rig.agent);
+    job_expect_text(&slow, "slow");
+    job_expect(&late, ERR_DEADLINE);
+    job_expect_text(&patient, "patient");
+    assert_int_equal(fake_agent_seen(rig.agent, LANE_OPEN), 2);
+    /* What finds a free lane is tried: the token may be quick again. */
+    job_submit_until(rig.pool, &next, "next", clock_monotonic_ns() + LEFT_MS * INT64_C(1000000));
+    job_expect_text(&next, "next");
+    rig_end(&rig);
+}
+
 static void a_cancelled_job_in_flight_keeps_its_lane(void **state)
 {
     (void)state;
@@ -381,6 +412,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_waiting_job_is_taken_out),
         cmocka_unit_test(an_expired_waiting_job_is_taken_out),
         cmocka_unit_test(what_has_expired_never_reaches_the_agent),
+        cmocka_unit_test(what_would_come_too_late_never_reaches_the_agent),
         cmocka_unit_test(a_cancelled_job_in_flight_keeps_its_lane),
         cmocka_unit_test(an_error_of_the_token_is_a_reply),
         cmocka_unit_test(a_newer_generation_takes_the_olders_place_and_nothing_is_lost),
