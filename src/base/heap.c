@@ -36,10 +36,13 @@ struct err heap_give_back(struct heap *heap)
     size_t now = heap_resident();
     if (now < heap->lowest)
         heap->lowest = now;
-    if (now <= heap->lowest + HEAP_SLACK)
+    if (heap->left == 0)
+        heap->left = now;
+    if (now <= heap->lowest + HEAP_SLACK && now <= heap->left + HEAP_GROWTH)
         return ERR_OK;
     if (heap->locked)
         (void)munlockall();
     (void)malloc_trim(0);
+    heap->left = heap_resident();
     return heap->locked ? process_lock_memory() : ERR_OK;
 }

@@ -23,20 +23,20 @@ enum { OTHER_MALLOC = 1 };
 enum { OTHER_MALLOC = 0 };
 #endif
 
-enum { PIECES = 16384, PIECE = 4000, BURST = PIECES * PIECE };
+enum { PIECES = 16384, FEW_PIECES = 640, PIECE = 4000, BURST = PIECES * PIECE };
 
 /* A burst of requests: much is taken and freed again, but for a piece here and there. */
-static void burst(void **kept)
+static void burst(size_t n, void **kept)
 {
-    AUTO_FREE void **pieces = calloc(PIECES, sizeof *pieces);
+    AUTO_FREE void **pieces = calloc(n, sizeof *pieces);
     assert_non_null(pieces);
-    for (size_t i = 0; i < PIECES; i++) {
+    for (size_t i = 0; i < n; i++) {
         pieces[i] = malloc(PIECE);
         assert_non_null(pieces[i]);
         memset(pieces[i], 1, PIECE);
     }
-    *kept = pieces[PIECES - 1];
-    for (size_t i = 0; i + 1 < PIECES; i++)
+    *kept = pieces[n - 1];
+    for (size_t i = 0; i + 1 < n; i++)
         free(pieces[i]);
 }
 
@@ -45,7 +45,7 @@ static void expect_given_back(struct heap *heap)
     void *kept = NULL;
     size_t before = heap_resident();
     assert_false(err_is(heap_give_back(heap)));
-    burst(&kept);
+    burst(PIECES, &kept);
     assert_true(heap_resident() > before + BURST / 2);
     assert_false(err_is(heap_give_back(heap)));
     assert_true(heap_resident() < before + HEAP_SLACK);
@@ -58,6 +58,23 @@ static void gives_back_what_a_burst_left(void **state)
     (void)state;
     heap_start(&heap, false);
     expect_given_back(&heap);
+}
+
+/* What ordinary load leaves: once, and not again for what cannot be given back. */
+static void gives_back_what_a_small_burst_left(void **state)
+{
+    struct heap heap;
+    void *kept = NULL;
+    (void)state;
+    heap_start(&heap, false);
+    assert_false(err_is(heap_give_back(&heap)));
+    size_t before = heap_resident();
+    burst(FEW_PIECES, &kept);
+    assert_true(heap_resident() > before + FEW_PIECES * PIECE / 2);
+    assert_false(err_is(heap_give_back(&heap)));
+    assert_true(heap_resident() < before + HEAP_GROWTH);
+    assert_true(heap.left < before + HEAP_GROWTH);
+    free(kept);
 }
 
 static void gives_back_locked_memory_and_locks_it_again(void **state)
@@ -94,6 +111,7 @@ int main(void)
         return 77;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_back_what_a_burst_left),
+        cmocka_unit_test(gives_back_what_a_small_burst_left),
         cmocka_unit_test(gives_back_locked_memory_and_locks_it_again),
         cmocka_unit_test(leaves_a_small_heap_alone),
     };
