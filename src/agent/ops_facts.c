@@ -4,6 +4,15 @@
 #include "ops.h"
 #include "p11_facts.h"
 
+static struct err tell_token(const struct agent *agent, struct p11_token *token,
+                             struct token_facts *ret)
+{
+    TRY(p11_facts_token(agent->module, token->slot, ret));
+    TRY(p11_token_quirks(agent->module, agent->config.module, token));
+    ret->quirks = token->quirks;
+    return ERR_OK;
+}
+
 struct err op_facts(struct lane *lane, const struct lane_request *request, struct lane_reply *ret,
                     struct advice *advice)
 {
@@ -15,6 +24,6 @@ struct err op_facts(struct lane *lane, const struct lane_request *request, struc
         return p11_facts_module(agent->module, &facts->u.module);
     TRY(p11_token_find(agent->module, agent->config.uri, &token, advice));
     if (facts->part == FACTS_TOKEN)
-        return p11_facts_token(agent->module, token.slot, &facts->u.token);
+        return tell_token(agent, &token, &facts->u.token);
     return p11_facts_mechanisms(agent->module, token.slot, facts->u.mechanism);
 }

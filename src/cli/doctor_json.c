@@ -3,6 +3,7 @@
 #include "doctor.h"
 
 #include "cli_data.h"
+#include "quirks.h"
 
 #include <inttypes.h>
 
@@ -60,6 +61,20 @@ static void put_flags(FILE *to, uint32_t flags)
     (void)fputs(before[2] == '"' ? ", \"flags\": []" : "]", to);
 }
 
+static void put_quirks(FILE *to, uint32_t quirks)
+{
+    const char *before = "";
+    (void)fputs(", \"quirks\": [", to);
+    for (unsigned i = 0; i < QUIRKS; i++) {
+        if (!quirks_have(quirks, (enum quirk)i))
+            continue;
+        (void)fputs(before, to);
+        cli_json_string(to, quirk_text((enum quirk)i));
+        before = ", ";
+    }
+    (void)fputs("]", to);
+}
+
 static void put_token(const struct doctor *d, FILE *to)
 {
     const struct token_facts *t = &d->report.token_facts.u.token;
@@ -75,6 +90,7 @@ static void put_token(const struct doctor *d, FILE *to)
         put_number(to, "slot", t->slot);
         cli_json_member(to, ", ", "slot_description", t->slot_description);
         put_flags(to, t->flags);
+        put_quirks(to, t->quirks);
         put_number(to, "max_sessions", t->max_sessions);
         put_number(to, "open_sessions", t->open_sessions);
     }

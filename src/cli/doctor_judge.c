@@ -117,9 +117,32 @@ static void ask_for_scheme(struct doctor *d, const struct doctor_scheme *s)
         if (!scheme_need_is_told(need, facts) &&
             (scheme_need_is_of_use(need) || !d->rules.external))
             ask_for_mechanism(r, scheme_name(s->scheme), need);
-    if (s->result == DOCTOR_FAILS && scheme_needs_are_told(s->scheme, d->rules.external, facts))
-        ask(r, "%s: the token lists all that it needs, and fails: %s", scheme_name(s->scheme),
-            s->why);
+}
+
+/* It fails, and not for want of what the token does not list. */
+static bool fails_oddly(const struct doctor *d, const struct doctor_scheme *s)
+{
+    return s->result == DOCTOR_FAILS &&
+           scheme_needs_are_told(s->scheme, d->rules.external,
+                                 d->report.mechanism_facts.u.mechanism);
+}
+
+/* A reason that several have is told once. */
+static void ask_for_reason(struct doctor *d, size_t first)
+{
+    struct doctor_report *r = &d->report;
+    const char *why = r->schemes[first].why;
+    char names[128] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < r->n_schemes; i++) {
+        if (!fails_oddly(d, &r->schemes[i]) || strcmp(r->schemes[i].why, why) != 0)
+            continue;
+        if (i < first)
+            return;
+        len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", len > 0 ? ", " : "",
+                                scheme_name(r->schemes[i].scheme));
+    }
+    ask(r, "%s: the token lists all that is needed, and fails: %s", names, why);
 }
 
 static void ask_vendor(struct doctor *d)
@@ -128,6 +151,9 @@ static void ask_vendor(struct doctor *d)
     for (size_t i = 0; i < r->n_schemes; i++)
         if (!doctor_result_good(r->schemes[i].result) && r->schemes[i].result != DOCTOR_NOT_TRIED)
             ask_for_scheme(d, &r->schemes[i]);
+    for (size_t i = 0; i < r->n_schemes; i++)
+        if (fails_oddly(d, &r->schemes[i]))
+            ask_for_reason(d, i);
     ask(r,
         "for each of them: keys that the token makes itself with CKA_TOKEN, CKA_PRIVATE and "
         "CKA_SENSITIVE true, CKA_EXTRACTABLE false, every usage named, a CKA_ID of 16 bytes and a "

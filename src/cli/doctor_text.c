@@ -3,6 +3,7 @@
 #include "doctor.h"
 
 #include "cli_show.h"
+#include "quirks.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -65,6 +66,16 @@ static void print_flags(FILE *to, uint32_t flags)
     (void)fputs(before[0] ? "\n" : "none\n", to);
 }
 
+static void print_quirks(FILE *to, uint32_t quirks)
+{
+    for (unsigned i = 0; i < QUIRKS; i++) {
+        if (!quirks_have(quirks, (enum quirk)i))
+            continue;
+        name(to, "quirk:");
+        (void)fprintf(to, "%s\n", quirk_text((enum quirk)i));
+    }
+}
+
 /* While an agent is replaced there are two: lanes and one for probes each. */
 static void print_sessions(const struct doctor *d, FILE *to)
 {
@@ -96,6 +107,7 @@ static void print_token(const struct doctor *d, FILE *to)
     name(to, "slot:");
     (void)fprintf(to, "%" PRIu64 ", %s\n", t->slot, t->slot_description);
     print_flags(to, t->flags);
+    print_quirks(to, t->quirks);
     print_sessions(d, to);
 }
 

@@ -49,6 +49,7 @@ struct token_facts {
     char serial[17];
     struct fact_version hardware, firmware;
     uint32_t flags;         /* bits of enum token_flag */
+    uint32_t quirks;        /* bits of enum quirk: what is known of such tokens */
     uint64_t max_sessions;  /* or FACT_NO_LIMIT, or FACT_UNKNOWN; of one process, says PKCS#11 */
     uint64_t open_sessions; /* or FACT_UNKNOWN */
 };

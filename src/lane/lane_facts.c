@@ -46,6 +46,7 @@ static void put_token(struct writer *w, const struct token_facts *token)
     put_version(w, token->hardware);
     put_version(w, token->firmware);
     put_u32(w, token->flags);
+    put_u32(w, token->quirks);
     put_u64(w, token->max_sessions);
     put_u64(w, token->open_sessions);
     put_text(w, token->slot_description);
@@ -61,6 +62,7 @@ static bool get_token(struct reader *r, struct token_facts *ret)
     ret->hardware = get_version(r);
     ret->firmware = get_version(r);
     ret->flags = get_u32(r);
+    ret->quirks = get_u32(r);
     ret->max_sessions = get_u64(r);
     ret->open_sessions = get_u64(r);
     return get_text(r, ret->slot_description, sizeof ret->slot_description) &&

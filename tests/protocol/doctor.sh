@@ -295,7 +295,7 @@ on C_GenerateKey every return CKR_FUNCTION_NOT_SUPPORTED
 on C_GenerateKeyPair every return CKR_FUNCTION_NOT_SUPPORTED
 END
 doctor 5
-says 'the token passes for no scheme' 'What to ask the vendor' 'aes-gcm: the token lists all that it needs, and fails: C_GenerateKey: CKR_FUNCTION_NOT_SUPPORTED' \
+says 'the token passes for no scheme' 'What to ask the vendor' 'aes-gcm, hmac-derive, aes-cbc-hmac: the token lists all that is needed, and fails: C_GenerateKey: CKR_FUNCTION_NOT_SUPPORTED' \
     'CKA_ID of 16 bytes' 'docs/external-keys.md'
 doctor 5 --json
 is "(False, None, None)" '(d["ok"], d["best"], d["used"])'

@@ -176,6 +176,7 @@ static struct facts facts_of(enum facts_part part)
         longest_texts(&facts.u.token);
         facts.u.token.slot = UINT64_MAX;
         facts.u.token.flags = 5;
+        facts.u.token.quirks = 6;
         facts.u.token.max_sessions = 7;
         facts.u.token.firmware.minor = 9;
     }
