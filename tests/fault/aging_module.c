@@ -2,8 +2,8 @@
 /* A PKCS#11 module before SoftHSM, as tpm2-pkcs11 is: a process never sees what others have made
  * since it logged in, nor the labels that they have changed. $P11KMS_AGING_MODULE is SoftHSM's
  * path; $P11KMS_AGING_NAME, if set, what the module says its manufacturer is. */
-#include <dlfcn.h>
-#include <p11-kit/pkcs11.h>
+#include "wrapper.h"
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -16,8 +16,8 @@ struct object {
     CK_ULONG id_len, label_len;
 };
 
-static CK_FUNCTION_LIST *real;
-static CK_FUNCTION_LIST ours;
+const char wrapper_variable[] = "P11KMS_AGING_MODULE";
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
 static struct object objects[OBJECTS_MAX];
 static size_t n_objects;
@@ -185,31 +185,13 @@ static CK_RV get_info(CK_INFO *info)
     return rv;
 }
 
-static CK_RV load(void)
+void wrapper_take(CK_FUNCTION_LIST *list)
 {
-    const char *path = getenv("P11KMS_AGING_MODULE");
-    void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-    void *symbol = library ? dlsym(library, "C_GetFunctionList") : NULL;
-    CK_C_GetFunctionList get_list;
-    if (!symbol)
-        return CKR_GENERAL_ERROR;
-    memcpy(&get_list, &symbol, sizeof get_list);
-    return get_list(&real);
-}
-
-__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
-{
-    CK_RV rv = real ? CKR_OK : load();
-    if (rv != CKR_OK)
-        return rv;
-    ours = *real;
-    ours.C_GetInfo = get_info;
-    ours.C_Finalize = finalize;
-    ours.C_Login = login;
-    ours.C_FindObjects = find_objects;
-    ours.C_GetAttributeValue = get_attributes;
-    ours.C_SetAttributeValue = set_attributes;
-    ours.C_GenerateKey = generate_key;
-    *list = &ours;
-    return CKR_OK;
+    list->C_GetInfo = get_info;
+    list->C_Finalize = finalize;
+    list->C_Login = login;
+    list->C_FindObjects = find_objects;
+    list->C_GetAttributeValue = get_attributes;
+    list->C_SetAttributeValue = set_attributes;
+    list->C_GenerateKey = generate_key;
 }

@@ -89,10 +89,10 @@ tests_fault_upgrade_LDADD = $(HARNESS_LDADD)
 
 # A module that shows a process nothing that others have made since its start.
 check_PROGRAMS += tests/fault/aging-module.so
-tests_fault_aging_module_so_CPPFLAGS = $(AM_CPPFLAGS)
+tests_fault_aging_module_so_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/token
 tests_fault_aging_module_so_CFLAGS = $(AM_CFLAGS) -fPIC $(P11KIT_CFLAGS)
 tests_fault_aging_module_so_LDFLAGS = $(AM_LDFLAGS) -shared
-tests_fault_aging_module_so_SOURCES = tests/fault/aging_module.c
+tests_fault_aging_module_so_SOURCES = tests/fault/aging_module.c $(WRAPPER)
 tests_fault_aging_module_so_LDADD = -ldl -lpthread
 
 check_PROGRAMS += tests/fault/aging
