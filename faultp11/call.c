@@ -216,7 +216,7 @@ void call_begin(struct call *call)
     (void)pthread_mutex_lock(&state.lock);
     decide_locked(call, faults);
     (void)pthread_mutex_unlock(&state.lock);
-    if (call->acts && faults[0])
+    if (call->acts && faults[0] && !call->action.after)
         record_fault(faults, call->function, &call->action);
     if (call->acts && !call->answered)
         act_before(state.real, call);
@@ -230,9 +230,23 @@ void call_begin(struct call *call)
     }
 }
 
+/* Whoever waits for the record may end this process at once: not before the real call is done, or
+ * half of it would be. */
+static void record_after(const struct call *call)
+{
+    char faults[SCRIPT_PATH_MAX];
+    (void)pthread_mutex_lock(&state.lock);
+    memcpy(faults, state.script.faults, sizeof faults);
+    (void)pthread_mutex_unlock(&state.lock);
+    if (faults[0])
+        record_fault(faults, call->function, &call->action);
+}
+
 CK_RV call_end(struct call *call, CK_RV rv)
 {
     const struct out *out = &call->out;
+    if (call->acts && call->action.after)
+        record_after(call);
     if (rv == CKR_OK && call->slot_shift != 0 && out->kind == OUT_SLOTS && out->at)
         for (CK_ULONG i = 0; i < *out->count; i++)
             ((CK_SLOT_ID *)out->at)[i] += call->slot_shift;
