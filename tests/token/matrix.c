@@ -264,21 +264,23 @@ static void *open_often(void *argument)
     return NULL;
 }
 
-/* By an agent's two threads at once, after another process has changed the key's label. */
+/* By an agent's two threads at once (where it has sessions for them), after another process has
+ * changed the key's label. */
 static void open_at_once(struct run *r)
 {
     struct opener openers[2];
     retire(r);
     serve(r, r->f);
-    for (size_t i = 0; i < 2; i++) {
+    const size_t n = r->f->agent.lanes < 2 ? 1 : 2;
+    for (size_t i = 0; i < n; i++) {
         openers[i] = (struct opener){.lane = r->f->agent.lane[i],
                                      .times = r->row->slow ? 20 : 500,
                                      .envelope = bytes_of(r->envelope, r->len)};
         assert_int_equal(pthread_create(&openers[i].thread, NULL, open_often, &openers[i]), 0);
     }
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < n; i++)
         assert_int_equal(pthread_join(openers[i].thread, NULL), 0);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < n; i++)
         if (openers[i].opened < openers[i].times)
             fail_msg("beside another thread only %u of %u are opened", openers[i].opened,
                      openers[i].times);
