@@ -106,7 +106,6 @@ EXTRA_DIST += tests/token/tables.sh docs/tokens/mocks.md
 TESTS += tests/token/test_mocks.sh
 # What doctor says of each of them.
 dist_check_SCRIPTS += tests/token/test_doctor.sh
-TESTS += tests/token/test_doctor.sh
 check_PROGRAMS += tests/token/matrix
 tests_token_matrix_CPPFLAGS = $(TOKEN_CPPFLAGS)
 tests_token_matrix_CFLAGS = $(TOKEN_CFLAGS)
