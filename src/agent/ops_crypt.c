@@ -56,6 +56,12 @@ static struct err prove_key(struct lane *lane, const struct scheme_ops *scheme,
                : err_make(ERR_INTERNAL, "canary");
 }
 
+static struct err refuse(struct advice *advice)
+{
+    return advise(advice, err_make(ERR_AUTH, "open"), REMEDY_CALLER,
+                  "the ciphertext was not made with this key, or was altered");
+}
+
 /* The key is well. A ciphertext that still does not open is the one at fault; one that opens now
  * met a fault that has passed. */
 static struct err open_again(struct lane *lane, const struct scheme_ops *scheme,
@@ -66,14 +72,14 @@ static struct err open_again(struct lane *lane, const struct scheme_ops *scheme,
     if (!err_is(e) || clearly_not_the_ciphertext(e))
         return e;
     TRY(p11_session_reopen(&lane->session)); /* as in judge_failure */
-    return advise(advice, err_make(ERR_AUTH, "open"), REMEDY_CALLER,
-                  "the ciphertext was not made with this key, or was altered");
+    return refuse(advice);
 }
 
 /* Tokens answer a bad tag with what comes to their mind (SoftHSM: ENCRYPTED_DATA_INVALID or
  * GENERAL_ERROR; NSS: stale values), the same as for an outage. So after a failure the key opens a
  * canary made on the spot: if that works, the token is well, and the ciphertext gets a second and
- * last try. */
+ * last try. What has no good MAC or signature is refused before that: it must not have the token
+ * decrypt anything at all. */
 static struct err judge_failure(struct lane *lane, const struct scheme_ops *scheme,
                                 const struct key_set *keys, const struct envelope *envelope,
                                 struct err e, uint8_t *memory, size_t *ret_len,
@@ -88,6 +94,8 @@ static struct err judge_failure(struct lane *lane, const struct scheme_ops *sche
     /* tpm2-pkcs11 leaves the failed operation open; there is no other portable way to end it */
     TRY(p11_session_reopen(&lane->session));
     TRY(key_set_check(&lane->session, keys));
+    if (scheme_authenticate(scheme, &lane->session, keys, envelope).code == ERR_AUTH)
+        return refuse(advice);
     struct err proof = prove_key(lane, scheme, keys, &key_id);
     if (!err_is(proof))
         return open_again(lane, scheme, keys, envelope, memory, ret_len, advice);

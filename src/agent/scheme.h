@@ -18,6 +18,12 @@ struct scheme_ops {
     struct err (*seal)(const struct p11_session *session, const struct key_set *keys,
                        struct bytes header, struct bytes plaintext, struct writer *w);
 
+    /* Whether a parsed envelope that did not open is authentic, as far as that can be told before
+     * any of it is decrypted. ERR_AUTH: it is not, and the token is not at fault for that. NULL
+     * where only opening tells. */
+    struct err (*authenticate)(const struct p11_session *session, const struct key_set *keys,
+                               const struct envelope *envelope);
+
     /* Opens a parsed envelope into memory of ENVELOPE_MAX bytes. ERR_INVALID when the fields have
      * an impossible length. A native CKR may mean that authentication failed or that the token
      * did: open_envelope() tells them apart. */
@@ -34,6 +40,10 @@ MUST_CHECK struct err scheme_prepare(const struct scheme_ops *scheme,
 MUST_CHECK struct err scheme_seal(const struct scheme_ops *scheme,
                                   const struct p11_session *session, const struct key_set *keys,
                                   struct bytes header, struct bytes plaintext, struct writer *w);
+MUST_CHECK struct err scheme_authenticate(const struct scheme_ops *scheme,
+                                          const struct p11_session *session,
+                                          const struct key_set *keys,
+                                          const struct envelope *envelope);
 MUST_CHECK struct err scheme_open(const struct scheme_ops *scheme,
                                   const struct p11_session *session, const struct key_set *keys,
                                   const struct envelope *envelope, uint8_t *memory,

@@ -98,6 +98,35 @@ static struct err check_mac(const struct p11_session *session, const struct key_
                : err_make(ERR_AUTH, "aes-cbc-hmac MAC");
 }
 
+/* IV and ciphertext, and the MAC that the envelope claims. */
+static struct err split(struct bytes fields, struct bytes *ret_sealed, struct bytes *ret_claimed)
+{
+    if (fields.len < CBC_IV + CBC_BLOCK + HMAC_SHA256 ||
+        fields.len > CBC_IV + PADDED_MAX + HMAC_SHA256 ||
+        (fields.len - CBC_IV - HMAC_SHA256) % CBC_BLOCK != 0)
+        return err_make(ERR_INVALID, "aes-cbc-hmac fields");
+    struct reader r = reader_over(fields);
+    *ret_sealed = get_bytes(&r, fields.len - HMAC_SHA256);
+    *ret_claimed = r.rest;
+    return ERR_OK;
+}
+
+/* A token whose two answers differ is at fault itself. */
+static struct err authenticate(const struct p11_session *session, const struct key_set *keys,
+                               const struct envelope *envelope)
+{
+    struct bytes sealed, claimed;
+    AUTO_MAC struct mac first;
+    AUTO_MAC struct mac second;
+    TRY(split(envelope->fields, &sealed, &claimed));
+    TRY(compute_mac(session, keys, envelope->header, sealed, &first));
+    TRY(compute_mac(session, keys, envelope->header, sealed, &second));
+    struct bytes mac = bytes_of(first.bytes, sizeof first.bytes);
+    if (!bytes_equal_secret(mac, bytes_of(second.bytes, sizeof second.bytes)))
+        return err_make(ERR_TOKEN, "aes-cbc-hmac MAC");
+    return bytes_equal_secret(mac, claimed) ? ERR_OK : err_make(ERR_AUTH, "aes-cbc-hmac MAC");
+}
+
 /* The MAC was right, so that only the token can be at fault here. Another AES key that has come to
  * the same handle decrypts as well, to what passes for padded once in 256: the CKA_ID is read once
  * it has decrypted. */
@@ -117,13 +146,8 @@ static struct err decrypt(const struct p11_session *session, const struct key_se
 static struct err open_fields(const struct p11_session *session, const struct key_set *keys,
                               const struct envelope *envelope, uint8_t *memory, size_t *ret_len)
 {
-    struct bytes fields = envelope->fields;
-    if (fields.len < CBC_IV + CBC_BLOCK + HMAC_SHA256 ||
-        fields.len > CBC_IV + PADDED_MAX + HMAC_SHA256 ||
-        (fields.len - CBC_IV - HMAC_SHA256) % CBC_BLOCK != 0)
-        return err_make(ERR_INVALID, "aes-cbc-hmac fields");
-    struct reader r = reader_over(fields);
-    struct bytes sealed = get_bytes(&r, fields.len - HMAC_SHA256), claimed = r.rest;
+    struct bytes sealed, claimed;
+    TRY(split(envelope->fields, &sealed, &claimed));
     struct reader s = reader_over(sealed);
     struct bytes iv = get_bytes(&s, CBC_IV), ciphertext = s.rest;
     TRY(check_mac(session, keys, envelope->header, sealed, claimed)); /* before anything else */
@@ -136,5 +160,6 @@ static struct err open_fields(const struct p11_session *session, const struct ke
 const struct scheme_ops scheme_aes_cbc_hmac = {
     .scheme = SCHEME_AES_CBC_HMAC,
     .seal = seal,
+    .authenticate = authenticate,
     .open = open_fields,
 };

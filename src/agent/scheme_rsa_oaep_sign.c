@@ -144,6 +144,21 @@ static struct err parse(const struct sizes *sizes, struct bytes fields, struct s
     return ERR_OK;
 }
 
+/* Verified in this process: the token has no part in it. */
+static struct err authenticate(const struct p11_session *session, const struct key_set *keys,
+                               const struct envelope *envelope)
+{
+    struct sizes sizes;
+    struct sealed sealed;
+    struct bytes covered, signature;
+    uint8_t message[SIGNED_MAX];
+    (void)session;
+    TRY(sizes_of(keys, &sizes));
+    TRY(parse(&sizes, envelope->fields, &sealed, &covered, &signature));
+    return local_pk_verify(half(keys, SIGN), signed_bytes(message, envelope->header, covered),
+                           signature);
+}
+
 static struct err open_fields(const struct p11_session *session, const struct key_set *keys,
                               const struct envelope *envelope, uint8_t *memory, size_t *ret_len)
 {
@@ -184,7 +199,8 @@ static struct err prove_unwrap(const struct p11_session *session, unsigned long 
                                const struct public_half *half, enum oaep_hash hash)
 {
     uint8_t wrapped[RSA_MODULUS_MAX];
-    struct message_key sent, back;
+    AUTO_MESSAGE_KEY struct message_key sent;
+    AUTO_MESSAGE_KEY struct message_key back;
     struct bytes der = bytes_of(half->der, half->len);
     enum key_type type;
     size_t size;
@@ -274,6 +290,7 @@ static struct err prepare(const struct p11_session *session, struct key_set *key
 const struct scheme_ops scheme_rsa_oaep_sign = {
     .scheme = SCHEME_RSA_OAEP_SIGN,
     .seal = seal,
+    .authenticate = authenticate,
     .open = open_fields,
     .prepare = prepare,
 };

@@ -26,6 +26,12 @@ struct err scheme_seal(const struct scheme_ops *scheme, const struct p11_session
     return scheme->seal(session, keys, header, plaintext, w);
 }
 
+struct err scheme_authenticate(const struct scheme_ops *scheme, const struct p11_session *session,
+                               const struct key_set *keys, const struct envelope *envelope)
+{
+    return scheme->authenticate ? scheme->authenticate(session, keys, envelope) : ERR_OK;
+}
+
 struct err scheme_open(const struct scheme_ops *scheme, const struct p11_session *session,
                        const struct key_set *keys, const struct envelope *envelope, uint8_t *memory,
                        size_t *ret_len)

@@ -138,6 +138,8 @@ static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYT
     cbc_token.maced_len = len;
     note_secret(signature, CBC_TOKEN_MAC);
     cbc_token_mac(bytes_of(data, len), signature);
+    if (cbc_token.fickle)
+        signature[0] ^= (CK_BYTE)++cbc_token.macs;
     return cbc_token.sign;
 }
 

@@ -19,6 +19,8 @@ enum {
 struct cbc_token {
     CK_RV encrypt_init, encrypt, decrypt_init, decrypt, sign_init, sign, id; /* what they answer */
     int off_by;               /* how much the length is wrong that it says of what it ciphered */
+    bool fickle;              /* it never computes the same MAC twice */
+    unsigned macs;            /* so far, while it is fickle */
     bool silent;              /* it says that it deciphered, and writes nothing */
     const char *cka_id;       /* of the cipher key */
     unsigned first_byte;      /* of the cipher key */

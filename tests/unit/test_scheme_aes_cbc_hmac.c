@@ -217,6 +217,31 @@ static void every_bit_flip_and_truncation_is_refused(void **state)
     assert_int_equal(cbc_token.decrypts, 2); /* the count does count */
 }
 
+static struct err authenticate(struct bytes raw)
+{
+    struct envelope envelope;
+    TRY(envelope_parse(raw, &envelope));
+    return scheme_authenticate(scheme_find(SCHEME_AES_CBC_HMAC), &cbc_token_session, &keys,
+                               &envelope);
+}
+
+/* So that the agent need not ask whether the token is well; but for one that is not. */
+static void a_wrong_mac_is_told_without_decrypting(void **state)
+{
+    (void)state;
+    struct hex raw;
+    seal_dek(&raw);
+    assert_false(err_is(authenticate(of(&raw))));
+    raw.data[raw.len - 1] ^= 1;
+    cbc_token.seen = 0;
+    assert_int_equal(authenticate(of(&raw)).code, ERR_AUTH);
+    assert_int_equal(cbc_token_unwiped(), 0);
+    cbc_token.fickle = true;
+    cbc_token.seen = 0;
+    assert_int_equal(authenticate(of(&raw)).code, ERR_TOKEN);
+    assert_int_equal(cbc_token.decrypts, 0);
+}
+
 /* Blocks in another order, out of another envelope, more than there may be: all without a MAC. */
 static void blocks_cannot_be_moved(void **state)
 {
@@ -369,6 +394,7 @@ int main(void)
         cmocka_unit_test_setup(other_lengths_are_not_sealed, reset),
         cmocka_unit_test_setup(ivs_differ, reset),
         cmocka_unit_test_setup(every_bit_flip_and_truncation_is_refused, reset),
+        cmocka_unit_test_setup(a_wrong_mac_is_told_without_decrypting, reset),
         cmocka_unit_test_setup(blocks_cannot_be_moved, reset),
         cmocka_unit_test_setup(bad_padding_under_a_good_mac_is_refused, reset),
         cmocka_unit_test_setup(padding_alone_is_no_plaintext, reset),
