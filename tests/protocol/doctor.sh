@@ -4,15 +4,9 @@
 # daemon, and on one that fails in each way that a token can. No key may be left, no object made with
 # --no-keys, no refused PIN tried twice, and every run must end.
 set -euo pipefail
-top=$(cd "${srcdir:?set by make check}" && pwd)
-bin=$PWD/build
-dir=$(mktemp -d "${TMPDIR:-/tmp}/p11-kms-test.XXXXXX")
-daemon=
-stop() {
-    [ -z "$daemon" ] || { kill "$daemon" 2>/dev/null && wait "$daemon" 2>/dev/null; } || true
-    daemon=
-}
-trap 'stop; rm -rf "$dir"' EXIT
+token_settings='probeEvery: 1h'
+# shellcheck source=tests/protocol/stand.sh
+. "${srcdir:?set by make check}/tests/protocol/stand.sh"
 fail() {
     echo "doctor: $*" >&2
     head -c 3000 "$dir/out" >&2
@@ -20,32 +14,6 @@ fail() {
     exit 1
 }
 
-# A token and a ring with no KEK. Sets $work.
-fresh() { # NAME
-    stop
-    work=$dir/$1
-    mkdir "$work"
-    "$top/softhsm-fixtures/softhsm-token" "$work" k8s-kek
-    export SOFTHSM2_CONF=$work/softhsm2.conf FAULTP11_SCRIPT=$work/script
-    faults </dev/null
-    configure "name: k8s"
-}
-faults() { # rules on standard input
-    { printf 'module %s\nrecord %s/calls\n' "$(cat "$work/module")" "$work"; cat; } >"$work/script.new"
-    mv "$work/script.new" "$work/script"
-    : >"$work/calls"
-}
-configure() { # RING: words of its section; TOKEN: more of the token's
-    cat >"$work/config.yaml" <<END
-apiVersion: p11-kms/v1
-socket: unix://$work/kms.sock
-adminSocket: unix://$work/admin.sock
-stateDir: $work/state
-allowUids: [$(id -u)]
-token: {module: "$bin/faultp11.so", uri: "pkcs11:token=k8s-kek", pinSource: "file:$work/pin", probeEvery: 1h${2:+, $2}}
-ring: {$1}
-END
-}
 p11-kms() {
     "$bin/p11-kms" "$@" --config "$work/config.yaml"
 }
@@ -70,9 +38,6 @@ says_not() { # WORD
 json() { # EXPRESSION over d, the parsed report; prints it
     /usr/bin/python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); s = {x["name"]: x for x in d["schemes"]}; print(eval(sys.argv[2]))' \
         "$dir/out" "$1"
-}
-expect() { # EXPECTED GOT WHAT
-    [ "$1" = "$2" ] || fail "$3 is $2, not $1"
 }
 is() { # EXPECTED EXPRESSION
     expect "$1" "$(json "$2")" "$2"

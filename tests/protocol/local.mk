@@ -125,6 +125,7 @@ dist_check_SCRIPTS += tests/protocol/activation.sh
 TESTS += tests/protocol/activation.sh
 
 # Each scheme from end to end, and which one init chooses.
+EXTRA_DIST += tests/protocol/stand.sh # sourced
 dist_check_SCRIPTS += tests/protocol/schemes.sh
 TESTS += tests/protocol/schemes.sh
 

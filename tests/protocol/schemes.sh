@@ -4,54 +4,21 @@
 # a host that is lost, and a ring that changes its scheme by rotating. Then ring.scheme: auto on
 # tokens that cannot do one scheme or any.
 set -euo pipefail
-top=$(cd "${srcdir:?set by make check}" && pwd)
-bin=$PWD/build
 command -v pkcs11-tool >/dev/null || { echo "pkcs11-tool is missing"; exit 77; }
-dir=$(mktemp -d "${TMPDIR:-/tmp}/p11-kms-test.XXXXXX")
-daemon=
-stop() {
-    [ -z "$daemon" ] || { kill "$daemon" 2>/dev/null && wait "$daemon" 2>/dev/null; } || true
-    daemon=
-}
-trap 'stop; rm -rf "$dir"' EXIT
+token_settings='generateTimeout: 30s, probeEvery: 1h'
+# shellcheck source=tests/protocol/stand.sh
+. "${srcdir:?set by make check}/tests/protocol/stand.sh"
 fail() {
     echo "schemes: $*" >&2
     tail -20 "$dir/log" "$dir/output" >&2 2>/dev/null || true
     exit 1
 }
 
-# A token, a ring and no KEK yet.
-fresh() { # NAME
-    stop
-    work=$dir/$1
-    mkdir "$work"
-    "$top/softhsm-fixtures/softhsm-token" "$work" k8s-kek
-    export SOFTHSM2_CONF=$work/softhsm2.conf FAULTP11_SCRIPT=$work/script
-    faults </dev/null
-}
-faults() { # rules on standard input
-    { printf 'module %s\nrecord %s\n' "$(cat "$work/module")" "$work/calls"; cat; } >"$work/script.new"
-    mv "$work/script.new" "$work/script"
-}
-configure() { # RING: words of its section
-    cat >"$work/config.yaml" <<EOF
-apiVersion: p11-kms/v1
-socket: unix://$work/kms.sock
-adminSocket: unix://$work/admin.sock
-stateDir: $work/state
-allowUids: [$(id -u)]
-token: {module: "$bin/faultp11.so", uri: "pkcs11:token=k8s-kek", pinSource: "file:$work/pin", generateTimeout: 30s, probeEvery: 1h}
-ring: {$1}
-EOF
-}
 p11-kms() {
     "$bin/p11-kms" "$@" --config "$work/config.yaml" 2>"$dir/output"
 }
 json() { # NAME, of a JSON object on standard input
     /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"
-}
-expect() { # EXPECTED GOT WHAT
-    [ "$1" = "$2" ] || fail "$3 is $2, not $1"
 }
 serve() {
     stop
