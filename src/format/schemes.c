@@ -2,16 +2,16 @@
 #include "schemes.h"
 
 static const struct row {
-    enum scheme scheme;
     const char *name;
-    bool wears_out; /* random IVs of 96 bits under the KEK itself (NIST SP 800-38D, 8.3) */
     const char *roles[KEY_ROLES_MAX]; /* of at most 6 letters; none where the KEK is one object */
+    enum scheme scheme;
+    bool wears_out; /* random IVs of 96 bits under the KEK itself (NIST SP 800-38D, 8.3) */
 } rows[] = {
     /* in order of preference */
-    {SCHEME_AES_GCM, "aes-gcm", true, {NULL}},
-    {SCHEME_HMAC_DERIVE, "hmac-derive", false, {NULL}}, /* a key of its own for each message */
-    {SCHEME_AES_CBC_HMAC, "aes-cbc-hmac", false, {"cipher", "mac"}},
-    {SCHEME_RSA_OAEP_SIGN, "rsa-oaep-sign", false, {"unwrap", "sign"}},
+    {"aes-gcm", {NULL}, SCHEME_AES_GCM, true},
+    {"hmac-derive", {NULL}, SCHEME_HMAC_DERIVE, false}, /* a key of its own for each message */
+    {"aes-cbc-hmac", {"cipher", "mac"}, SCHEME_AES_CBC_HMAC, false},
+    {"rsa-oaep-sign", {"unwrap", "sign"}, SCHEME_RSA_OAEP_SIGN, false},
 };
 
 _Static_assert(sizeof rows / sizeof *rows == SCHEMES, "one row a scheme");

@@ -93,7 +93,7 @@ static int by_key_id(const void *a, const void *b)
 static const struct kek *find_role(const struct ring_look *look, const struct kek *first,
                                    uint32_t role)
 {
-    struct kek wanted;
+    struct kek wanted = {.external = false};
     if (err_is(object_id_of_role(&first->id, first->label.scheme, role, &wanted.id)) ||
         err_is(key_id_make(first->label.ring, &wanted.id, &wanted.key_id)))
         return NULL;
