@@ -43,7 +43,7 @@ check() {
     case $1 in
     unit)
         # shellcheck disable=SC2086 # a list of options
-        timeout 300 valgrind -q --error-exitcode=99 $leaks "$2" >"$log" 2>&1 || status=$?
+        P11KMS_MEMCHECK=yes timeout 300 valgrind -q --error-exitcode=99 $leaks "$2" >"$log" 2>&1 || status=$?
         ;;
     token) P11KMS_AGENT=$folder/agent srcdir=. timeout 300 "$2" >"$log" 2>&1 || status=$? ;;
     daemon) P11KMS_DAEMON=$folder/monitor srcdir=. timeout 600 "$2" >"$log" 2>&1 || status=$? ;;
