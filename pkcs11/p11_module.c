@@ -2,6 +2,8 @@
 #include "p11_module.h"
 
 #include "p11_call.h"
+#include "p11_text.h"
+#include "quirks.h"
 
 #include <p11-kit/p11-kit.h>
 #include <stdlib.h>
@@ -40,22 +42,37 @@ static struct err initialise(struct p11_module *module, const char *path, struct
     return advise(advice, e, row->remedy, "%s did not start: %s: %s", path, row->name, row->text);
 }
 
-static bool begins(const CK_UTF8CHAR *blank_padded, const char *with)
-{
-    return memcmp(blank_padded, with, strlen(with)) == 0;
-}
-
-/* openCryptoki before its locks of objects were written anew: a token's key that was changed since
- * pkcsslotd started is read again at each use, while other threads use what is freed by that. Seen
- * in 3.8: wrong MACs, and segmentation faults. */
-static bool bears_one_call(const struct p11_module *module)
+struct err p11_library_read(const struct p11_module *module, const char *path,
+                            struct p11_library *ret)
 {
     CK_INFO info = {.flags = 0};
-    if (err_is(P11_CALL(module, C_GetInfo, &info)))
-        return false;
-    return begins(info.manufacturerID, "IBM ") &&
-           begins(info.libraryDescription, "Meta PKCS11 LIBRARY ") &&
-           info.libraryVersion.major * 256 + info.libraryVersion.minor < 3 * 256 + 14;
+    const char *slash = strrchr(path, '/');
+    TRY(P11_CALL(module, C_GetInfo, &info));
+    ret->file = slash ? slash + 1 : path;
+    p11_text(info.manufacturerID, sizeof info.manufacturerID, ret->manufacturer);
+    p11_text(info.libraryDescription, sizeof info.libraryDescription, ret->description);
+    ret->version = QUIRKS_VERSION(info.libraryVersion.major, info.libraryVersion.minor);
+    return ERR_OK;
+}
+
+uint32_t p11_library_quirks(const struct p11_library *library, const char *manufacturer,
+                            const char *model)
+{
+    const struct token_names names = {.module = library->file,
+                                      .library = library->manufacturer,
+                                      .manufacturer = manufacturer,
+                                      .model = model,
+                                      .description = library->description,
+                                      .version = library->version};
+    return quirks_of(&names);
+}
+
+/* Before a token is known: its names are none's. */
+static bool bears_one_call(const struct p11_module *module, const char *path)
+{
+    struct p11_library library;
+    return !err_is(p11_library_read(module, path, &library)) &&
+           quirks_have(p11_library_quirks(&library, "", ""), QUIRK_ONE_CALL);
 }
 
 struct err p11_module_load(const char *path, struct p11_module **ret, struct advice *advice)
@@ -74,7 +91,7 @@ struct err p11_module_load(const char *path, struct p11_module **ret, struct adv
         free(module);
         return e;
     }
-    module->turns = bears_one_call(module) ? &turns : NULL;
+    module->turns = bears_one_call(module, path) ? &turns : NULL;
     *ret = module;
     return ERR_OK;
 }

@@ -154,14 +154,9 @@ struct err p11_token_find(const struct p11_module *module, const char *uri, stru
 struct err p11_token_quirks(const struct p11_module *module, const char *path,
                             struct p11_token *token)
 {
-    CK_INFO info = {.flags = 0};
-    char library[sizeof info.manufacturerID + 1];
-    const char *slash = strrchr(path, '/');
-    TRY(P11_CALL(module, C_GetInfo, &info));
-    p11_text(info.manufacturerID, sizeof info.manufacturerID, library);
-    const struct token_names names = {slash ? slash + 1 : path, library, token->manufacturer,
-                                      token->model};
-    token->quirks = quirks_of(&names);
+    struct p11_library library;
+    TRY(p11_library_read(module, path, &library));
+    token->quirks = p11_library_quirks(&library, token->manufacturer, token->model);
     return ERR_OK;
 }
 

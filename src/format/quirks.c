@@ -28,6 +28,12 @@ static const struct quirk_row rows[] = {
      .names = {.library = "Mozilla Foundation"},
      .quirks = BIT(QUIRK_KEYS_CAN_LEAVE),
      .source = "measured, 3.87"},
+    {.family = "openCryptoki",
+     .names = {.library = "IBM",
+               .description = "Meta PKCS11 LIBRARY",
+               .version = QUIRKS_VERSION(3, 14)},
+     .quirks = BIT(QUIRK_ONE_CALL),
+     .source = "measured, 3.8.1; opencryptoki pull request 254 writes the locks of objects anew"},
 };
 
 enum { ROWS = sizeof rows / sizeof *rows };
@@ -40,7 +46,9 @@ static bool same(const char *wanted, const char *name)
 static bool fits(const struct token_names *wanted, const struct token_names *names)
 {
     return same(wanted->module, names->module) && same(wanted->library, names->library) &&
-           same(wanted->manufacturer, names->manufacturer) && same(wanted->model, names->model);
+           same(wanted->manufacturer, names->manufacturer) && same(wanted->model, names->model) &&
+           same(wanted->description, names->description) &&
+           (wanted->version == 0 || names->version < wanted->version);
 }
 
 uint32_t quirks_of(const struct token_names *names)
@@ -70,6 +78,8 @@ const char *quirk_text(enum quirk quirk)
                                          "started: p11-kms looks with a new agent",
         [QUIRK_KEYS_CAN_LEAVE] = "lets keys out that it calls not extractable: p11-kms makes none "
                                  "there",
+        [QUIRK_ONE_CALL] = "does not bear calls of two threads at once: p11-kms makes one at a "
+                           "time",
     };
     return (unsigned)quirk < QUIRKS ? texts[quirk] : "unknown";
 }

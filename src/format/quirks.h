@@ -15,20 +15,26 @@ enum quirk {
     QUIRK_HMAC_LENGTH_UNTOLD,     /* no CKA_VALUE_LEN of keys for HMAC */
     QUIRK_RESCANS_NEED_NEW_AGENT, /* a process never sees what others make after its C_Initialize */
     QUIRK_KEYS_CAN_LEAVE,         /* CKA_EXTRACTABLE false keeps no key inside */
+    QUIRK_ONE_CALL,               /* calls of two threads, a session each, harm each other */
     QUIRKS
 };
 
-/* What a token and its module call themselves, without trailing blanks; never NULL. */
+/* What a token and its module call themselves, without trailing blanks; never NULL. Of a module
+ * whose token is not known yet, the token's are empty. */
 struct token_names {
     const char *module;       /* the module's file, without its directory */
     const char *library;      /* CK_INFO.manufacturerID */
     const char *manufacturer; /* CK_TOKEN_INFO.manufacturerID */
     const char *model;        /* CK_TOKEN_INFO.model */
+    const char *description;  /* CK_INFO.libraryDescription */
+    uint32_t version;         /* CK_INFO.libraryVersion: QUIRKS_VERSION */
 };
+
+#define QUIRKS_VERSION(major, minor) ((uint32_t)(major)*256 + (uint32_t)(minor))
 
 struct quirk_row {
     const char *family;
-    struct token_names names; /* all that are not NULL must be the same */
+    struct token_names names; /* all that are not NULL must be the same; a version must be below */
     uint32_t quirks;
     const char *source; /* who says so: "measured", or a document */
 };

@@ -22,22 +22,30 @@ static const struct {
     struct token_names names;
     uint32_t quirks;
 } tokens[] = {
-    {{"libcloudhsm_pkcs11.so", "whatever", "whatever", "whatever"},
+    {{"libcloudhsm_pkcs11.so", "whatever", "whatever", "whatever", "", 0},
      BIT(QUIRK_NO_READ_ONLY) | BIT(QUIRK_OWN_GCM_IV)},
-    {{"yubihsm_pkcs11.so", "Yubico (www.yubico.com)", "Yubico (www.yubico.com)", "YubiHSM"},
+    {{"yubihsm_pkcs11.so", "Yubico (www.yubico.com)", "Yubico (www.yubico.com)", "YubiHSM", "", 0},
      BIT(QUIRK_HMAC_LENGTH_UNTOLD)},
-    {{"libykcs11.so", "Yubico (www.yubico.com)", "Yubico (www.yubico.com)", "YubiKey YK5"}, 0},
-    {{"libtpm2_pkcs11.so.1", "tpm2-software.github.io", "IBM", "SW   TPM"},
+    {{"libykcs11.so", "Yubico (www.yubico.com)", "Yubico (www.yubico.com)", "YubiKey YK5", "", 0},
+     0},
+    {{"libtpm2_pkcs11.so.1", "tpm2-software.github.io", "IBM", "SW   TPM", "", 0},
      BIT(QUIRK_RESCANS_NEED_NEW_AGENT)},
-    {{"libtpm2_pkcs11.so.1", "tpm2-software.github.io", "Infineon", "SLB9670"},
+    {{"libtpm2_pkcs11.so.1", "tpm2-software.github.io", "Infineon", "SLB9670", "", 0},
      BIT(QUIRK_RESCANS_NEED_NEW_AGENT)},
-    {{"libopencryptoki.so", "IBM", "IBM Corp.", "IBM SoftTok"}, 0},
-    {{"libcknfast.so", "nCipher Corp. Ltd", "nCipher Corp. Ltd", ""},
+    {{"libopencryptoki.so.0", "IBM", "IBM Corp.", "IBM SoftTok", "Meta PKCS11 LIBRARY",
+      QUIRKS_VERSION(3, 8)},
+     BIT(QUIRK_ONE_CALL)},
+    {{"libopencryptoki.so.0", "IBM", "", "", "Meta PKCS11 LIBRARY", QUIRKS_VERSION(3, 13)},
+     BIT(QUIRK_ONE_CALL)}, /* of a token that is not known yet */
+    {{"libopencryptoki.so.0", "IBM", "IBM", "Soft", "Meta PKCS11 LIBRARY", QUIRKS_VERSION(3, 14)},
+     0},
+    {{"libopencryptoki.so.0", "IBM", "IBM", "Soft", "openCryptoki", QUIRKS_VERSION(3, 23)}, 0},
+    {{"libcknfast.so", "nCipher Corp. Ltd", "nCipher Corp. Ltd", "", "", 0},
      BIT(QUIRK_RESCANS_NEED_NEW_AGENT)},
-    {{"libsoftokn3.so", "Mozilla Foundation", "Mozilla Foundation", "NSS 3"},
+    {{"libsoftokn3.so", "Mozilla Foundation", "Mozilla Foundation", "NSS 3", "", 0},
      BIT(QUIRK_KEYS_CAN_LEAVE)},
-    {{"libsofthsm2.so", "SoftHSM", "SoftHSM project", "SoftHSM v2"}, 0},
-    {{"", "", "", ""}, 0},
+    {{"libsofthsm2.so", "SoftHSM", "SoftHSM project", "SoftHSM v2", "", 0}, 0},
+    {{"", "", "", "", "", 0}, 0},
 };
 
 enum { TOKENS = sizeof tokens / sizeof *tokens };
@@ -98,6 +106,10 @@ static void print_row(FILE *to, const struct quirk_row *row)
     print_name(to, "library's manufacturer", row->names.library, &between);
     print_name(to, "manufacturer", row->names.manufacturer, &between);
     print_name(to, "model", row->names.model, &between);
+    print_name(to, "description", row->names.description, &between);
+    if (row->names.version != 0)
+        (void)fprintf(to, ", version below %u.%u", row->names.version / 256,
+                      row->names.version % 256);
     (void)fputs(" | ", to);
     for (int q = 0; q < QUIRKS; q++)
         if (quirks_have(row->quirks, (enum quirk)q)) {
