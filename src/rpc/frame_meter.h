@@ -11,11 +11,11 @@ enum {
     FRAME_HEADER = 9,
     FRAME_PREFACE = 24,
     METER_RESETS_PER_S = 2000, /* calls taken back */
-    METER_RESETS_BURST = 1000, /* all calls of a connection may expire at once: RPC_STREAMS_MAX */
+    METER_RESETS_BURST = 800,  /* all calls of a connection may expire at once: RPC_STREAMS_MAX */
     METER_IDLE_PER_S = 2000,   /* frames that ask for nothing: pings, settings, priorities, ... */
     METER_IDLE_BURST = 2000,
     METER_IDLE_PER_CALL = 4,           /* and so many more for each call */
-    METER_OPEN_MAX = 1024,             /* calls begun and not answered: what was not read counts */
+    METER_OPEN_MAX = 800,              /* calls begun and not answered: what was not read counts */
     METER_HEADERS_MAX = 32 * 1024,     /* bytes of one header block */
     METER_UNFINISHED_MAX = 1024 * 1024 /* bytes of requests since one was finished */
 };

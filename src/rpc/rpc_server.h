@@ -22,7 +22,7 @@ enum {
     /* Calls in flight on one connection. More than the 600 requests that kube-apiserver takes at a
      * time by default: what exceeds this waits in the client in the order in which it came, an
      * Encrypt behind all Decrypts, where nobody can let it pass. */
-    RPC_STREAMS_MAX = 768,
+    RPC_STREAMS_MAX = 640,
     RPC_CALLS_MAX = 2048 /* calls in flight in all; more are RESOURCE_EXHAUSTED */
 };
 

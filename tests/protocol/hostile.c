@@ -19,6 +19,9 @@ enum {
     TEST_SECONDS = 240,
     ATTACK_MS = 500,
     LONG_ATTACK_MS = 1500,
+    /* 32 connections may begin 800 calls each before they are ended: 25,600, at once. An API server
+     * gives a Status three seconds. */
+    STATUS_WORST_MS = 1000,
     BATCH_MAX = 1 << 16,
     CONNECTIONS_MAX = 64,
     RSS_GROWTH_KIB = 64 * 1024, /* without the limits of frame_meter.h: gigabytes */
@@ -352,7 +355,7 @@ static void assert_within_limits(const struct watch_figures *status, long grown_
     assert_int_equal(status->failed, 0);
     assert_true(status->asked > (status->busy ? 0 : 10));
     assert_true(grown_kib < RSS_GROWTH_KIB);
-    assert_true(status->worst_ms < (status->busy ? 3000 : 500));
+    assert_true(status->worst_ms < (status->busy ? 3000 : STATUS_WORST_MS));
 }
 
 static void withstand(struct harness *h, const struct attack_row *row)
