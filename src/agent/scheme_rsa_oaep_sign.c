@@ -144,19 +144,29 @@ static struct err parse(const struct sizes *sizes, struct bytes fields, struct s
     return ERR_OK;
 }
 
-/* Verified in this process: the token has no part in it. */
-static struct err authenticate(const struct p11_session *session, const struct key_set *keys,
-                               const struct envelope *envelope)
+/* The fields, once the signature was verified, which is done in this process: the token has no part
+ * in it. */
+static struct err verify(const struct key_set *keys, const struct envelope *envelope,
+                         struct sealed *ret)
 {
     struct sizes sizes;
     struct sealed sealed;
     struct bytes covered, signature;
     uint8_t message[SIGNED_MAX];
-    (void)session;
     TRY(sizes_of(keys, &sizes));
     TRY(parse(&sizes, envelope->fields, &sealed, &covered, &signature));
-    return local_pk_verify(half(keys, SIGN), signed_bytes(message, envelope->header, covered),
-                           signature);
+    TRY(local_pk_verify(half(keys, SIGN), signed_bytes(message, envelope->header, covered),
+                        signature));
+    *ret = sealed;
+    return ERR_OK;
+}
+
+static struct err authenticate(const struct p11_session *session, const struct key_set *keys,
+                               const struct envelope *envelope)
+{
+    struct sealed unused;
+    (void)session;
+    return verify(keys, envelope, &unused);
 }
 
 static struct err open_fields(const struct p11_session *session, const struct key_set *keys,
@@ -165,18 +175,12 @@ static struct err open_fields(const struct p11_session *session, const struct ke
     uint8_t aad_room[ENVELOPE_AAD_MAX];
     struct writer aad = writer_over(aad_room, sizeof aad_room);
     AUTO_MESSAGE_KEY struct message_key key;
-    struct sizes sizes;
     struct sealed sealed;
-    struct bytes covered, signature;
-    uint8_t message[SIGNED_MAX];
-    TRY(sizes_of(keys, &sizes));
-    TRY(parse(&sizes, envelope->fields, &sealed, &covered, &signature));
     envelope_put_aad(&aad, envelope->header);
     if (aad.full)
         return err_make(ERR_INVALID, "rsa-oaep-sign header");
     /* before the token sees any of it: what OAEP says of a forged key is nobody's to know */
-    TRY(local_pk_verify(half(keys, SIGN), signed_bytes(message, envelope->header, covered),
-                        signature));
+    TRY(verify(keys, envelope, &sealed));
     TRY(p11_oaep_decrypt(session, keys->handles[UNWRAP], sealed.hash, sealed.wrapped, key.bytes,
                          sizeof key.bytes));
     TRY(local_gcm_open(key.bytes, writer_bytes(&aad), sealed.ciphertext, memory));
