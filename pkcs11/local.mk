@@ -4,6 +4,7 @@ I_PKCS11 = $(I_FORMAT) -I$(srcdir)/pkcs11
 noinst_LIBRARIES += pkcs11/libpkcs11.a
 pkcs11_libpkcs11_a_CPPFLAGS = $(AM_CPPFLAGS) $(I_PKCS11) $(P11KIT_CFLAGS)
 pkcs11_libpkcs11_a_SOURCES = \
+	pkcs11/p11_attribute.c pkcs11/p11_attribute.h \
 	pkcs11/p11_call.h \
 	pkcs11/p11_cbc.c pkcs11/p11_cbc.h \
 	pkcs11/p11_ckr.c pkcs11/p11_ckr.h \

@@ -2,7 +2,7 @@
 #include "p11_key.h"
 
 #include "cleanup.h"
-#include "p11_call.h"
+#include "p11_attribute.h"
 
 #include <string.h>
 
@@ -125,31 +125,13 @@ static void prepare(struct readout *r, enum key_class of)
         want(r, CKA_VALUE_LEN, &r->length, sizeof r->length);
 }
 
-/* An attribute that the token does not tell, or that has no room: not an error of the read. */
-static bool only_missing(unsigned long rv)
-{
-    return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE ||
-           rv == CKR_BUFFER_TOO_SMALL;
-}
-
-/* Reads one attribute; ulValueLen is CK_UNAVAILABLE_INFORMATION where the token does not tell. */
-static struct err read_one(const struct p11_session *s, CK_OBJECT_HANDLE handle, CK_ATTRIBUTE *a)
-{
-    struct err e = P11_CALL(s->module, C_GetAttributeValue, s->handle, handle, a, 1);
-    if (err_is(e) && !only_missing(e.native))
-        return e;
-    if (err_is(e))
-        a->ulValueLen = CK_UNAVAILABLE_INFORMATION;
-    return ERR_OK;
-}
-
 /* Some tokens stop at the first attribute they do not tell: then each is asked for by itself. */
 static struct err read_singly(const struct p11_session *s, CK_OBJECT_HANDLE handle,
                               enum key_class of, struct readout *r)
 {
     prepare(r, of);
     for (CK_ULONG i = 0; i < r->n; i++)
-        TRY(read_one(s, handle, &r->attributes[i]));
+        TRY(p11_attribute_read(s, handle, &r->attributes[i]));
     return ERR_OK;
 }
 
@@ -221,17 +203,17 @@ static void interpret(const struct readout *r, CK_OBJECT_HANDLE handle, struct p
 /* What only private keys of its type have. */
 static struct err read_pair(const struct p11_session *s, struct p11_key *key)
 {
-    static const uint8_t p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
     uint8_t value[MODULUS_MAX];
     bool rsa = key->attributes.type == KEY_TYPE_RSA;
     CK_ATTRIBUTE a = {rsa ? CKA_MODULUS : CKA_EC_PARAMS, value, sizeof value};
     if (!rsa && key->attributes.type != KEY_TYPE_EC)
         return ERR_OK;
-    TRY(read_one(s, key->handle, &a));
+    TRY(p11_attribute_read(s, key->handle, &a));
     bool known = a.ulValueLen <= sizeof value;
     if (rsa)
         key->attributes.length = known ? (uint32_t)a.ulValueLen : 0;
-    else if (known && bytes_equal(bytes_of(value, a.ulValueLen), bytes_of(p256, sizeof p256)))
+    else if (known &&
+             bytes_equal(bytes_of(value, a.ulValueLen), bytes_of(p11_p256, sizeof p11_p256)))
         key->attributes.length = 32;
     else
         key->attributes.type = KEY_TYPE_OTHER;
@@ -244,7 +226,7 @@ struct err p11_key_read(const struct p11_session *s, enum key_class of, unsigned
     struct readout r;
     prepare(&r, of);
     struct err e = P11_CALL(s->module, C_GetAttributeValue, s->handle, handle, r.attributes, r.n);
-    if (err_is(e) && !only_missing(e.native))
+    if (err_is(e) && !p11_attribute_untold(e.native))
         return e;
     if (err_is(e))
         TRY(read_singly(s, handle, of, &r));
@@ -258,10 +240,9 @@ struct err p11_key_check_id(const struct p11_session *s, unsigned long handle,
 {
     uint8_t data[OBJECT_ID_MAX];
     CK_ATTRIBUTE attribute = {CKA_ID, data, sizeof data};
-    struct err e = P11_CALL(s->module, C_GetAttributeValue, s->handle, handle, &attribute, 1);
-    if (err_is(e) && !only_missing(e.native))
-        return e;
-    if (err_is(e) || !bytes_equal(bytes_of(data, attribute.ulValueLen), object_id_bytes(id)))
+    TRY(p11_attribute_read(s, handle, &attribute));
+    if (attribute.ulValueLen > sizeof data ||
+        !bytes_equal(bytes_of(data, attribute.ulValueLen), object_id_bytes(id)))
         return p11_result(CKR_OBJECT_HANDLE_INVALID, "CKA_ID");
     return ERR_OK;
 }

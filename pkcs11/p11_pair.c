@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "p11_pair.h"
 
-#include "p11_call.h"
+#include "p11_attribute.h"
 
 #include <string.h>
 
-static const uint8_t p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
 static const uint8_t f4[] = {0x01, 0x00, 0x01};
 static const CK_BBOOL truth[] = {CK_FALSE, CK_TRUE};
 
@@ -87,7 +86,7 @@ static struct half public_half(const struct making *m, bool usages)
     add_common(&h, m, &m->public_class);
     add_flag(&h, CKA_PRIVATE, false);
     if (m->type == CKK_EC) {
-        add(&h, CKA_EC_PARAMS, p256, sizeof p256);
+        add(&h, CKA_EC_PARAMS, p11_p256, sizeof p11_p256);
     } else {
         add(&h, CKA_MODULUS_BITS, &m->bits, sizeof m->bits);
         add(&h, CKA_PUBLIC_EXPONENT, f4, sizeof f4);
@@ -144,22 +143,13 @@ struct err p11_pair_generate(const struct p11_session *s, const struct key_deman
 
 /* --- reading ----------------------------------------------------------------------------- */
 
-/* Not an error of the read: the object has no such attribute, or a value that we could not use. */
-static bool tells_nothing(struct err e)
-{
-    return e.native == CKR_ATTRIBUTE_TYPE_INVALID || e.native == CKR_ATTRIBUTE_SENSITIVE ||
-           e.native == CKR_BUFFER_TOO_SMALL;
-}
-
 /* What the object has under that type, of no bytes where it tells nothing. */
 static struct err read_one(const struct p11_session *s, unsigned long handle,
                            CK_ATTRIBUTE_TYPE type, void *memory, size_t size, struct bytes *ret)
 {
     CK_ATTRIBUTE attribute = {type, memory, size};
-    struct err e = P11_CALL(s->module, C_GetAttributeValue, s->handle, handle, &attribute, 1);
     *ret = bytes_of(memory, 0);
-    if (err_is(e))
-        return tells_nothing(e) ? ERR_OK : e;
+    TRY(p11_attribute_read(s, handle, &attribute));
     if (attribute.ulValueLen <= size) /* or CK_UNAVAILABLE_INFORMATION */
         *ret = bytes_of(memory, attribute.ulValueLen);
     return ERR_OK;
@@ -205,12 +195,13 @@ static bool take_point(struct bytes from, uint8_t ret[static P256_POINT])
 static struct err read_ec(const struct p11_session *s, unsigned long handle, struct p11_public *ret,
                           bool *ret_told)
 {
-    uint8_t params_room[sizeof p256], point_room[P256_POINT + 2];
+    uint8_t params_room[sizeof p11_p256], point_room[P256_POINT + 2];
     struct bytes params, point;
     *ret = (struct p11_public){.type = KEY_TYPE_EC};
     TRY(read_one(s, handle, CKA_EC_PARAMS, params_room, sizeof params_room, &params));
     TRY(read_one(s, handle, CKA_EC_POINT, point_room, sizeof point_room, &point));
-    *ret_told = bytes_equal(params, bytes_of(p256, sizeof p256)) && take_point(point, ret->point);
+    *ret_told =
+        bytes_equal(params, bytes_of(p11_p256, sizeof p11_p256)) && take_point(point, ret->point);
     return ERR_OK;
 }
 
