@@ -9,5 +9,6 @@ src_obs_libobs_a_SOURCES = \
 	src/obs/journal.c src/obs/journal.h \
 	src/obs/log.c src/obs/log.h \
 	src/obs/log_line.c src/obs/log_line.h \
+	src/obs/log_output.c src/obs/log_output.h \
 	src/obs/timed.c src/obs/timed.h
 LIBOBS = src/obs/libobs.a $(LIBBASE) $(SYSTEMD_LIBS)

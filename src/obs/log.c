@@ -3,11 +3,11 @@
 
 #include "journal.h"
 #include "log_line.h"
+#include "log_output.h"
 #include "text.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,38 +36,20 @@ enum log_style log_style_auto(void)
 
 void log_setup(const char *component, enum log_style style, enum log_priority least)
 {
+    log_output_setup();
     setup.component = component;
     setup.style = style;
     setup.least = least;
     setup.colours = style == LOG_STYLE_TEXT && isatty(STDERR_FILENO) == 1;
 }
 
-/* Lines since the last one that was written. */
+/* Lines since the last one that was written whole. */
 static atomic_uint lost;
 
-/* Whoever reads the log may have stopped: a disk is full, a container's runtime hangs. Neither the
- * requests nor the restart of an agent wait for that. A pipe with room has it for a whole line. */
-static bool has_room(void)
-{
-    struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT};
-    int ready;
-    do
-        ready = poll(&log, 1, 0);
-    while (ready < 0 && errno == EINTR);
-    return ready > 0;
-}
-
-/* One write(2) a line. A log that cannot be written has nobody left to be told. */
 static bool write_line(struct writer *w)
 {
-    ssize_t written;
     put_u8(w, '\n');
-    if (!has_room())
-        return false;
-    do
-        written = write(STDERR_FILENO, w->data, w->len);
-    while (written < 0 && errno == EINTR);
-    return true;
+    return log_output_write(writer_bytes(w));
 }
 
 static const char *colour_of(enum log_priority priority)

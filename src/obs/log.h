@@ -38,7 +38,8 @@ struct log_field {
  * are escaped, so that nobody can forge a line. Ended by a field without a name. The journal gets
  * MESSAGE, PRIORITY, P11KMS_COMPONENT and a P11KMS_NAME for each field. A field that does not fit
  * in LOG_LINE_MAX is left out and the line says truncated. Where log or journal takes no more, the
- * line is lost and a later one says so: nobody waits. Thread-safe; never allocates. */
+ * line is lost and a later one says so: nobody waits (log_output.c). Thread-safe; never allocates.
+ */
 void log_write(enum log_priority priority, const char *message, const struct log_field *fields);
 
 /* The array is longer than any line's fields, and so ends with one without a name. */

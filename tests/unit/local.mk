@@ -29,6 +29,11 @@ TESTS += tests/unit/test_log
 tests_unit_test_log_CPPFLAGS = $(AM_CPPFLAGS) $(I_OBS)
 tests_unit_test_log_LDADD = $(LIBOBS) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_log_output
+TESTS += tests/unit/test_log_output
+tests_unit_test_log_output_CPPFLAGS = $(AM_CPPFLAGS) $(I_OBS)
+tests_unit_test_log_output_LDADD = $(LIBOBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/fake_child
 tests_unit_fake_child_CPPFLAGS = $(AM_CPPFLAGS) $(I_MONITOR)
 tests_unit_fake_child_LDADD = $(LIBMONITOR)
