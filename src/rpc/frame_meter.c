@@ -43,6 +43,15 @@ static void close_call(struct frame_meter *m)
 {
     if (m->open > 0)
         m->open--;
+    if (m->unfinished > m->open)
+        m->unfinished = m->open;
+}
+
+static void finish_request(struct frame_meter *m)
+{
+    if (m->unfinished > 0)
+        m->unfinished--;
+    m->looks = 0;
 }
 
 static void spend(struct frame_meter *m, uint32_t *allowance, const char *wrong)
@@ -53,10 +62,14 @@ static void spend(struct frame_meter *m, uint32_t *allowance, const char *wrong)
         m->wrong = wrong;
 }
 
-static void begin_call(struct frame_meter *m)
+static void begin_call(struct frame_meter *m, uint8_t flags)
 {
     if (++m->open > METER_OPEN_MAX)
         m->wrong = "it does not read what is answered";
+    if (m->unfinished++ == 0)
+        m->looks = 0;
+    if (flags & FLAG_END_STREAM)
+        finish_request(m);
     m->idle += METER_IDLE_PER_CALL;
     if (m->idle > METER_IDLE_BURST)
         m->idle = METER_IDLE_BURST;
@@ -75,6 +88,8 @@ static void add_data(struct frame_meter *m, uint8_t flags, uint32_t len)
 {
     if (len == 0 && !(flags & FLAG_END_STREAM))
         spend(m, &m->idle, "too many empty frames");
+    if (flags & FLAG_END_STREAM)
+        finish_request(m);
     m->unfinished_bytes = flags & FLAG_END_STREAM ? 0 : m->unfinished_bytes + len;
     if (m->unfinished_bytes > METER_UNFINISHED_MAX)
         m->wrong = "a request without end";
@@ -84,7 +99,7 @@ static void on_received(struct frame_meter *m, uint8_t type, uint8_t flags, uint
 {
     switch (type) {
     case FRAME_HEADERS:
-        begin_call(m);
+        begin_call(m, flags);
         add_header(m, flags, len);
         break;
     case FRAME_CONTINUATION:
@@ -95,6 +110,7 @@ static void on_received(struct frame_meter *m, uint8_t type, uint8_t flags, uint
         add_data(m, flags, len);
         break;
     case FRAME_RST_STREAM:
+        finish_request(m);
         close_call(m);
         spend(m, &m->resets, "too many calls taken back");
         break;
@@ -143,4 +159,11 @@ bool frame_meter_received(struct frame_meter *m, struct bytes part, int64_t now_
 void frame_meter_sent(struct frame_meter *m, struct bytes part)
 {
     follow(m, &m->out, part, on_sent);
+}
+
+bool frame_meter_look(struct frame_meter *m)
+{
+    if (m->unfinished > 0 && ++m->looks > METER_UNFINISHED_LOOKS)
+        m->wrong = "requests whose end does not come";
+    return !m->wrong;
 }

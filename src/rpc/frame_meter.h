@@ -14,10 +14,17 @@ enum {
     METER_RESETS_BURST = 800,  /* all calls of a connection may expire at once: RPC_STREAMS_MAX */
     METER_IDLE_PER_S = 2000,   /* frames that ask for nothing: pings, settings, priorities, ... */
     METER_IDLE_BURST = 2000,
-    METER_IDLE_PER_CALL = 4,           /* and so many more for each call */
-    METER_OPEN_MAX = 800,              /* calls begun and not answered: what was not read counts */
-    METER_HEADERS_MAX = 32 * 1024,     /* bytes of one header block */
-    METER_UNFINISHED_MAX = 1024 * 1024 /* bytes of requests since one was finished */
+    METER_IDLE_PER_CALL = 4, /* and so many more for each call */
+    /* Calls begun and not answered: what was not read counts. gRPC refuses more than
+     * RPC_STREAMS_MAX itself, but only where the client has acknowledged that setting. */
+    METER_OPEN_MAX = 800,
+    METER_HEADERS_MAX = 32 * 1024,      /* bytes of one header block */
+    METER_UNFINISHED_MAX = 1024 * 1024, /* bytes of requests since one was finished */
+    /* Looks (RPC_LOOK_MS) while requests were unfinished and none was finished: more than 10 s. A
+     * client sends a request's end right behind its beginning; and longer than 10 s no call waits
+     * for us, should the count be wrong. In looks, not in time, so that a process that was stopped
+     * for a while has read what came meanwhile before it judges. */
+    METER_UNFINISHED_LOOKS = 5
 };
 
 /* Where one direction's stream of bytes is between two reads. */
@@ -33,6 +40,10 @@ struct frame_meter {
     int64_t last_call_ns;  /* when a call was begun last; at first when the connection was made */
     uint32_t resets, idle; /* what is left of either allowance */
     uint32_t open;         /* calls begun and not ended by either side */
+    /* Requests whose end has not come; without those whose call we ended first, and, as frames do
+     * not say which they were, perhaps without some that were taken back. */
+    uint32_t unfinished;
+    uint32_t looks; /* since the end of one came */
     uint32_t header_bytes, unfinished_bytes;
     const char *wrong; /* the limit that was broken; NULL: none */
 };
@@ -44,5 +55,8 @@ bool frame_meter_received(struct frame_meter *meter, struct bytes part, int64_t 
 
 /* What was sent to it. */
 void frame_meter_sent(struct frame_meter *meter, struct bytes part);
+
+/* Once every RPC_LOOK_MS. False as above. */
+bool frame_meter_look(struct frame_meter *meter);
 
 #endif

@@ -14,6 +14,7 @@
 enum {
     ON_LISTEN = RPC_CONNECTIONS_MAX, /* event numbers below are indices of connections */
     ON_TIMER,
+    ON_LOOK,
     EVENT_NUMBERS,
     ACCEPTS_PER_TURN = 64,
     BACK_OFF_MS = 100,
@@ -27,7 +28,8 @@ enum {
  * for the peer's hang-up (and for gRPC's shutdown(2) of the socket), tells. */
 struct connection {
     int watch_fd; /* -1: free */
-    int fd;       /* gRPC's: a number only, by which the guard knows it */
+    int fd;       /* gRPC's: a number only, which with the serial the guard knows it by */
+    uint64_t serial;
     struct rpc_peer peer;
 };
 
@@ -41,6 +43,7 @@ struct rpc_listener {
     int listen_fd;
     int epoll_fd;
     int timer_fd;
+    int look_fd; /* a timer as well */
     struct rpc_server *server;
     struct rpc_access access;
     rpc_refused *refused;
@@ -72,8 +75,12 @@ static struct err set_up(struct rpc_listener *l)
     l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (l->timer_fd < 0)
         return err_errno(errno, "timerfd_create");
+    l->look_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (l->look_fd < 0)
+        return err_errno(errno, "timerfd_create");
     TRY(watch(l, EPOLL_CTL_ADD, l->listen_fd, EPOLLIN, ON_LISTEN));
-    return watch(l, EPOLL_CTL_ADD, l->timer_fd, EPOLLIN, ON_TIMER);
+    TRY(watch(l, EPOLL_CTL_ADD, l->timer_fd, EPOLLIN, ON_TIMER));
+    return watch(l, EPOLL_CTL_ADD, l->look_fd, EPOLLIN, ON_LOOK);
 }
 
 DEFINE_CLEANUP(struct rpc_listener, rpc_listener_free);
@@ -89,6 +96,7 @@ struct err rpc_listener_new(int listen_fd, struct rpc_server *server,
     *l = (struct rpc_listener){.listen_fd = listen_fd,
                                .epoll_fd = -1,
                                .timer_fd = -1,
+                               .look_fd = -1,
                                .server = server,
                                .access = *access,
                                .refused = refused,
@@ -115,13 +123,37 @@ static void back_off(struct rpc_listener *l)
     l->refused(l->context, RPC_REFUSED_DESCRIPTORS, &(struct rpc_peer){0}, NULL);
 }
 
-static void resume(struct rpc_listener *l)
+static void make_unreadable(int timer_fd)
 {
     uint64_t expirations;
-    ssize_t got = read(l->timer_fd, &expirations, sizeof expirations);
-    (void)got; /* only to make it unreadable */
+    ssize_t got = read(timer_fd, &expirations, sizeof expirations);
+    (void)got;
+}
+
+static void resume(struct rpc_listener *l)
+{
+    make_unreadable(l->timer_fd);
     struct err e = watch(l, EPOLL_CTL_MOD, l->listen_fd, EPOLLIN, ON_LISTEN);
     (void)e;
+}
+
+/* Only while there is somebody to look at. */
+static void look_from_now_on(const struct rpc_listener *l, bool on)
+{
+    const struct timespec every = {.tv_sec = RPC_LOOK_MS / 1000,
+                                   .tv_nsec = RPC_LOOK_MS % 1000 * 1000000L};
+    struct itimerspec times = {0};
+    if (on)
+        times = (struct itimerspec){.it_value = every, .it_interval = every};
+    (void)timerfd_settime(l->look_fd, 0, &times, NULL);
+}
+
+static void look_at_all(const struct rpc_listener *l)
+{
+    make_unreadable(l->look_fd);
+    for (size_t i = 0; i < RPC_CONNECTIONS_MAX; i++)
+        if (l->connections[i].watch_fd >= 0)
+            rpc_guard_look(l->connections[i].fd, l->connections[i].serial);
 }
 
 static size_t connections_of(const struct rpc_listener *l, uint32_t uid)
@@ -135,7 +167,7 @@ static size_t connections_of(const struct rpc_listener *l, uint32_t uid)
 /* A peer of another PID namespace has no number here: many would share 0. */
 static void punish(struct rpc_listener *l, const struct connection *gone)
 {
-    const char *why = rpc_guard_verdict(gone->fd);
+    const char *why = rpc_guard_verdict(gone->fd, gone->serial);
     if (!why)
         return;
     l->refused(l->context, RPC_REFUSED_LIMIT, &gone->peer, why);
@@ -162,11 +194,12 @@ static void connection_gone(struct rpc_listener *l, uint32_t index)
         return;
     /* Leaves the epoll set by itself only with the last duplicate, which gRPC still has. */
     (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, gone->watch_fd, NULL);
+    punish(l, gone);
+    rpc_guard_stop(gone->fd, gone->serial);
     (void)close(gone->watch_fd);
     gone->watch_fd = -1;
-    punish(l, gone);
-    rpc_guard_stop(gone->fd);
-    l->n_connections--;
+    if (--l->n_connections == 0)
+        look_from_now_on(l, false);
 }
 
 /* Takes the lowest free number at or after a point that moves on with each connection: gRPC names
@@ -190,9 +223,10 @@ static struct err track(struct rpc_listener *l, int fd, const struct rpc_peer *p
     if (watch_fd < 0)
         return err_errno(errno, "dup");
     TRY(watch(l, EPOLL_CTL_ADD, watch_fd, EPOLLRDHUP, index));
-    l->connections[index] = (struct connection){take_fd(&watch_fd), fd, *peer};
-    l->n_connections++;
-    rpc_guard_start(fd);
+    uint64_t serial = rpc_guard_start(fd, watch_fd, peer->uid);
+    l->connections[index] = (struct connection){take_fd(&watch_fd), fd, serial, *peer};
+    if (l->n_connections++ == 0)
+        look_from_now_on(l, true);
     return ERR_OK;
 }
 
@@ -206,7 +240,7 @@ static bool end_an_idle_one(struct rpc_listener *l, const uint32_t *uid)
         const struct connection *c = &l->connections[i];
         if (c->watch_fd < 0 || (uid && c->peer.uid != *uid))
             continue;
-        int64_t idle = rpc_guard_idle_ns(c->fd);
+        int64_t idle = rpc_guard_idle_ns(c->fd, c->serial);
         if (idle >= longest) {
             longest = idle;
             found = i;
@@ -281,6 +315,8 @@ void rpc_listener_ready(struct rpc_listener *listener)
             waiting = true;
         else if (events[i].data.u32 == ON_TIMER)
             resume(listener);
+        else if (events[i].data.u32 == ON_LOOK)
+            look_at_all(listener);
         else
             connection_gone(listener, events[i].data.u32);
     }
@@ -314,6 +350,8 @@ void rpc_listener_free(struct rpc_listener *listener)
         connection_gone(listener, i);
     if (listener->timer_fd >= 0)
         (void)close(listener->timer_fd);
+    if (listener->look_fd >= 0)
+        (void)close(listener->look_fd);
     if (listener->epoll_fd >= 0)
         (void)close(listener->epoll_fd);
     free(listener);

@@ -11,11 +11,15 @@
  * if it has had no call for RPC_IDLE_MS. */
 enum { RPC_CONNECTIONS_MAX = 256, RPC_CONNECTIONS_PER_UID = 64, RPC_IDLE_MS = 5000 };
 
+/* How often all connections are looked at (rpc_guard_look). Not once a second, so that who waits
+ * for a second without events gets it. */
+enum { RPC_LOOK_MS = 2500 };
+
 enum rpc_refusal {
     RPC_REFUSED_ACCESS,     /* neither its uid nor a group of it is allowed */
     RPC_REFUSED_PER_UID,    /* its uid has RPC_CONNECTIONS_PER_UID connections, none of them idle */
     RPC_REFUSED_TOTAL,      /* RPC_CONNECTIONS_MAX are open */
-    RPC_REFUSED_LIMIT,      /* it was connected, and broke a limit of frame_meter.h: the detail */
+    RPC_REFUSED_LIMIT,      /* it was connected, and broke a limit of rpc_guard.h: the detail */
     RPC_REFUSED_AGAIN,      /* another connection of its process did so in the last second */
     RPC_REFUSED_DESCRIPTORS /* out of descriptors or memory: nobody is accepted for a moment; peer
                                is all zero when nobody was */

@@ -143,11 +143,22 @@ static void refuse(struct rpc_call *call, enum err_code code, const char *messag
     rpc_call_reply(call, code, message, bytes_of(NULL, 0));
 }
 
+/* What is answered at once waits for nothing. */
+static bool take_place(struct rpc_call *call)
+{
+    if (call->slot->method->at_once)
+        return true;
+    char *name = grpc_call_get_peer(call->grpc);
+    bool taken = rpc_peers_take(&call->server->peers, name, &call->place);
+    gpr_free(name);
+    return taken;
+}
+
 static void check_and_handle(struct rpc_call *call)
 {
     if (!call->slot->method)
         refuse(call, ERR_UNSUPPORTED, "unknown method");
-    else if (call->server->in_flight > RPC_CALLS_MAX && !call->slot->method->at_once)
+    else if (!take_place(call))
         refuse(call, ERR_EXHAUSTED, "too many calls in flight");
     else if (!call->payload)
         refuse(call, ERR_INVALID, "the request holds no message");

@@ -30,8 +30,8 @@ struct rpc_slot {
 };
 
 /* Everything is the polling thread's, except what rpc_call.h lends to other threads: grpc, slot,
- * arrived_ns and deadline do not change after the arrival; response belongs to the replying thread
- * until it has set replied, which the polling thread reads before it looks. */
+ * arrived_ns, deadline and place do not change after the arrival; response belongs to the replying
+ * thread until it has set replied, which the polling thread reads before it looks. */
 struct rpc_call {
     struct rpc_server *server;
     struct rpc_slot *slot;
@@ -42,8 +42,9 @@ struct rpc_call {
     grpc_call_details details; /* catch-all only */
     grpc_byte_buffer *payload;
     grpc_byte_buffer *response;
-    int closed;       /* gRPC's answer: not 0 when the client gave up */
-    unsigned pending; /* completions still to come */
+    int closed;             /* gRPC's answer: not 0 when the client gave up */
+    unsigned pending;       /* completions still to come */
+    struct rpc_place place; /* until the reply */
     atomic_bool cancelled;
     atomic_bool replied;
     struct event_tag on_arrived, on_closed, on_replied;
@@ -60,8 +61,8 @@ struct rpc_server {
     bool stopped;
     /* The rest is the polling thread's once it runs. */
     bool grpc_stopped;
-    unsigned in_flight;
-    unsigned posted; /* of all slots */
+    unsigned in_flight; /* calls that arrived and are not over: also where a reply is not read */
+    unsigned posted;    /* of all slots */
     struct rpc_call *pool;
     size_t n_pool;
     size_t n_slots;

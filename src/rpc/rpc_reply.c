@@ -102,6 +102,8 @@ void rpc_call_reply(struct rpc_call *call, enum err_code code, const char *messa
     ops[n].data.send_status_from_server.status = status;
     ops[n].data.send_status_from_server.status_details = code == ERR_NONE ? NULL : &details;
     n++;
+    /* Before the client can know, and ask for more. */
+    rpc_peers_give_back(&call->server->peers, &call->place);
     /* The polling thread acquires this before it touches the call again: gRPC orders the two as
      * well, but where ThreadSanitizer cannot see it. After start_batch the call may be gone. */
     grpc_call *grpc = call->grpc;

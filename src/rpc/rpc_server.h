@@ -14,7 +14,7 @@ struct rpc_method {
     const char *path; /* "/package.Service/Method" */
     rpc_handler *handler;
     const void *context;
-    bool at_once; /* answered before the handler returns: RPC_CALLS_MAX does not keep it out */
+    bool at_once; /* answered before the handler returns: never refused, nor counted as waiting */
 };
 
 enum {
@@ -23,7 +23,13 @@ enum {
      * time by default: what exceeds this waits in the client in the order in which it came, an
      * Encrypt behind all Decrypts, where nobody can let it pass. */
     RPC_STREAMS_MAX = 640,
-    RPC_CALLS_MAX = 2048 /* calls in flight in all; more are RESOURCE_EXHAUSTED */
+    /* Calls that wait for their answer, of all connections; more are RESOURCE_EXHAUSTED. Each holds
+     * its request's place in the service: equal Decrypts, which are joined, have no other limit.
+     * Answered calls do not count, or a client that does not read would keep everybody out;
+     * RPC_GUARD_OPEN_MAX bounds those. A connection may have as many as are left then: one alone
+     * 1024, more than its streams, four greedy ones about 600, 600, 424 and 212, and so on. */
+    RPC_CALLS_MAX = 2048,
+    RPC_CALLS_ALWAYS = 8 /* and each connection so many, whatever the others have */
 };
 
 /* Before its poller runs, which serves it from then on. methods is borrowed until rpc_server_stop

@@ -9,11 +9,13 @@ tests_harness_libharness_a_CFLAGS = $(HARNESS_CFLAGS)
 tests_harness_libharness_a_SOURCES = \
 	tests/harness/async.c tests/harness/async.h \
 	tests/harness/await.c tests/harness/await.h \
+	tests/harness/footprint.c tests/harness/footprint.h \
 	tests/harness/harness.c tests/harness/harness.h \
 	tests/harness/lateness.c tests/harness/lateness.h \
 	tests/harness/load.c tests/harness/load.h \
 	tests/harness/others.c tests/harness/others.h \
 	tests/harness/process.c tests/harness/process.h \
+	tests/harness/rounds.c tests/harness/rounds.h \
 	tests/harness/watch.c tests/harness/watch.h \
 	tests/harness/wire.c tests/harness/wire.h
 HARNESS_LDADD = tests/harness/libharness.a $(LIBCLIENT) $(CMOCKA_LIBS) -lpthread

@@ -3,6 +3,9 @@
  * other clients notice little, and nothing is left of them. */
 #include "peer.h"
 
+#include "footprint.h"
+#include "raw_peer.h"
+#include "rounds.h"
 #include "text.h"
 #include "watch.h"
 
@@ -12,7 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 
 enum {
@@ -34,57 +36,11 @@ enum {
 
 static int attack_ms = ATTACK_MS;
 
-/* --- frames ------------------------------------------------------------------------------ */
-
-enum { DATA = 0, HEADERS = 1, PRIORITY = 2, RST = 3, SETTINGS = 4, PING = 6, WINDOW = 8, MORE = 9 };
-enum { END_STREAM = 1, END_HEADERS = 4 };
-
-static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-static void put_frame(struct writer *w, uint8_t type, uint8_t flags, uint32_t stream,
-                      struct bytes payload)
-{
-    const uint8_t header[] = {(uint8_t)(payload.len >> 16),
-                              (uint8_t)(payload.len >> 8),
-                              (uint8_t)payload.len,
-                              type,
-                              flags,
-                              (uint8_t)(stream >> 24),
-                              (uint8_t)(stream >> 16),
-                              (uint8_t)(stream >> 8),
-                              (uint8_t)stream};
-    put_bytes(w, bytes_of(header, sizeof header));
-    put_bytes(w, payload);
-}
-
-/* HPACK: a literal that is never indexed, both strings shorter than 127 bytes. */
-static void put_header(struct writer *w, const char *name, const char *value)
-{
-    put_u8(w, 0x10);
-    put_u8(w, (uint8_t)strlen(name));
-    put_bytes(w, bytes_of_string(name));
-    put_u8(w, (uint8_t)strlen(value));
-    put_bytes(w, bytes_of_string(value));
-}
-
-static void put_call(struct writer *w, uint32_t stream, uint8_t flags, const char *path)
-{
-    uint8_t memory[256];
-    struct writer block = writer_over(memory, sizeof memory);
-    put_header(&block, ":method", "POST");
-    put_header(&block, ":scheme", "http");
-    put_header(&block, ":path", path);
-    put_header(&block, ":authority", "localhost");
-    put_header(&block, "content-type", "application/grpc");
-    put_header(&block, "te", "trailers");
-    put_frame(w, HEADERS, flags, stream, writer_bytes(&block));
-}
-
 /* --- attacks ----------------------------------------------------------------------------- */
 
 static const uint8_t zeros[16384];
-static const char status_path[] = "/v2.KeyManagementService/Status";
-static const char encrypt_path[] = "/v2.KeyManagementService/Encrypt";
+static const char status_path[] = RAW_STATUS;
+static const char encrypt_path[] = RAW_ENCRYPT;
 
 /* Appends one piece; *stream is the next free one, 1 on a new connection. */
 typedef void attack(struct writer *w, uint32_t *stream);
@@ -92,29 +48,29 @@ typedef void attack(struct writer *w, uint32_t *stream);
 static void reset_at_once(struct writer *w, uint32_t *stream)
 {
     put_call(w, *stream, END_HEADERS, status_path);
-    put_frame(w, RST, 0, *stream, bytes_of("\0\0\0\10", 4));
+    put_frame(w, FRAME_RST, 0, *stream, bytes_of("\0\0\0\10", 4));
     *stream += 2;
 }
 
 static void reset_after_data(struct writer *w, uint32_t *stream)
 {
     put_call(w, *stream, END_HEADERS, status_path);
-    put_frame(w, DATA, END_STREAM, *stream, bytes_of(zeros, 5));
-    put_frame(w, RST, 0, *stream, bytes_of("\0\0\0\10", 4));
+    put_frame(w, FRAME_DATA, END_STREAM, *stream, bytes_of(zeros, 5));
+    put_frame(w, FRAME_RST, 0, *stream, bytes_of("\0\0\0\10", 4));
     *stream += 2;
 }
 
 static void reset_unknown(struct writer *w, uint32_t *stream)
 {
     put_call(w, *stream, END_HEADERS, "/no.Such/Method");
-    put_frame(w, RST, 0, *stream, bytes_of("\0\0\0\10", 4));
+    put_frame(w, FRAME_RST, 0, *stream, bytes_of("\0\0\0\10", 4));
     *stream += 2;
 }
 
 static void never_read(struct writer *w, uint32_t *stream)
 {
     put_call(w, *stream, END_HEADERS, status_path);
-    put_frame(w, DATA, END_STREAM, *stream, bytes_of(zeros, 5));
+    put_frame(w, FRAME_DATA, END_STREAM, *stream, bytes_of(zeros, 5));
     *stream += 2;
 }
 
@@ -128,25 +84,25 @@ static void never_ask(struct writer *w, uint32_t *stream)
 static void pings(struct writer *w, uint32_t *stream)
 {
     (void)stream;
-    put_frame(w, PING, 0, 0, bytes_of(zeros, 8));
+    put_frame(w, FRAME_PING, 0, 0, bytes_of(zeros, 8));
 }
 
 static void settings(struct writer *w, uint32_t *stream)
 {
     (void)stream;
-    put_frame(w, SETTINGS, 0, 0, bytes_of("\0\4\0\0\377\377", 6));
+    put_frame(w, FRAME_SETTINGS, 0, 0, bytes_of("\0\4\0\0\377\377", 6));
 }
 
 static void priorities(struct writer *w, uint32_t *stream)
 {
     (void)stream;
-    put_frame(w, PRIORITY, 0, 1, bytes_of("\0\0\0\0\20", 5));
+    put_frame(w, FRAME_PRIORITY, 0, 1, bytes_of("\0\0\0\0\20", 5));
 }
 
 static void windows(struct writer *w, uint32_t *stream)
 {
     (void)stream;
-    put_frame(w, WINDOW, 0, 0, bytes_of("\0\0\0\1", 4));
+    put_frame(w, FRAME_WINDOW, 0, 0, bytes_of("\0\0\0\1", 4));
 }
 
 static void unknown_frames(struct writer *w, uint32_t *stream)
@@ -163,7 +119,7 @@ static void endless_headers(struct writer *w, uint32_t *stream)
         put_call(w, 1, 0, status_path);
     *stream = 3;
     put_header(&block, "x-more", "and more and more and more and more and more and more and more");
-    put_frame(w, MORE, 0, 1, writer_bytes(&block));
+    put_frame(w, FRAME_MORE, 0, 1, writer_bytes(&block));
 }
 
 static void empty_data(struct writer *w, uint32_t *stream)
@@ -171,17 +127,17 @@ static void empty_data(struct writer *w, uint32_t *stream)
     if (*stream == 1)
         put_call(w, 1, END_HEADERS, encrypt_path);
     *stream = 3;
-    put_frame(w, DATA, 0, 1, bytes_of(zeros, 0));
+    put_frame(w, FRAME_DATA, 0, 1, bytes_of(zeros, 0));
 }
 
 static void huge_message(struct writer *w, uint32_t *stream)
 {
     if (*stream == 1) {
         put_call(w, 1, END_HEADERS, encrypt_path);
-        put_frame(w, DATA, 0, 1, bytes_of("\0\177\377\377\377", 5));
+        put_frame(w, FRAME_DATA, 0, 1, bytes_of("\0\177\377\377\377", 5));
     }
     *stream = 3;
-    put_frame(w, DATA, 0, 1, bytes_of(zeros, sizeof zeros));
+    put_frame(w, FRAME_DATA, 0, 1, bytes_of(zeros, sizeof zeros));
 }
 
 static void huge_frame(struct writer *w, uint32_t *stream)
@@ -226,18 +182,6 @@ struct attacker {
     uint32_t stream;
 };
 
-static int connect_raw(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    memcpy(address.sun_path, path, strlen(path));
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
-        return fd;
-    if (fd >= 0)
-        (void)close(fd);
-    return -1;
-}
-
 static void hang_up(struct attacker *a)
 {
     (void)close(a->fd);
@@ -279,8 +223,8 @@ static void press(struct attacker *a, const struct attack_row *row, const char *
         *a = (struct attacker){connect_raw(path), 1};
         if (a->fd < 0)
             return;
-        put_bytes(&w, bytes_of_string(preface));
-        put_frame(&w, SETTINGS, 0, 0, bytes_of(zeros, 0));
+        put_bytes(&w, bytes_of_string(raw_preface));
+        put_frame(&w, FRAME_SETTINGS, 0, 0, bytes_of(zeros, 0));
     }
     for (unsigned i = 0; i < row->batch; i++) {
         size_t before = w.len;
@@ -309,27 +253,7 @@ static _Noreturn void attack_and_exit(const struct attack_row *row, const char *
 
 /* --- what the daemon makes of it --------------------------------------------------------- */
 
-struct before {
-    pid_t front_end;
-    int fds;
-    long rss_kib;
-};
-
-static struct before look(const struct harness *h)
-{
-    struct before b = {.front_end = harness_front_end(h)};
-    b.fds = process_fds(b.front_end);
-    b.rss_kib = process_rss_kib(b.front_end);
-    return b;
-}
-
-static bool fds_are_back(void *context)
-{
-    const struct before *before = context;
-    return process_fds(before->front_end) <= before->fds;
-}
-
-static void assert_does_not_spin(const struct before *before)
+static void assert_does_not_spin(const struct footprint *before)
 {
     long used = process_cpu_ms(before->front_end);
     pass_time(SPIN_MS);
@@ -339,7 +263,7 @@ static void assert_does_not_spin(const struct before *before)
 }
 
 /* Waits for the child's end; yields the front end's largest resident memory meanwhile. */
-static long await_child(pid_t child, const struct before *before)
+static long await_child(pid_t child, const struct footprint *before)
 {
     long largest = 0;
     while (waitpid(child, NULL, WNOHANG) == 0) {
@@ -350,18 +274,30 @@ static long await_child(pid_t child, const struct before *before)
     return largest;
 }
 
-static void assert_within_limits(const struct watch_figures *status, long grown_kib)
+static bool is_within_limits(const struct watch_figures *status, long grown_kib)
 {
+    if (HARNESS_SANITIZED) {
+        printf("NOT JUDGED: a sanitizer's memory and speed are not the program's\n");
+        return true;
+    }
     assert_int_equal(status->failed, 0);
-    assert_true(status->asked > (status->busy ? 0 : 10));
     assert_true(grown_kib < RSS_GROWTH_KIB);
-    assert_true(status->worst_ms < (status->busy ? 3000 : STATUS_WORST_MS));
+    return status->asked > (status->busy ? 0 : 10) &&
+           status->worst_ms < (status->busy ? 3000 : STATUS_WORST_MS);
 }
 
-static void withstand(struct harness *h, const struct attack_row *row)
+struct siege {
+    const struct harness *h;
+    const struct attack_row *row;
+};
+
+static bool withstand(void *context)
 {
+    const struct siege *siege = context;
+    const struct harness *h = siege->h;
+    const struct attack_row *row = siege->row;
     struct watch_figures status;
-    struct before before = look(h);
+    struct footprint before = footprint_of(h);
     struct watch *watch = watch_start(h->socket);
     assert_non_null(watch);
     printf("%s\n", row->name);
@@ -375,12 +311,9 @@ static void withstand(struct harness *h, const struct attack_row *row)
     printf("figure: %s: RSS %ld KiB before, at most %ld KiB; Status: worst %.1f ms\n", row->name,
            before.rss_kib, largest, status.worst_ms);
     (void)fflush(stdout);
-    if (HARNESS_SANITIZED)
-        printf("NOT JUDGED: a sanitizer's memory and speed are not the program's\n");
-    else
-        assert_within_limits(&status, largest - before.rss_kib);
-    assert_true(await(fds_are_back, &before, SETTLE_MS, NULL));
+    assert_true(await(footprint_fds_are_back, &before, SETTLE_MS, NULL));
     assert_int_equal(harness_front_end(h), before.front_end);
+    return is_within_limits(&status, largest - before.rss_kib);
 }
 
 static void test_floods(void **state)
@@ -389,9 +322,11 @@ static void test_floods(void **state)
     peer_serve(h);
     harness_round_trips(h); /* what is opened at the first use is open */
     harness_await_no_connections(h);
-    struct before before = look(h);
-    for (size_t i = 0; i < ATTACKS; i++)
-        withstand(h, &attacks[i]);
+    struct footprint before = footprint_of(h);
+    for (size_t i = 0; i < ATTACKS; i++) {
+        struct siege siege = {h, &attacks[i]};
+        keeps_its_time(withstand, &siege);
+    }
     assert_does_not_spin(&before);
     harness_round_trips(h);
     h->passed = true;
@@ -414,7 +349,7 @@ static pid_t start_crowd(const struct harness *h, unsigned n, size_t bytes)
             fds[i] = connect_raw(h->socket);
         for (size_t at = 0; at < bytes; at++)
             for (unsigned i = 0; i < n; i++)
-                (void)send(fds[i], &preface[at], 1, MSG_NOSIGNAL);
+                (void)send(fds[i], &raw_preface[at], 1, MSG_NOSIGNAL);
         if (write(pair[1], &byte, 1) == 1)
             (void)pause();
         _exit(0);
@@ -437,15 +372,24 @@ static bool is_served(void *context)
     return harness_status((const struct harness *)context, &status);
 }
 
+struct crowd {
+    struct harness *h;
+    unsigned n;   /* connections */
+    size_t bytes; /* that each sends */
+};
+
 /* Those who came before are served as ever, and newcomers once the silent ones count as idle. */
-static void keep_out_nobody(struct harness *h, unsigned n, size_t bytes)
+static bool keep_out_nobody(void *context)
 {
+    const struct crowd *crowd = context;
+    struct harness *h = crowd->h;
+    const unsigned n = crowd->n;
     struct watch_figures status;
-    struct before before = look(h);
+    struct footprint before = footprint_of(h);
     int64_t took = 0;
     struct watch *watch = watch_start(h->socket);
     assert_non_null(watch);
-    pid_t child = start_crowd(h, n, bytes);
+    pid_t child = start_crowd(h, n, crowd->bytes);
     assert_true(await(is_served, h, SETTLE_MS, &took));
     long rss = process_rss_kib(before.front_end);
     watch_stop(watch, &status);
@@ -453,12 +397,12 @@ static void keep_out_nobody(struct harness *h, unsigned n, size_t bytes)
     printf(
         "figure: %u silent connections, %zu bytes of each: RSS %ld KiB, then %ld KiB; a new client "
         "is served after %lld ms\n",
-        n, bytes, before.rss_kib, rss, (long long)took);
-    assert_true(HARNESS_SANITIZED || watch_was_quick(&status));
+        n, crowd->bytes, before.rss_kib, rss, (long long)took);
     if (!HARNESS_SANITIZED)
         assert_true(rss < before.rss_kib + RSS_GROWTH_KIB);
     harness_await_no_connections(h);
-    assert_true(await(fds_are_back, &before, SETTLE_MS, NULL));
+    assert_true(await(footprint_fds_are_back, &before, SETTLE_MS, NULL));
+    return HARNESS_SANITIZED || watch_was_quick(&status);
 }
 
 static void test_silent_connections(void **state)
@@ -467,10 +411,11 @@ static void test_silent_connections(void **state)
     peer_serve(h);
     harness_round_trips(h);
     harness_await_no_connections(h);
-    struct before before = look(h);
-    keep_out_nobody(h, CONNECTIONS_PER_UID, 0);
-    keep_out_nobody(h, CONNECTIONS_PER_UID, 20);
-    keep_out_nobody(h, CROWD, 5);
+    struct footprint before = footprint_of(h);
+    struct crowd crowds[] = {
+        {h, CONNECTIONS_PER_UID, 0}, {h, CONNECTIONS_PER_UID, 20}, {h, CROWD, 5}};
+    for (size_t i = 0; i < sizeof crowds / sizeof *crowds; i++)
+        keeps_its_time(keep_out_nobody, &crowds[i]);
     assert_does_not_spin(&before);
     harness_round_trips(h);
     h->passed = true;

@@ -85,8 +85,17 @@ tests_protocol_soak_LDADD = $(HARNESS_LDADD)
 check_PROGRAMS += tests/protocol/hostile
 tests_protocol_hostile_CPPFLAGS = $(HARNESS_CPPFLAGS)
 tests_protocol_hostile_CFLAGS = $(HARNESS_CFLAGS)
-tests_protocol_hostile_SOURCES = tests/protocol/hostile.c
+tests_protocol_hostile_SOURCES = tests/protocol/hostile.c \
+	tests/protocol/raw_peer.c tests/protocol/raw_peer.h
 tests_protocol_hostile_LDADD = $(ASSERTIONS_LDADD)
+
+check_PROGRAMS += tests/protocol/hold_open
+TESTS += tests/protocol/hold_open
+tests_protocol_hold_open_CPPFLAGS = $(HARNESS_CPPFLAGS)
+tests_protocol_hold_open_CFLAGS = $(HARNESS_CFLAGS)
+tests_protocol_hold_open_SOURCES = tests/protocol/hold_open.c \
+	tests/protocol/raw_peer.c tests/protocol/raw_peer.h
+tests_protocol_hold_open_LDADD = $(ASSERTIONS_LDADD)
 
 check_PROGRAMS += tests/protocol/test_apis
 TESTS += tests/protocol/test_apis
@@ -96,8 +105,9 @@ tests_protocol_test_apis_LDADD = $(PROTOCOL_LIBS)
 
 check_PROGRAMS += tests/protocol/test_calls
 TESTS += tests/protocol/test_calls
-tests_protocol_test_calls_CPPFLAGS = $(PROTOCOL_CPPFLAGS)
-tests_protocol_test_calls_SOURCES = tests/protocol/test_calls.c
+tests_protocol_test_calls_CPPFLAGS = $(PROTOCOL_CPPFLAGS) $(I_OBS)
+tests_protocol_test_calls_SOURCES = tests/protocol/test_calls.c \
+	tests/protocol/raw_peer.c tests/protocol/raw_peer.h
 tests_protocol_test_calls_LDADD = $(PROTOCOL_LIBS)
 
 check_PROGRAMS += tests/protocol/test_connections

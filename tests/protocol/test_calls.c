@@ -2,12 +2,15 @@
 /* What may become of a call: late, cancelled, too long, compressed, many at once, cut off. */
 #include "async_call.h"
 
+#include "raw_peer.h"
 #include "rpc_server.h"
+#include "rpc_tally.h"
+#include "timed.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONG_MS = 20000, FLOOD = 64 };
+enum { LONG_MS = 20000, FLOOD = 64, GREEDY = 4, GREEDY_CALLS = 600 };
 
 static void test_deadline_in_flight(void **state)
 {
@@ -246,6 +249,91 @@ static void test_stop_cancels_after_its_grace(void **state)
     async_close(&client);
 }
 
+/* --- many calls, of one client ----------------------------------------------------------- */
+
+static uint64_t n_ended(const struct stand *stand, const char *method, grpc_status_code status)
+{
+    const char *path = NULL;
+    const struct timed *ended;
+    struct timed_count n = {0};
+    for (size_t i = 0; (ended = rpc_tally(stand->server, i, &path)) != NULL; i++)
+        if (path && strcmp(path, method) == 0)
+            timed_read(&ended[status], &n);
+    return n.count;
+}
+
+static grpc_status_code encrypt_code(struct async_client *client)
+{
+    struct async_call call;
+    async_start(client, &call, V2_ENCRYPT, PING, LONG_MS, ASYNC_PLAIN);
+    return async_wait(&call);
+}
+
+/* Asks the same again and again on a connection of its own, and leaves no room for the replies,
+ * which thus stay unsent. */
+static int ask_and_never_read(const struct stand *stand, const char *path, struct bytes message)
+{
+    static uint8_t memory[1 << 18];
+    struct writer w = writer_over(memory, sizeof memory);
+    int fd = stand_connect(stand);
+    put_greeting(&w, false);
+    for (uint32_t stream = 1; stream < 2 * GREEDY_CALLS; stream += 2) {
+        put_call(&w, stream, END_HEADERS, path);
+        put_frame(&w, FRAME_DATA, END_STREAM, stream, message);
+    }
+    assert_false(w.full);
+    assert_int_equal(write(fd, memory, w.len), w.len);
+    return fd;
+}
+
+static void test_replies_that_nobody_reads_keep_nobody_out(void **state)
+{
+    struct stand *stand = (struct stand *)*state;
+    struct async_client client;
+    int fds[GREEDY];
+    for (int i = 0; i < GREEDY; i++)
+        fds[i] = ask_and_never_read(stand, RAW_STATUS, bytes_of("\0\0\0\0\0", 5));
+    EVENTUALLY(n_ended(stand, RAW_STATUS, GRPC_STATUS_OK) == GREEDY * GREEDY_CALLS);
+    async_open(stand, &client);
+    assert_int_equal(encrypt_code(&client), GRPC_STATUS_OK);
+    async_close(&client);
+    for (int i = 0; i < GREEDY; i++)
+        (void)close(fds[i]);
+}
+
+static uint64_t n_decrypts_refused(const struct stand *stand)
+{
+    return n_ended(stand, RAW_DECRYPT, GRPC_STATUS_RESOURCE_EXHAUSTED);
+}
+
+/* Who leaves nothing for others is refused; nobody else is, nor who is alone. */
+static void test_calls_that_wait_keep_nobody_out(void **state)
+{
+    static const uint8_t decrypt[] = "\0\0\0\0\12\x0a\5\xeeping\x1a\1k";
+    struct stand *stand = (struct stand *)*state;
+    struct async_client client;
+    struct async_call call;
+    int fds[GREEDY];
+    fake_set_mode(&stand->fake, FAKE_HOLD);
+    for (unsigned i = 0; i < GREEDY; i++) {
+        fds[i] = ask_and_never_read(stand, RAW_DECRYPT, bytes_of(decrypt, sizeof decrypt - 1));
+        EVENTUALLY(fake_submitted(&stand->fake) + n_decrypts_refused(stand) ==
+                   (i + 1) * GREEDY_CALLS);
+        assert_true(i > 0 || n_decrypts_refused(stand) == 0);
+    }
+    unsigned before = fake_submitted(&stand->fake);
+    async_open(stand, &client);
+    async_start(&client, &call, V2_ENCRYPT, PING, LONG_MS, ASYNC_PLAIN);
+    EVENTUALLY(fake_submitted(&stand->fake) == before + 1);
+    fake_release(&stand->fake);
+    assert_int_equal(async_wait(&call), GRPC_STATUS_OK);
+    EVENTUALLY(n_ended(stand, RAW_DECRYPT, GRPC_STATUS_OK) == before);
+    assert_int_equal(encrypt_code(&client), GRPC_STATUS_OK);
+    async_close(&client);
+    for (int i = 0; i < GREEDY; i++)
+        (void)close(fds[i]);
+}
+
 #define STAND_TEST(test) cmocka_unit_test_setup_teardown(test, stand_up, stand_down)
 
 int main(void)
@@ -263,6 +351,8 @@ int main(void)
         STAND_TEST(test_flood),
         STAND_TEST(test_stop_waits_for_calls),
         STAND_TEST(test_stop_cancels_after_its_grace),
+        STAND_TEST(test_replies_that_nobody_reads_keep_nobody_out),
+        STAND_TEST(test_calls_that_wait_keep_nobody_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

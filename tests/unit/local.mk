@@ -268,6 +268,11 @@ TESTS += tests/unit/test_frame_meter
 tests_unit_test_frame_meter_CPPFLAGS = $(AM_CPPFLAGS) $(I_RPC)
 tests_unit_test_frame_meter_LDADD = src/rpc/librpc.a $(LIBBASE) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_rpc_guard
+TESTS += tests/unit/test_rpc_guard
+tests_unit_test_rpc_guard_CPPFLAGS = $(AM_CPPFLAGS) $(I_RPC)
+tests_unit_test_rpc_guard_LDADD = src/rpc/librpc.a $(LIBBASE) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_rpc_peers
 TESTS += tests/unit/test_rpc_peers
 tests_unit_test_rpc_peers_CPPFLAGS = $(AM_CPPFLAGS) $(I_RPC)

@@ -159,6 +159,48 @@ static void requests_have_an_end(void **state)
     assert_int_equal(until_ended(rig, DATA, 0, FRAME_MAX, 1000), METER_UNFINISHED_MAX / FRAME_MAX);
 }
 
+static bool looks_are_fine(struct rig *rig, unsigned n)
+{
+    bool fine = true;
+    while (n-- > 0)
+        fine = frame_meter_look(&rig->meter) && fine;
+    return fine;
+}
+
+static void requests_that_do_not_end_have_their_time(void **state)
+{
+    struct rig *rig = *state;
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(receive(rig, HEADERS, END_HEADERS, 150));
+    assert_true(looks_are_fine(rig, METER_UNFINISHED_LOOKS));
+    assert_true(receive(rig, DATA, END_STREAM, 200)); /* the others get as long again */
+    assert_true(looks_are_fine(rig, METER_UNFINISHED_LOOKS));
+    assert_true(receive(rig, RST, 0, 4));
+    assert_true(looks_are_fine(rig, METER_UNFINISHED_LOOKS));
+    assert_true(receive(rig, HEADERS, END_HEADERS, 150)); /* which ends nothing */
+    assert_false(looks_are_fine(rig, 1));
+    assert_non_null(strstr(rig->meter.wrong, "end"));
+}
+
+static void calls_that_wait_for_their_answer_may_wait(void **state)
+{
+    struct rig *rig = *state;
+    assert_true(looks_are_fine(rig, 100));
+    for (unsigned i = 0; i < 600; i++)
+        call(rig);
+    assert_true(receive(rig, HEADERS, END_HEADERS | END_STREAM, 150));
+    assert_true(looks_are_fine(rig, 100));
+}
+
+/* As a request that is too long is refused before it has all come. */
+static void calls_that_we_end_need_no_end_of_their_request(void **state)
+{
+    struct rig *rig = *state;
+    assert_true(receive(rig, HEADERS, END_HEADERS, 150));
+    answer(rig);
+    assert_true(looks_are_fine(rig, 100));
+}
+
 static void what_was_wrong_stays_wrong(void **state)
 {
     struct rig *rig = *state;
@@ -178,6 +220,9 @@ int main(void)
         cmocka_unit_test_setup(frames_that_ask_for_nothing_have_a_rate, setup),
         cmocka_unit_test_setup(headers_have_an_end, setup),
         cmocka_unit_test_setup(requests_have_an_end, setup),
+        cmocka_unit_test_setup(requests_that_do_not_end_have_their_time, setup),
+        cmocka_unit_test_setup(calls_that_wait_for_their_answer_may_wait, setup),
+        cmocka_unit_test_setup(calls_that_we_end_need_no_end_of_their_request, setup),
         cmocka_unit_test_setup(what_was_wrong_stays_wrong, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
