@@ -32,6 +32,16 @@ static inline CK_RV p11_leave(const struct p11_module *module, CK_RV result)
     (p11_enter(module),                                                                            \
      p11_result(p11_leave(module, (module)->functions->function(__VA_ARGS__)), #function))
 
+/* Whether a module that says OK has left as it was what was cleared before the call. Constant time.
+ */
+static inline bool p11_is_blank(const uint8_t *memory, size_t len)
+{
+    uint8_t any = 0;
+    for (size_t i = 0; i < len; i++)
+        any |= memory[i];
+    return any == 0;
+}
+
 /* PKCS#11's parameters are not const, though the module only reads what we lend it. */
 static inline uint8_t *p11_lend(struct bytes range)
 {

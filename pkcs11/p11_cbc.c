@@ -18,12 +18,16 @@ struct err p11_cbc_encrypt(const struct p11_session *s, unsigned long key,
     CK_ULONG len = plaintext.len;
     if (!whole_blocks(plaintext))
         return err_make(ERR_INTERNAL, "p11_cbc_encrypt");
+    /* what the caller's memory held would pass for what the token wrote, and leave this process */
+    memset(ret_ciphertext, 0, plaintext.len);
     TRY(P11_CALL(s->module, C_EncryptInit, s->handle, &mechanism, key));
     TRY(P11_CALL(s->module, C_Encrypt, s->handle, p11_lend(plaintext), plaintext.len,
                  ret_ciphertext, &len));
     if (len != plaintext.len)
         return err_make(ERR_UNSUPPORTED, "C_Encrypt gave another length");
-    return ERR_OK;
+    return p11_is_blank(ret_ciphertext, plaintext.len)
+               ? p11_result(CKR_GENERAL_ERROR, "C_Encrypt gave no ciphertext")
+               : ERR_OK;
 }
 
 struct err p11_cbc_decrypt(const struct p11_session *s, unsigned long key, struct bytes iv,

@@ -8,7 +8,8 @@
 
 enum { CBC_IV = 16, CBC_BLOCK = 16 };
 
-/* Encrypts to plaintext.len bytes at ret_ciphertext. plaintext.len is a multiple of CBC_BLOCK. */
+/* Encrypts to plaintext.len bytes at ret_ciphertext; that the token wrote none is an error.
+ * plaintext.len is a multiple of CBC_BLOCK. */
 MUST_CHECK struct err p11_cbc_encrypt(const struct p11_session *session, unsigned long key,
                                       const uint8_t iv[static CBC_IV], struct bytes plaintext,
                                       uint8_t *ret_ciphertext);

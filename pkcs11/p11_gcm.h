@@ -7,7 +7,8 @@
 
 enum { GCM_IV = 12, GCM_TAG = 16 };
 
-/* Encrypts to plaintext.len + GCM_TAG bytes at ret_ciphertext, the tag last. iv is offered to the
+/* Encrypts to plaintext.len + GCM_TAG bytes at ret_ciphertext, the tag last; that the token wrote
+ * none is an error. iv is offered to the
  * token, and holds what it used: one that insists on its own (QUIRK_OWN_GCM_IV) is offered zeros,
  * and must have written over them. */
 MUST_CHECK struct err p11_gcm_encrypt(const struct p11_session *session, unsigned long key,
@@ -15,7 +16,8 @@ MUST_CHECK struct err p11_gcm_encrypt(const struct p11_session *session, unsigne
                                       struct bytes plaintext, uint8_t *ret_ciphertext);
 
 /* Decrypts to ciphertext.len - GCM_TAG bytes. memory has room for ciphertext.len: SoftHSM wants
- * that much. What it holds after a failure must not be used; wipe it. */
+ * that much. That the token wrote nothing is an error here too. What it holds after a failure must
+ * not be used; wipe it. */
 MUST_CHECK struct err p11_gcm_decrypt(const struct p11_session *session, unsigned long key,
                                       struct bytes iv, struct bytes aad, struct bytes ciphertext,
                                       uint8_t *memory);

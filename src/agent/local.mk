@@ -15,6 +15,7 @@ src_agent_libagent_a_SOURCES = \
 	src/agent/local_gcm.c src/agent/local_gcm.h \
 	src/agent/local_pk.c src/agent/local_pk.h \
 	src/agent/login.c src/agent/login.h \
+	src/agent/open_proof.c src/agent/open_proof.h \
 	src/agent/ops.h \
 	src/agent/ops_crypt.c \
 	src/agent/ops_facts.c \

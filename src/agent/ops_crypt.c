@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Seal, open and probe. */
 #include "keys.h"
+#include "open_proof.h"
 #include "ops.h"
 #include "p11_ckr.h"
 #include "status.h"
@@ -161,6 +162,8 @@ static struct err open_task(struct lane *lane, const struct scheme_ops *scheme,
     struct crypt *c = context;
     size_t len;
     TRY(open_envelope(lane, scheme, keys, c->envelope, lane->room->work, &len, advice));
+    if (c->verify)
+        TRY(open_prove(lane, scheme, keys, c->envelope, bytes_of(lane->room->work, len), advice));
     c->result = bytes_of(lane->room->work, len);
     return ERR_OK;
 }
@@ -189,7 +192,7 @@ struct err op_open(struct lane *lane, const struct lane_request *request, struct
                    struct advice *advice)
 {
     struct envelope envelope;
-    struct crypt c = {.envelope = &envelope};
+    struct crypt c = {.envelope = &envelope, .verify = request->u.open.verify};
     TRY(envelope_parse(request->u.open.envelope, &envelope));
     if (!api_family(request->u.open.family) || envelope.family != request->u.open.family)
         return err_make(ERR_INVALID, "envelope of another API family");

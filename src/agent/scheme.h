@@ -29,6 +29,13 @@ struct scheme_ops {
      * did: open_envelope() tells them apart. */
     struct err (*open)(const struct p11_session *session, const struct key_set *keys,
                        const struct envelope *envelope, uint8_t *memory, size_t *ret_len);
+
+    /* Seals what was opened once more, with the IV of its envelope, and says whether the same
+     * envelope comes out; nothing of that is answered to anybody. ERR_UNSUPPORTED: the token takes
+     * no IV. NULL where open() proves its plaintext in this process; where it does not, nothing but
+     * the token's word says what open() yields. */
+    struct err (*reseal)(const struct p11_session *session, const struct key_set *keys,
+                         const struct envelope *envelope, struct bytes plaintext, bool *ret_same);
 };
 
 /* NULL for a scheme that the agent does not have. */
@@ -48,6 +55,14 @@ MUST_CHECK struct err scheme_open(const struct scheme_ops *scheme,
                                   const struct p11_session *session, const struct key_set *keys,
                                   const struct envelope *envelope, uint8_t *memory,
                                   size_t *ret_len);
+
+/* Whether open() has nothing but the token's word for its plaintext; only then there is a reseal.
+ */
+bool scheme_believes_token(const struct scheme_ops *scheme);
+MUST_CHECK struct err scheme_reseal(const struct scheme_ops *scheme,
+                                    const struct p11_session *session, const struct key_set *keys,
+                                    const struct envelope *envelope, struct bytes plaintext,
+                                    bool *ret_same);
 
 extern const struct scheme_ops scheme_aes_gcm;
 extern const struct scheme_ops scheme_hmac_derive;

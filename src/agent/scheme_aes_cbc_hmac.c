@@ -157,9 +157,29 @@ static struct err open_fields(const struct p11_session *session, const struct ke
     return e;
 }
 
+/* The MAC was right, so that only IV and ciphertext are compared. */
+static struct err reseal(const struct p11_session *session, const struct key_set *keys,
+                         const struct envelope *envelope, struct bytes plaintext, bool *ret_same)
+{
+    struct bytes sealed, claimed;
+    AUTO_PADDED struct padded padded;
+    AUTO_PADDED struct padded resealed; /* tells of the plaintext where that is wrong */
+    struct writer p = writer_over(padded.bytes, sizeof padded.bytes);
+    TRY(split(envelope->fields, &sealed, &claimed));
+    struct reader s = reader_over(sealed);
+    struct bytes iv = get_bytes(&s, CBC_IV), ciphertext = s.rest;
+    padding_put(&p, plaintext);
+    if (p.full || s.bad)
+        return err_make(ERR_INTERNAL, "aes-cbc-hmac reseal");
+    TRY(p11_cbc_encrypt(session, keys->handles[CIPHER], iv.data, writer_bytes(&p), resealed.bytes));
+    *ret_same = bytes_equal(bytes_of(resealed.bytes, p.len), ciphertext);
+    return ERR_OK;
+}
+
 const struct scheme_ops scheme_aes_cbc_hmac = {
     .scheme = SCHEME_AES_CBC_HMAC,
     .seal = seal,
     .authenticate = authenticate,
     .open = open_fields,
+    .reseal = reseal,
 };

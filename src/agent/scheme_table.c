@@ -38,3 +38,15 @@ struct err scheme_open(const struct scheme_ops *scheme, const struct p11_session
 {
     return scheme->open(session, keys, envelope, memory, ret_len);
 }
+
+bool scheme_believes_token(const struct scheme_ops *scheme)
+{
+    return scheme->reseal != NULL;
+}
+
+struct err scheme_reseal(const struct scheme_ops *scheme, const struct p11_session *session,
+                         const struct key_set *keys, const struct envelope *envelope,
+                         struct bytes plaintext, bool *ret_same)
+{
+    return scheme->reseal(session, keys, envelope, plaintext, ret_same);
+}

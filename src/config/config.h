@@ -16,7 +16,7 @@ enum { CONFIG_IDS_MAX = 16, CONFIG_SIZE_MAX = 65536, CONFIG_URI_MAX = 1023, SOCK
 #define CONFIG_DEFAULT_PATH "/etc/p11-kms/config.yaml"
 
 enum ring_mode { RING_MANAGED, RING_EXTERNAL };
-enum verify_seals { VERIFY_ALL, VERIFY_V2 };
+enum verify { VERIFY_ALL, VERIFY_V2, VERIFY_NONE }; /* of which API; none: opens alone */
 enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
@@ -58,7 +58,8 @@ struct config {
         uint32_t waive[CONFIG_IDS_MAX];  /* see config_waivers */
         size_t n_waive;
         enum scheme scheme; /* SCHEME_NONE: auto */
-        enum verify_seals verify_seals;
+        enum verify verify_seals;
+        enum verify verify_opens;
         int64_t rescan_every_ms;     /* 1 s to 1 d */
         int64_t rotate_every_ms;     /* 1 s to 3650 d; 0: never by age */
         int64_t activation_delay_ms; /* 0, or rescan_every_ms to 1 d */

@@ -175,6 +175,14 @@ const struct config_key config_keys[] = {
      WORDS("all", "v2"),
      RAW(ring.verify_seals),
      DEST(ring.verify_seals)},
+    {.path = "ring.verifyOpens",
+     .shape = KEY_SCALAR,
+     .reload = true,
+     .fallback = "all",
+     .parse = parse_word_number,
+     WORDS("all", "v2", "none"),
+     RAW(ring.verify_opens),
+     DEST(ring.verify_opens)},
     {.path = "ring.rescanEvery",
      .shape = KEY_SCALAR,
      .reload = true,
@@ -231,7 +239,7 @@ const struct config_key config_keys[] = {
 
 const size_t config_n_keys = sizeof config_keys / sizeof config_keys[0];
 
-_Static_assert(sizeof(enum ring_mode) == sizeof(int) && sizeof(enum verify_seals) == sizeof(int) &&
+_Static_assert(sizeof(enum ring_mode) == sizeof(int) && sizeof(enum verify) == sizeof(int) &&
                    sizeof(enum log_format) == sizeof(int) &&
                    sizeof(enum log_level) == sizeof(int) && sizeof(enum scheme) == sizeof(int),
                "parse_word_number and parse_scheme write an int");

@@ -43,6 +43,7 @@ static const cyaml_schema_field_t ring_fields[] = {
     LIST("waive", raw_ring, waive),
     TEXT("scheme", raw_ring, scheme),
     TEXT("verifySeals", raw_ring, verify_seals),
+    TEXT("verifyOpens", raw_ring, verify_opens),
     TEXT("rescanEvery", raw_ring, rescan_every),
     TEXT("rotateEvery", raw_ring, rotate_every),
     TEXT("activationDelay", raw_ring, activation_delay),

@@ -39,6 +39,7 @@ struct raw_config {
         struct raw_list waive;
         char *scheme;
         char *verify_seals;
+        char *verify_opens;
         char *rescan_every;
         char *rotate_every;
         char *activation_delay;

@@ -16,7 +16,8 @@ struct kms_service {
     struct lane_pool *pool;
     struct keeper *keeper;
     struct rotation *rotation; /* may be NULL: nobody counts */
-    atomic_bool verify_v1;
+    atomic_bool verify_v1;     /* seals */
+    atomic_bool verify_opens_v1, verify_opens_v2;
     struct flights flights;
 };
 
@@ -231,6 +232,12 @@ static void seal(struct job *job, const struct kms_request *request)
     submit(job, &q);
 }
 
+static bool verifies_opens(const struct job *job)
+{
+    return atomic_load(job->family == FAMILY_V2 ? &job->service->verify_opens_v2
+                                                : &job->service->verify_opens_v1);
+}
+
 /* No KEK has two schemes: what says so is damaged, and no token need be asked. */
 static bool is_of_its_scheme(const struct job *job)
 {
@@ -249,6 +256,7 @@ static bool open_known(struct job *job)
         return false;
     struct lane_request q = {.op = LANE_OPEN, .number = job->lane.number};
     q.u.open.family = job->family;
+    q.u.open.verify = verifies_opens(job);
     q.u.open.envelope = job_envelope(job);
     if (job->kek->quarantined)
         end_job_with(job, ERR_TOKEN, "the KEK of this ciphertext is quarantined");
@@ -354,6 +362,8 @@ struct err kms_service_new(struct keyring *keyring, struct lane_pool *pool,
     service->keyring = keyring;
     service->pool = pool;
     atomic_init(&service->verify_v1, true);
+    atomic_init(&service->verify_opens_v1, true);
+    atomic_init(&service->verify_opens_v2, true);
     *ret = service;
     return ERR_OK;
 }
@@ -379,4 +389,10 @@ void kms_service_set_rotation(struct kms_service *service, struct rotation *rota
 void kms_service_set_verify_v1(struct kms_service *service, bool verify)
 {
     atomic_store(&service->verify_v1, verify);
+}
+
+void kms_service_set_verify_opens(struct kms_service *service, bool v1, bool v2)
+{
+    atomic_store(&service->verify_opens_v1, v1);
+    atomic_store(&service->verify_opens_v2, v2);
 }

@@ -23,7 +23,11 @@ void kms_service_set_rotation(struct kms_service *service, struct rotation *rota
 /* ring.verifySeals: whether v1 seals are opened again too; v2's always are. */
 void kms_service_set_verify_v1(struct kms_service *service, bool verify);
 
-/* The keeper's looked hook: answers what waited for this look at the token. */
+/* ring.verifyOpens: whether what the token opened for v1, and for v2, is proved. */
+void kms_service_set_verify_opens(struct kms_service *service, bool v1, bool v2);
+
+/* The keeper's looked hook: answers what waited for this look at the token (0: for none), and what
+ * has waited too long. */
 void kms_service_looked(struct kms_service *service, uint64_t number);
 
 #endif

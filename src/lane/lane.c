@@ -62,6 +62,7 @@ void lane_put_request(struct writer *w, const struct lane_request *request)
         break;
     case LANE_OPEN:
         put_u8(w, (uint8_t)request->u.open.family);
+        put_u8(w, request->u.open.verify);
         put_sized(w, request->u.open.envelope);
         break;
     case LANE_PROBE:
@@ -129,6 +130,7 @@ static bool get_request_body(struct reader *r, struct lane_request *q)
     }
     case LANE_OPEN:
         q->u.open.family = (enum family)get_u8(r);
+        q->u.open.verify = get_u8(r) != 0;
         q->u.open.envelope = get_sized(r);
         return true;
     case LANE_PROBE: {

@@ -63,6 +63,7 @@ struct lane_request {
         } seal;
         struct {
             enum family family;    /* FAMILY_V1 or FAMILY_V2: what the envelope must say */
+            bool verify;           /* prove what the token opened before answering */
             struct bytes envelope; /* borrowed */
         } open;
         struct {

@@ -201,6 +201,14 @@ static struct err read_config(int fd, struct config *ret)
     return ERR_OK;
 }
 
+static void set_verifying(struct front_end *fe)
+{
+    const struct config *c = &fe->config;
+    kms_service_set_verify_v1(fe->service, c->ring.verify_seals == VERIFY_ALL);
+    kms_service_set_verify_opens(fe->service, c->ring.verify_opens == VERIFY_ALL,
+                                 c->ring.verify_opens != VERIFY_NONE);
+}
+
 /* Applies what may change while running; the monitor has refused the rest. */
 static void apply(struct front_end *fe)
 {
@@ -213,7 +221,7 @@ static void apply(struct front_end *fe)
     lane_pool_set_timeout(fe->pool, c->token.timeout_ms);
     keeper_retune(fe->keeper, c->token.timeout_ms, c->token.probe_every_ms,
                   c->ring.rescan_every_ms);
-    kms_service_set_verify_v1(fe->service, c->ring.verify_seals == VERIFY_ALL);
+    set_verifying(fe);
     keyring_set_wanted(fe->keyring, &c->ring.active);
     keeper_rescan(fe->keeper);
 }
@@ -310,7 +318,7 @@ static struct err build(struct front_end *fe)
     TRY(lane_pool_new(c->token.timeout_ms,
                       &(struct lane_pool_hooks){on_pool_condemns, on_lanes_ended, fe}, &fe->pool));
     TRY(kms_service_new(fe->keyring, fe->pool, &fe->service));
-    kms_service_set_verify_v1(fe->service, c->ring.verify_seals == VERIFY_ALL);
+    set_verifying(fe);
     const struct rotation_options rotation = {
         .state_dir = c->state_dir,
         .keyring = fe->keyring,

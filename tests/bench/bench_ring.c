@@ -50,7 +50,7 @@ static bool next_line(char line[static LINE])
 /* As the keeper takes it: listed, judged, made a view of. */
 static struct err look(int lane, double *ret_ms)
 {
-    CLEANUP(ring_look_clear) struct ring_look found = {NULL, 0, 0};
+    CLEANUP(ring_look_clear) struct ring_look found = {.n = 0};
     CLEANUP(ring_view_unref_p) struct ring_view *view = NULL;
     const struct ring_memory nothing = {.generation = 0};
     struct lane_status status = {.text = ""};
@@ -58,7 +58,7 @@ static struct err look(int lane, double *ret_ms)
     size_t active = SIZE_MAX;
     int64_t start = clock_monotonic_ns();
     const struct ring_rules rules = {.name = "k8s"};
-    TRY(ring_look_take(lane, CALL_MS, &rules, &found, &status));
+    TRY(ring_look_take(lane, CALL_MS, NULL, &rules, &found, &status));
     if (ring_look_judge(&found, "k8s", &nothing, &active, &health) != VERDICT_SEALS)
         return err_make(ERR_TOKEN, "the ring has no active KEK");
     const struct ring_content content = {.keys = found.keys, .n = found.n, .active = active};

@@ -95,7 +95,8 @@ static CK_RV encrypt(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_
     (void)session;
     assert_int_equal(*to_len, len);
     note_secret(data, len);
-    cbc_token_cipher(true, cbc_token.iv, bytes_of(data, len), to);
+    if (!cbc_token.silent)
+        cbc_token_cipher(true, cbc_token.iv, bytes_of(data, len), to);
     *to_len = (CK_ULONG)((int)len + cbc_token.off_by);
     return cbc_token.encrypt;
 }
@@ -116,6 +117,8 @@ static CK_RV decrypt(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_
     assert_int_equal(*to_len, len);
     if (!cbc_token.silent)
         cbc_token_cipher(false, cbc_token.iv, bytes_of(data, len), to);
+    if (cbc_token.flips)
+        to[0] ^= 1;
     *to_len = (CK_ULONG)((int)len + cbc_token.off_by);
     return cbc_token.decrypt;
 }

@@ -21,7 +21,8 @@ struct cbc_token {
     int off_by;               /* how much the length is wrong that it says of what it ciphered */
     bool fickle;              /* it never computes the same MAC twice */
     unsigned macs;            /* so far, while it is fickle */
-    bool silent;              /* it says that it deciphered, and writes nothing */
+    bool silent;              /* it says that it ciphered or deciphered, and writes nothing */
+    bool flips;               /* it deciphers to something else, in the first byte */
     const char *cka_id;       /* of the cipher key */
     unsigned first_byte;      /* of the cipher key */
     uint8_t iv[CBC_TOKEN_IV]; /* of the operation that was begun */

@@ -210,6 +210,13 @@ tests_unit_test_scheme_hmac_derive_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wipe
 tests_unit_test_scheme_hmac_derive_SOURCES = tests/unit/test_scheme_hmac_derive.c tests/unit/hex.h
 tests_unit_test_scheme_hmac_derive_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_scheme_aes_gcm
+TESTS += tests/unit/test_scheme_aes_gcm
+tests_unit_test_scheme_aes_gcm_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
+tests_unit_test_scheme_aes_gcm_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_scheme_aes_gcm_SOURCES = tests/unit/test_scheme_aes_gcm.c tests/unit/gcm_token.c 	tests/unit/gcm_token.h tests/unit/hex.h
+tests_unit_test_scheme_aes_gcm_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_scheme_aes_cbc_hmac
 TESTS += tests/unit/test_scheme_aes_cbc_hmac
 tests_unit_test_scheme_aes_cbc_hmac_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)

@@ -42,6 +42,7 @@ static void defaults_are_as_documented(void **state)
     assert_string_equal(c.ring.name, "k8s");
     assert_int_equal(c.ring.scheme, SCHEME_NONE);
     assert_int_equal(c.ring.verify_seals, VERIFY_ALL);
+    assert_int_equal(c.ring.verify_opens, VERIFY_ALL);
     assert_int_equal(c.ring.rescan_every_ms, 60000);
     assert_true(c.ring.rotate_every_ms == INT64_C(30) * 86400000);
     assert_int_equal(c.ring.activation_delay_ms, 300000);
@@ -78,7 +79,8 @@ static void every_key_is_read(void **state)
                                  "allowUids: [0, 1000]\nallowGids:\n- 7\n"
                                  "statusVersion: v2\nstateDir: /tmp/state\nrequireMlock: true\n"
                                  "ring: {name: a-1, mode: managed, scheme: aes-gcm,\n"
-                                 "       verifySeals: v2, rescanEvery: 1d, rotateEvery: never,\n"
+                                 "       verifySeals: v2, verifyOpens: none, rescanEvery: 1d,\n"
+                                 "       rotateEvery: never,\n"
                                  "       activationDelay: 0s, maxSeals: 1000}\n"
                                  "log:\n  format: json\n  level: debug\n");
     assert_string_equal(c.socket_path, "/tmp/x.sock");
@@ -101,6 +103,7 @@ static void every_key_is_read(void **state)
     assert_string_equal(c.ring.name, "a-1");
     assert_int_equal(c.ring.scheme, SCHEME_AES_GCM);
     assert_int_equal(c.ring.verify_seals, VERIFY_V2);
+    assert_int_equal(c.ring.verify_opens, VERIFY_NONE);
     assert_int_equal(c.ring.rescan_every_ms, 86400000);
     assert_true(c.ring.rotate_every_ms == 0);
     assert_int_equal(c.ring.activation_delay_ms, 0);
@@ -140,9 +143,9 @@ static void a_reload_takes_over_what_may_change(void **state)
     (void)state;
     char restart[256];
     struct config current = load(LEAST);
-    struct config next =
-        load(LEAST "  timeout: 3s\nallowUids: [0, 5]\nallowGids: [6]\n"
-                   "ring: {rescanEvery: 5s, verifySeals: v2}\nlog: {level: error}\n");
+    struct config next = load(
+        LEAST "  timeout: 3s\nallowUids: [0, 5]\nallowGids: [6]\n"
+              "ring: {rescanEvery: 5s, verifySeals: v2, verifyOpens: v2}\nlog: {level: error}\n");
     config_reload(&current, &next, restart, sizeof restart);
     assert_string_equal(restart, "");
     assert_int_equal(current.token.timeout_ms, 3000);
@@ -150,6 +153,7 @@ static void a_reload_takes_over_what_may_change(void **state)
     assert_int_equal(current.allow_gids[0], 6);
     assert_int_equal(current.ring.rescan_every_ms, 5000);
     assert_int_equal(current.ring.verify_seals, VERIFY_V2);
+    assert_int_equal(current.ring.verify_opens, VERIFY_V2);
     assert_int_equal(current.log.level, LOG_LEVEL_ERROR);
 }
 

@@ -11,7 +11,7 @@
 #include "cbc_token.h"
 #include "hex.h"
 
-#include "scheme.h"
+#include "open_proof.h"
 
 #include <string.h>
 
@@ -117,6 +117,17 @@ static void make(struct bytes padded, struct hex *ret)
     uint8_t iv[IV];
     memcpy(iv, ret->data + header_len, IV);
     ret->len = header_len + compute(header, bytes_of(iv, IV), padded, ret->data + header_len);
+}
+
+/* As the agent does: opened, then proved. */
+static struct err open_proved(struct bytes raw, struct hex *ret, struct advice *advice)
+{
+    static struct lane_room room;
+    struct lane lane = {.session = cbc_token_session, .room = &room};
+    struct envelope envelope;
+    TRY(open_raw(raw, ret));
+    TRY(envelope_parse(raw, &envelope));
+    return open_prove(&lane, scheme_find(SCHEME_AES_CBC_HMAC), &keys, &envelope, of(ret), advice);
 }
 
 /* Fills what open writes to, so that what it left there is seen. */
@@ -331,6 +342,47 @@ static void a_token_that_answers_wrong_lengths_opens_nothing(void **state)
     assert_false(holds_dek(&opened));
 }
 
+/* What was on the stack would be sent out as the ciphertext, under a good MAC. */
+static void a_token_that_writes_nothing_seals_nothing(void **state)
+{
+    (void)state;
+    struct hex raw;
+    cbc_token.silent = true;
+    struct err e = seal(FAMILY_V1, bytes_of(dek, sizeof dek), &raw);
+    assert_int_equal(e.native, CKR_GENERAL_ERROR);
+    assert_int_equal(raw.len, header_len);
+    assert_int_equal(cbc_token_unwiped(), 0);
+}
+
+/* Nothing else would tell: the MAC is over the ciphertext, and the padding is right. */
+static void what_a_lying_token_opens_is_not_believed(void **state)
+{
+    (void)state;
+    struct hex raw, opened;
+    struct advice advice = {.text = ""};
+    seal_dek(&raw);
+    assert_false(err_is(open_proved(of(&raw), &opened, &advice)));
+    assert_true(bytes_equal(of(&opened), bytes_of(dek, sizeof dek)));
+    cbc_token.seen = 0;
+    cbc_token.flips = true;
+    assert_int_equal(open_proved(of(&raw), &opened, &advice).code, ERR_UNAVAILABLE);
+    assert_int_equal(advice.remedy, REMEDY_AGENT);
+    assert_int_equal(cbc_token_unwiped(), 0);
+}
+
+/* Then it opens twice. */
+static void a_key_that_does_not_encrypt_opens_still(void **state)
+{
+    (void)state;
+    struct hex raw, opened;
+    struct advice advice = {.text = ""};
+    seal_dek(&raw);
+    cbc_token.encrypt_init = CKR_KEY_FUNCTION_NOT_PERMITTED;
+    assert_false(err_is(open_proved(of(&raw), &opened, &advice)));
+    assert_true(bytes_equal(of(&opened), bytes_of(dek, sizeof dek)));
+    assert_int_equal(cbc_token.decrypts, 4); /* each begun and done */
+}
+
 /* As the module's own, so that the agent looks whether the token is well. */
 static void a_token_that_fails_is_told_as_that(void **state)
 {
@@ -399,6 +451,9 @@ int main(void)
         cmocka_unit_test_setup(bad_padding_under_a_good_mac_is_refused, reset),
         cmocka_unit_test_setup(padding_alone_is_no_plaintext, reset),
         cmocka_unit_test_setup(a_token_that_answers_wrong_lengths_opens_nothing, reset),
+        cmocka_unit_test_setup(a_token_that_writes_nothing_seals_nothing, reset),
+        cmocka_unit_test_setup(what_a_lying_token_opens_is_not_believed, reset),
+        cmocka_unit_test_setup(a_key_that_does_not_encrypt_opens_still, reset),
         cmocka_unit_test_setup(a_token_that_fails_is_told_as_that, reset),
         cmocka_unit_test_setup(another_key_at_the_handle_opens_nothing, reset),
         cmocka_unit_test_setup(all_that_is_secret_is_wiped, reset),
