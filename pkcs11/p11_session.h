@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sessions. One session belongs to one thread: no token that was measured survives sharing. */
+/* Sessions. One session belongs to one thread: no token that was measured survives sharing. Where
+ * the token gives the number of a session that it has lost to the next one, that one is left to
+ * whoever goes by the number, and another is opened. So all sessions of a process must be alike:
+ * writable or not, and with one token. */
 #ifndef P11KMS_P11_SESSION_H
 #define P11KMS_P11_SESSION_H
 
@@ -24,7 +27,8 @@ MUST_CHECK struct err p11_session_open(const struct p11_module *module,
 /* Closes it; errors do not matter to anyone. A closed one is left alone. */
 void p11_session_close(struct p11_session *session);
 
-/* Closes and opens anew: the one portable way to end an operation. */
+/* Closes and opens anew: the one portable way to end an operation. After an error it may be
+ * closed, and this may be called again. */
 MUST_CHECK struct err p11_session_reopen(struct p11_session *session);
 
 /* Whether this process is logged in as the user. */

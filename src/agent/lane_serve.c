@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent.h"
 
+#include "hold.h"
 #include "io.h"
 #include "login.h"
 #include "ops.h"
@@ -38,22 +39,46 @@ static const struct op_row {
  * anywhere: it would log out whoever shares the login. */
 static _Noreturn void give_up(void)
 {
-    _exit(1);
+    hold_exit(1);
 }
 
 /* What this agent can mend by itself. */
-static bool mend(struct lane *lane, struct err e, struct advice *advice)
+static bool is_mendable(struct err e, const struct advice *advice)
 {
     enum remedy remedy = status_remedy(e, advice);
-    if (remedy != REMEDY_SESSION && remedy != REMEDY_LOGIN)
-        return false;
-    /* Both, whichever it was: a token that lost all sessions has logged us out, and one that
-     * refuses who is not logged in may leave the operation open. */
-    struct err mended = p11_session_reopen(&lane->session);
+    return err_is(e) && (remedy == REMEDY_SESSION || remedy == REMEDY_LOGIN);
+}
+
+/* Both, whichever it was: a token that lost all sessions has logged us out, and one that refuses
+ * who is not logged in may leave the operation open. */
+static struct err mend(struct lane *lane, struct advice *advice)
+{
+    struct err e = p11_session_reopen(&lane->session);
     key_cache_clear(lane->agent->keys); /* handles may not outlive what the token just lost */
-    if (!err_is(mended))
-        mended = agent_login(lane->agent, &lane->session, advice);
-    return !err_is(mended);
+    return err_is(e) ? e : agent_login(lane->agent, &lane->session, advice);
+}
+
+/* The request failed by e, and mending ended with `why`. Lane 0, by which the front end judges us,
+ * may be well all the same: so that no lane fails for ever, it is told to start afresh. Not where
+ * the PIN is what is wrong: a new agent may try none either. */
+static struct err give_to_new_agent(struct err e, struct err why, struct advice *advice)
+{
+    struct lane_status told;
+    status_make(why, advice, &told);
+    return told.remedy == REMEDY_PIN ? e : advise(advice, e, REMEDY_AGENT, "%s", told.text);
+}
+
+static struct err run_again(struct lane *lane, const struct op_row *row,
+                            const struct lane_request *request, struct lane_reply *reply,
+                            struct err e, struct advice *advice)
+{
+    advice->text[0] = '\0';
+    struct err again = mend(lane, advice);
+    if (err_is(again))
+        return give_to_new_agent(e, again, advice);
+    advice->text[0] = '\0';
+    again = row->run(lane, request, reply, advice);
+    return is_mendable(again, advice) ? give_to_new_agent(again, again, advice) : again;
 }
 
 static struct err run(struct lane *lane, const struct lane_request *request,
@@ -68,10 +93,8 @@ static struct err run(struct lane *lane, const struct lane_request *request,
                       "ring %s is external: p11-kms never makes or changes its keys",
                       lane->agent->config.ring);
     struct err e = row->run(lane, request, reply, advice);
-    if (!err_is(e) || !row->retry || !mend(lane, e, advice))
-        return e;
-    advice->text[0] = '\0';
-    return row->run(lane, request, reply, advice);
+    return row->retry && is_mendable(e, advice) ? run_again(lane, row, request, reply, e, advice)
+                                                : e;
 }
 
 static void send_reply(struct lane *lane, const struct lane_reply *reply)

@@ -109,3 +109,18 @@ tests_fault_storm_CPPFLAGS = $(FAULT_CPPFLAGS)
 tests_fault_storm_CFLAGS = $(HARNESS_CFLAGS)
 tests_fault_storm_SOURCES = tests/fault/storm.c
 tests_fault_storm_LDADD = $(FAULT_LDADD)
+
+# A module that gives the numbers of sessions out again, and ends sessions by itself.
+check_PROGRAMS += tests/fault/numbers-module.so
+tests_fault_numbers_module_so_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/token -I$(srcdir)/faultp11
+tests_fault_numbers_module_so_CFLAGS = $(AM_CFLAGS) -fPIC $(P11KIT_CFLAGS)
+tests_fault_numbers_module_so_LDFLAGS = $(AM_LDFLAGS) -shared
+tests_fault_numbers_module_so_SOURCES = tests/fault/numbers_module.c $(WRAPPER)
+tests_fault_numbers_module_so_LDADD = -ldl -lpthread
+
+check_PROGRAMS += tests/fault/numbers
+TESTS += tests/fault/numbers
+tests_fault_numbers_CPPFLAGS = $(FAULT_CPPFLAGS)
+tests_fault_numbers_CFLAGS = $(HARNESS_CFLAGS)
+tests_fault_numbers_SOURCES = tests/fault/numbers.c
+tests_fault_numbers_LDADD = $(FAULT_LDADD)

@@ -256,6 +256,20 @@ tests_unit_test_agent_list_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_agent_list_SOURCES = tests/unit/test_agent_list.c
 tests_unit_test_agent_list_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_lane_serve
+TESTS += tests/unit/test_lane_serve
+tests_unit_test_lane_serve_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
+tests_unit_test_lane_serve_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_lane_serve_SOURCES = tests/unit/test_lane_serve.c
+tests_unit_test_lane_serve_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_p11_session
+TESTS += tests/unit/test_p11_session
+tests_unit_test_p11_session_CPPFLAGS = $(AM_CPPFLAGS) $(I_PKCS11) $(P11KIT_CFLAGS)
+tests_unit_test_p11_session_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_p11_session_SOURCES = tests/unit/test_p11_session.c
+tests_unit_test_p11_session_LDADD = $(LIBPKCS11) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_agent_pin_record
 TESTS += tests/unit/test_agent_pin_record
 tests_unit_test_agent_pin_record_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT)
