@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hold.h"
 
+#include "agent_process.h"
 #include "login_lock.h"
 
 #include <errno.h>
@@ -8,15 +9,34 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-/* The handler and the login may be on different threads. */
-static atomic_bool holding, ends;
+enum { NOT_YET = -1 };
+
+/* Whoever ends us and the login may be on different threads. Each writes its own of the two first
+ * and then reads the other's, so one of them sees that the other is there. */
+static atomic_bool holding;
+static atomic_int ends = NOT_YET; /* the exit code of the first who wants it */
+static uint32_t n_lanes;
+
+static void end_with(int code)
+{
+    int expected = NOT_YET;
+    (void)atomic_compare_exchange_strong(&ends, &expected, code);
+}
+
+static void end_if_wanted(void)
+{
+    int code = atomic_load(&ends);
+    if (code != NOT_YET)
+        _exit(code);
+}
 
 static void on_signal(int number)
 {
     (void)number;
-    atomic_store(&ends, true);
+    end_with(0);
     if (!atomic_load(&holding))
         _exit(0);
     (void)alarm(LOGIN_PATIENCE_MS / 1000); /* the default of SIGALRM ends us */
@@ -34,22 +54,41 @@ void hold_begin(void)
 {
     atomic_store(&holding, true);
     at_parents_death(SIGTERM);
-    if (atomic_load(&ends)) /* between its handler's two steps: the token has not been asked yet */
-        _exit(0);
+    end_if_wanted(); /* the token has not been asked yet */
 }
 
 void hold_end(void)
 {
     at_parents_death(SIGKILL);
     atomic_store(&holding, false);
-    if (atomic_load(&ends))
-        _exit(0);
+    end_if_wanted();
 }
 
-struct err hold_start(void)
+/* As the end of the process would: who asks us hears at once that no answer comes, and who serves
+ * another lane serves it no more. */
+static void end_lanes(void)
+{
+    for (uint32_t i = 0; i < n_lanes; i++)
+        (void)shutdown(AGENT_FIRST_LANE_FD + (int)i, SHUT_RDWR);
+}
+
+_Noreturn void hold_exit(int code)
+{
+    end_with(code);
+    if (!atomic_load(&holding))
+        _exit(code);
+    end_lanes();
+    /* hold_end ends us. No alarm: its signal may be a module's own. */
+    for (unsigned left = LOGIN_PATIENCE_MS / 1000; left > 0;)
+        left = sleep(left);
+    _exit(code);
+}
+
+struct err hold_start(uint32_t lanes)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    n_lanes = lanes;
     (void)sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         if (sigaction(signals[i], &action, NULL) != 0)

@@ -96,9 +96,7 @@ static struct err make_lanes(struct agent *agent, struct lane **ret)
 
 static void *lane_thread(void *argument)
 {
-    struct lane *lane = argument;
-    lane_serve(lane);
-    (void)close(lane->fd);
+    lane_serve(argument); /* its peer has closed; our end stays open, see hold_start */
     return NULL;
 }
 
@@ -116,7 +114,8 @@ static struct err start_threads(struct lane *lanes, uint32_t n)
     return failed ? err_errno(failed, "pthread_create") : ERR_OK;
 }
 
-/* Lane 0 is ours; when its peer closes, the agent retires at once and without C_Logout. */
+/* Lane 0 is ours; when its peer closes, the agent retires at once and without C_Logout, unless
+ * another lane's thread is logging in anew. */
 static _Noreturn void serve(struct agent *agent, struct lane *lanes)
 {
     struct advice advice = {.text = ""};
@@ -128,7 +127,7 @@ static _Noreturn void serve(struct agent *agent, struct lane *lanes)
     lane_send_hello(&lanes[0], e, &advice);
     if (!err_is(e) && !destroys)
         lane_serve(&lanes[0]);
-    _exit(err_exit_code(e));
+    hold_exit(err_exit_code(e));
 }
 
 int main(int argc, char **argv)
@@ -147,7 +146,7 @@ int main(int argc, char **argv)
     lock_memory();
     let_others_finish();
     if (!err_is(e))
-        e = hold_start();
+        e = hold_start(agent.config.lanes);
     (void)signal(SIGPIPE, SIG_IGN); /* modules that talk to a daemon write to dead sockets */
     secret_init_apart();
     if (!err_is(e))

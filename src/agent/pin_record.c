@@ -38,6 +38,16 @@ static struct err record_path(const char *state_dir, struct bytes token, char *r
     return path_join(state_dir, name, ret, size);
 }
 
+static struct err digest_of(const struct pin_identity *source, uint8_t ret[static PIN_DIGEST])
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    struct bytes text = bytes_of_string(source->text);
+    if (EVP_Digest(text.data, text.len, digest, NULL, EVP_sha256(), NULL) != 1)
+        return err_make(ERR_INTERNAL, "EVP_Digest");
+    memcpy(ret, digest, PIN_DIGEST);
+    return ERR_OK;
+}
+
 static bool exact_hex(const char *text, uint8_t *to, size_t size)
 {
     size_t len;
@@ -52,6 +62,14 @@ static bool parse_state(const char *word, enum pin_state *ret)
     return false;
 }
 
+static bool parse_earlier(const char *word, struct pin_record *r)
+{
+    if (strcmp(word, "-") == 0)
+        return true;
+    return !err_is(hex_decode(word, r->earlier, sizeof r->earlier, &r->earlier_len)) &&
+           r->earlier_len % PIN_DIGEST == 0;
+}
+
 static struct err parse(char *line, struct pin_record *r)
 {
     struct err bad = err_make(ERR_INVALID, "PIN record");
@@ -64,6 +82,8 @@ static struct err parse(char *line, struct pin_record *r)
     r->any_pin = strcmp(hash, "-") == 0;
     if (!r->any_pin &&
         (!exact_hex(salt, r->salt, sizeof r->salt) || !exact_hex(hash, r->hash, sizeof r->hash)))
+        return bad;
+    if (r->any_pin && r->state == PIN_GOOD && !parse_earlier(salt, r))
         return bad;
     if (strcmp(source, "-") != 0)
         memcpy(r->source.text, source, sizeof source);
@@ -103,11 +123,15 @@ void pin_record_close(struct pin_record *record)
 static struct err write_record(const struct pin_record *r, enum pin_state state,
                                const struct pin_identity *source)
 {
-    char salt[2 * PIN_SALT + 1] = "-", hash[2 * PIN_HASH + 1] = "-", line[LINE_MAX_BYTES];
+    char salt[2 * sizeof r->earlier + 1] = "-", hash[2 * PIN_HASH + 1] = "-";
+    char line[LINE_MAX_BYTES];
+    _Static_assert(sizeof r->earlier >= PIN_SALT, "either is written there");
     if (state == PIN_REFUSED && !r->any_pin) {
         TRY(hex_encode(bytes_of(r->salt, sizeof r->salt), salt, sizeof salt));
         TRY(hex_encode(bytes_of(r->hash, sizeof r->hash), hash, sizeof hash));
     }
+    if (state == PIN_GOOD && r->earlier_len > 0)
+        TRY(hex_encode(bytes_of(r->earlier, r->earlier_len), salt, sizeof salt));
     (void)snprintf(line, sizeof line, "%s %s %llu %s %s %s\n", magic, states[state],
                    (unsigned long long)r->refusals, salt, hash,
                    source->text[0] ? source->text : "-");
@@ -119,6 +143,7 @@ struct err pin_record_refuse(struct pin_record *record, struct bytes pin)
     record->state = PIN_REFUSED;
     record->refusals++;
     record->any_pin = pin.len == 0;
+    record->earlier_len = 0;
     record->source = (struct pin_identity){.text = ""};
     if (!record->any_pin) {
         TRY(random_fill(record->salt, sizeof record->salt));
@@ -156,9 +181,23 @@ struct err pin_record_judge(struct pin_record *record, struct bytes pin,
     return ERR_OK;
 }
 
+/* Where among the earlier ones; earlier_len: nowhere. */
+static size_t find_earlier(const struct pin_record *r, const uint8_t digest[static PIN_DIGEST])
+{
+    size_t at = 0;
+    while (at < r->earlier_len && memcmp(r->earlier + at, digest, PIN_DIGEST) != 0)
+        at += PIN_DIGEST;
+    return at;
+}
+
 bool pin_record_proved(const struct pin_record *record, const struct pin_identity *source)
 {
-    return record->state == PIN_GOOD && same_source(record, source);
+    uint8_t digest[PIN_DIGEST];
+    if (record->state != PIN_GOOD || !source->text[0])
+        return false;
+    if (same_source(record, source))
+        return true;
+    return !err_is(digest_of(source, digest)) && find_earlier(record, digest) < record->earlier_len;
 }
 
 void pin_record_count_foreign(struct pin_record *record)
@@ -172,9 +211,38 @@ struct err pin_record_begin(const struct pin_record *record, const struct pin_id
     return write_record(record, PIN_TRYING, source);
 }
 
+/* The good one of before becomes the first of the earlier ones. The new one is not among them, and
+ * where all places are taken the last goes. */
+static struct err move_to_earlier(struct pin_record *r, const struct pin_identity *source)
+{
+    uint8_t before[PIN_DIGEST], now[PIN_DIGEST];
+    TRY(digest_of(&r->source, before));
+    TRY(digest_of(source, now));
+    size_t gap = find_earlier(r, now);
+    if (gap == r->earlier_len && r->earlier_len < sizeof r->earlier)
+        r->earlier_len += PIN_DIGEST;
+    else if (gap == r->earlier_len)
+        gap -= PIN_DIGEST;
+    memmove(r->earlier + PIN_DIGEST, r->earlier, gap);
+    memcpy(r->earlier, before, PIN_DIGEST);
+    return ERR_OK;
+}
+
+/* What was proved before a refusal, or before a PIN of which no file is known, is proved no more.
+ */
+static void keep_earlier(struct pin_record *r, const struct pin_identity *source)
+{
+    if (r->state == PIN_GOOD && same_source(r, source))
+        return;
+    bool follows = r->state == PIN_GOOD && r->source.text[0] && source->text[0];
+    if (!follows || err_is(move_to_earlier(r, source)))
+        r->earlier_len = 0;
+}
+
 /* Where there is no room for what helps only in doubt, no record does as well. */
 struct err pin_record_accept(struct pin_record *record, const struct pin_identity *source)
 {
+    keep_earlier(record, source);
     record->state = PIN_GOOD;
     record->refusals = 0;
     record->source = *source;

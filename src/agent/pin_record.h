@@ -2,11 +2,12 @@
 /* What this host knows about wrong PINs, so that it never locks a token.
  *
  * One small file per token in the state directory. Before C_Login it says "trying", after a good
- * one "good", with the identity of the file that the PIN came from. A refused PIN leaves a salted,
- * slow hash. "Trying" and "good" carry none: a good PIN's hash is never on the disk, and no login
- * waits for one. A "trying" that nobody resolved is a refusal (a crash inside C_Login has burnt a
- * try too): of the PIN that the source holds now where its file is still the same, of any PIN where
- * it is not, because nobody knows any more which one was tried. */
+ * one "good", with the identity of the file that the PIN came from, and of the few before it: the
+ * daemon and a command started by hand have each a copy of their own. A refused PIN leaves a
+ * salted, slow hash. "Trying" and "good" carry none: a good PIN's hash is never on the disk, and no
+ * login waits for one. A "trying" that nobody resolved is a refusal (a crash inside C_Login has
+ * burnt a try too): of the PIN that the source holds now where its file is still the same, of any
+ * PIN where it is not, because nobody knows any more which one was tried. */
 #ifndef P11KMS_PIN_RECORD_H
 #define P11KMS_PIN_RECORD_H
 
@@ -17,6 +18,10 @@
 #include <limits.h>
 
 enum { PIN_SALT = 16, PIN_HASH = 32 };
+
+/* Files of earlier good logins, kept as the beginnings of their identities' hashes: so many fit
+ * where a refusal's salt is, a word that versions which know of no earlier files pass over. */
+enum { PIN_EARLIER = 3, PIN_DIGEST = 6 };
 
 /* Refusals on record after which not even another PIN is tried before an operator has removed
  * the record: tokens lock after three. Many do not show CKF_USER_PIN_COUNT_LOW, and SoftHSM
@@ -33,6 +38,9 @@ struct pin_record {
     uint64_t refusals; /* since the last good login */
     bool any_pin;      /* no hash: given at the token, or not known any more; so every PIN is it */
     struct pin_identity source; /* of the PIN tried, or of the good one */
+    /* Beside a good one, the latest first. */
+    uint8_t earlier[PIN_EARLIER * PIN_DIGEST];
+    size_t earlier_len; /* bytes */
     uint8_t salt[PIN_SALT];
     uint8_t hash[PIN_HASH];
 };
@@ -52,7 +60,7 @@ void pin_record_close(struct pin_record *record);
 MUST_CHECK struct err pin_record_judge(struct pin_record *record, struct bytes pin,
                                        const struct pin_identity *source, enum pin_verdict *ret);
 
-/* Whether the last login with this very file was good. */
+/* Whether the last login with this very file was good, and none was refused since. */
 bool pin_record_proved(const struct pin_record *record, const struct pin_identity *source);
 
 /* Somebody else has given the token a wrong PIN: that one counts as well. */

@@ -272,6 +272,32 @@ static void doubtful_code_is_an_outage_for_a_pin_that_was_good(void **state)
     fixture_up(f, AGENT_SERVE);
 }
 
+/* A command started beside the daemon has a credential of its own with the same PIN: the daemon's
+ * stays one that was good. */
+static void good_login_with_another_copy_proves_both(void **state)
+{
+    struct fixture *f = *state;
+    char pin[PIN_SPY_MAX], daemons[PATH_MAX];
+    pin_spy_use_right_pin(f);
+    fixture_up(f, AGENT_SERVE);
+    fixture_stop(f);
+    memcpy(daemons, f->config.pin_source, sizeof daemons);
+    pin_spy_right_pin(f, pin);
+    fixture_write(f, "copy", pin, 0600);
+    (void)snprintf(f->config.pin_source, sizeof f->config.pin_source, "file:%s/copy", f->dir);
+    fixture_up(f, AGENT_MAKE);
+    fixture_stop(f);
+    memcpy(f->config.pin_source, daemons, sizeof daemons);
+    answer(f, "before", "6");
+    for (int n = 0; n < 2; n++) {
+        fixture_start(f, AGENT_SERVE);
+        assert_int_not_equal(f->reply.status.code, ERR_NONE);
+        assert_string_equal(record_state(f), "good");
+    }
+    pin_spy_act(f, NULL);
+    fixture_up(f, AGENT_SERVE);
+}
+
 /* The same file was good once, but the token's PIN is another now. */
 static void tokens_own_count_decides(void **state)
 {
@@ -447,6 +473,7 @@ int main(void)
         FRESH(agents_that_start_together_try_it_once),
         FRESH(doubtful_code_counts_for_a_pin_that_was_never_good),
         FRESH(doubtful_code_is_an_outage_for_a_pin_that_was_good),
+        FRESH(good_login_with_another_copy_proves_both),
         FRESH(tokens_own_count_decides),
         FRESH(outage_is_no_refusal),
         FRESH(expired_pin_is_not_tried_again),

@@ -133,6 +133,142 @@ static void good_login_proves_its_file_and_no_other(void **state)
     pin_record_close(&r);
 }
 
+static void log_in_from(const char *name)
+{
+    struct pin_record r = open_record("token");
+    struct pin_identity source = {.text = ""};
+    (void)snprintf(source.text, sizeof source.text, "%s", name);
+    assert_false(err_is(pin_record_begin(&r, &source)));
+    assert_false(err_is(pin_record_accept(&r, &source)));
+    pin_record_close(&r);
+}
+
+static bool proves(const char *name)
+{
+    struct pin_record r = open_record("token");
+    struct pin_identity source = {.text = ""};
+    (void)snprintf(source.text, sizeof source.text, "%s", name);
+    bool proved = pin_record_proved(&r, &source);
+    pin_record_close(&r);
+    return proved;
+}
+
+/* Which of the files a to f, as letters. */
+static const char *all_proved(void)
+{
+    static char letters[8];
+    char name[] = "a";
+    size_t n = 0;
+    for (; name[0] <= 'f'; name[0]++)
+        if (proves(name))
+            letters[n++] = name[0];
+    letters[n] = '\0';
+    return letters;
+}
+
+static void good_login_leaves_the_last_files_proved(void **state)
+{
+    (void)state;
+    log_in_from("a");
+    log_in_from("b");
+    assert_string_equal(all_proved(), "ab");
+    log_in_from("c");
+    log_in_from("d");
+    assert_string_equal(all_proved(), "abcd");
+    log_in_from("a");
+    log_in_from("a");
+    assert_string_equal(all_proved(), "abcd");
+    log_in_from("e"); /* b is the one that was used longest ago */
+    assert_string_equal(all_proved(), "acde");
+    log_in_from("c");
+    log_in_from("f");
+    assert_string_equal(all_proved(), "acef");
+}
+
+static void outage_takes_no_file_back(void **state)
+{
+    (void)state;
+    log_in_from("a");
+    log_in_from("b");
+    struct pin_record r = open_record("token");
+    assert_false(err_is(pin_record_begin(&r, &source_a)));
+    assert_false(err_is(pin_record_abandon(&r)));
+    pin_record_close(&r);
+    assert_string_equal(all_proved(), "ab");
+}
+
+static void refusal_takes_all_files_back(void **state)
+{
+    (void)state;
+    log_in_from("a");
+    log_in_from("b");
+    refuse("token", "1234");
+    assert_string_equal(all_proved(), "");
+    log_in_from("b");
+    assert_string_equal(all_proved(), "b");
+    log_in_from("a");
+    struct pin_record r = open_record("token");
+    assert_false(err_is(pin_record_begin(&r, &source_a)));
+    pin_record_close(&r); /* as a crash would */
+    assert_string_equal(all_proved(), "");
+    assert_int_equal(judge("token", "1234"), PIN_IS_REFUSED);
+    log_in_from("b");
+    assert_string_equal(all_proved(), "b");
+}
+
+/* Nothing says that the PIN given at the token is that of the files. */
+static void pin_without_a_file_proves_none(void **state)
+{
+    (void)state;
+    log_in_from("a");
+    log_in_from("b");
+    log_in_from("");
+    assert_string_equal(all_proved(), "");
+    log_in_from("c");
+    assert_string_equal(all_proved(), "c");
+}
+
+static void write_line(const char *line)
+{
+    struct pin_record r = open_record("token");
+    pin_record_close(&r);
+    assert_false(err_is(file_replace(r.path, bytes_of_string(line), 0600)));
+}
+
+static void record_of_a_version_before_is_read(void **state)
+{
+    (void)state;
+    write_line("p11-kms-pin-record-1 good 0 - - a\n");
+    assert_string_equal(all_proved(), "a");
+    log_in_from("b");
+    assert_string_equal(all_proved(), "ab");
+    write_line("p11-kms-pin-record-1 refused 2 - - -\n");
+    assert_int_equal(judge("token", "1234"), PIN_TOO_MANY_REFUSALS);
+}
+
+/* It reads six words, the fourth of up to 39 characters, which it passes over where the fifth is
+ * "-", and knows the last login's file alone. */
+static void version_before_reads_the_record(void **state)
+{
+    (void)state;
+    char line[512], count[8], earlier[40], hash[72], source[128], rest;
+    size_t len;
+    for (const char *name = "a\0b\0c\0d\0e\0"; *name; name += 2)
+        log_in_from(name);
+    struct pin_record r = open_record("token");
+    pin_record_close(&r);
+    assert_false(err_is(file_read(r.path, line, sizeof line - 1, &len)));
+    line[len] = '\0';
+    assert_in_range(len, 1, 384);
+    assert_int_equal(sscanf(line, "p11-kms-pin-record-1 good %7s %39s %71s %127s %c", count,
+                            earlier, hash, source, &rest),
+                     4);
+    assert_string_equal(count, "0");
+    assert_int_equal(strlen(earlier), 36);
+    assert_string_equal(hash, "-");
+    assert_string_equal(source, "e");
+}
+
 static void foreign_refusal_counts(void **state)
 {
     (void)state;
@@ -232,6 +368,9 @@ static void damaged_record_is_an_error(void **state)
         "p11-kms-pin-record-1 refused 1 - -\n",
         "p11-kms-pin-record-1 refused 1 - - - -\n",
         "p11-kms-pin-record-1 refused 1\n",
+        "p11-kms-pin-record-1 good 0 0011223344 - a\n",
+        "p11-kms-pin-record-1 good 0 earlier - a\n",
+        "p11-kms-pin-record-1 good 0 00112233445500112233445500112233445500 - a\n",
     };
     struct pin_record r = open_record("token");
     pin_record_close(&r);
@@ -251,6 +390,12 @@ int main(void)
         IN_DIRECTORY(second_refusal_ends_all_tries),
         IN_DIRECTORY(good_login_clears),
         IN_DIRECTORY(good_login_proves_its_file_and_no_other),
+        IN_DIRECTORY(good_login_leaves_the_last_files_proved),
+        IN_DIRECTORY(outage_takes_no_file_back),
+        IN_DIRECTORY(refusal_takes_all_files_back),
+        IN_DIRECTORY(pin_without_a_file_proves_none),
+        IN_DIRECTORY(record_of_a_version_before_is_read),
+        IN_DIRECTORY(version_before_reads_the_record),
         IN_DIRECTORY(foreign_refusal_counts),
         IN_DIRECTORY(longest_identity_fits),
         IN_DIRECTORY(unresolved_try_of_another_file_refuses_every_pin),
