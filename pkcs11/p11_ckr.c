@@ -236,6 +236,12 @@ const struct p11_ckr *p11_ckr_row(size_t index)
     return index == ROWS ? &vendor_row : NULL;
 }
 
+bool p11_ckr_may_decline(unsigned long rv)
+{
+    return rv == CKR_BUFFER_TOO_SMALL || rv == CKR_GENERAL_ERROR || rv == CKR_FUNCTION_FAILED ||
+           p11_ckr_find(rv) == &vendor_row;
+}
+
 bool p11_ckr_refuses_pin(unsigned long rv)
 {
     return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID || rv == CKR_PIN_LEN_RANGE ||

@@ -21,6 +21,10 @@ const struct p11_ckr *p11_ckr_find(unsigned long rv);
 /* Whether the value says that the token was shown a wrong PIN: a try is burnt. */
 bool p11_ckr_refuses_pin(unsigned long rv);
 
+/* Whether a token may say with it that it does not do this with this key, though it means an outage
+ * elsewhere. */
+bool p11_ckr_may_decline(unsigned long rv);
+
 /* Whether it may say that this user must not make or change an object: tokens do so in many ways.
  */
 bool p11_ckr_forbids(unsigned long rv);

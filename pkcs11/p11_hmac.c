@@ -5,13 +5,6 @@
 
 #include <string.h>
 
-/* A token that says OK and writes nothing would leave us with a key that everybody knows. */
-static bool is_blank(const uint8_t mac[static HMAC_SHA256])
-{
-    static const uint8_t blank[HMAC_SHA256];
-    return bytes_equal_secret(bytes_of(mac, HMAC_SHA256), bytes_of(blank, HMAC_SHA256));
-}
-
 struct err p11_hmac_sha256(const struct p11_session *s, unsigned long key, struct bytes data,
                            uint8_t ret_mac[static HMAC_SHA256])
 {
@@ -20,7 +13,8 @@ struct err p11_hmac_sha256(const struct p11_session *s, unsigned long key, struc
     memset(ret_mac, 0, HMAC_SHA256);
     TRY(P11_CALL(s->module, C_SignInit, s->handle, &mechanism, key));
     TRY(P11_CALL(s->module, C_Sign, s->handle, p11_lend(data), data.len, ret_mac, &len));
-    if (len != HMAC_SHA256 || is_blank(ret_mac))
+    /* a token that says OK and writes nothing would leave us with a key that everybody knows */
+    if (len != HMAC_SHA256 || p11_is_blank(ret_mac, HMAC_SHA256))
         return p11_result(CKR_GENERAL_ERROR, "C_Sign gave no MAC");
     return ERR_OK;
 }

@@ -23,27 +23,6 @@ static CK_OBJECT_CLASS class_of(enum key_class of)
     return of == KEY_CLASS_PRIVATE ? CKO_PRIVATE_KEY : CKO_SECRET_KEY;
 }
 
-struct err p11_key_find(const struct p11_session *s, enum key_class of, const struct object_id *id,
-                        unsigned long *ret_handle)
-{
-    CK_OBJECT_CLASS class = class_of(of);
-    CK_BBOOL yes = CK_TRUE;
-    CK_OBJECT_HANDLE found[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
-    CK_ULONG n = 0;
-    struct object_id copy = *id; /* CK_ATTRIBUTE takes no const */
-    CK_ATTRIBUTE wanted[] = {{CKA_CLASS, &class, sizeof class},
-                             {CKA_TOKEN, &yes, sizeof yes},
-                             {CKA_ID, copy.data, copy.len}};
-    TRY(P11_CALL(s->module, C_FindObjectsInit, s->handle, wanted, sizeof wanted / sizeof *wanted));
-    TRY(end_find(s, P11_CALL(s->module, C_FindObjects, s->handle, found, 2, &n)));
-    if (n == 0)
-        return err_make(ERR_NOT_FOUND, "CKA_ID");
-    if (n > 1)
-        return err_make(ERR_TOKEN, "two keys with one CKA_ID");
-    *ret_handle = found[0];
-    return ERR_OK;
-}
-
 static struct err collect(const struct p11_session *s, unsigned long **handles, size_t *count)
 {
     CK_ULONG got;
@@ -62,19 +41,79 @@ static struct err collect(const struct p11_session *s, unsigned long **handles, 
     return ERR_OK;
 }
 
+/* Handles of all objects that have these attributes, in memory that the caller frees. */
+static struct err find_handles(const struct p11_session *s, CK_ATTRIBUTE *wanted, CK_ULONG n,
+                               unsigned long **ret_handles, size_t *ret_count)
+{
+    AUTO_FREE unsigned long *handles = NULL;
+    size_t count = 0;
+    TRY(P11_CALL(s->module, C_FindObjectsInit, s->handle, wanted, n));
+    TRY(end_find(s, collect(s, &handles, &count)));
+    *ret_handles = TAKE_PTR(handles);
+    *ret_count = count;
+    return ERR_OK;
+}
+
+/* A token that does not tell it says nothing against the key. */
+static struct err read_public(const struct p11_session *s, CK_OBJECT_HANDLE handle, bool *ret)
+{
+    CK_BBOOL private = CK_TRUE;
+    CK_ATTRIBUTE a = {CKA_PRIVATE, &private, sizeof private};
+    TRY(p11_attribute_read(s, handle, &a));
+    *ret = a.ulValueLen == sizeof private && private == CK_FALSE;
+    return ERR_OK;
+}
+
+/* Of several. Whoever has no PIN can put objects with a key's CKA_ID beside it, but public ones
+ * alone. CKA_PRIVATE is no part of the search: not every token finds by it what it tells. */
+static struct err find_private(const struct p11_session *s, CK_ATTRIBUTE *wanted, CK_ULONG n,
+                               unsigned long *ret_handle)
+{
+    AUTO_FREE unsigned long *handles = NULL;
+    size_t count = 0, kept = 0;
+    TRY(find_handles(s, wanted, n, &handles, &count));
+    for (size_t i = 0; i < count; i++) {
+        bool public = false;
+        TRY(read_public(s, handles[i], &public));
+        if (!public)
+            handles[kept++] = handles[i];
+    }
+    if (count == 0)
+        return err_make(ERR_NOT_FOUND, "CKA_ID");
+    if (kept > 1)
+        return err_make(ERR_TOKEN, "two keys with one CKA_ID");
+    *ret_handle = handles[0]; /* where none was kept, the first of the public ones */
+    return ERR_OK;
+}
+
+struct err p11_key_find(const struct p11_session *s, enum key_class of, const struct object_id *id,
+                        unsigned long *ret_handle)
+{
+    CK_OBJECT_CLASS class = class_of(of);
+    CK_BBOOL yes = CK_TRUE;
+    CK_OBJECT_HANDLE found[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
+    CK_ULONG n = 0;
+    struct object_id copy = *id; /* CK_ATTRIBUTE takes no const */
+    CK_ATTRIBUTE wanted[] = {{CKA_CLASS, &class, sizeof class},
+                             {CKA_TOKEN, &yes, sizeof yes},
+                             {CKA_ID, copy.data, copy.len}};
+    TRY(P11_CALL(s->module, C_FindObjectsInit, s->handle, wanted, sizeof wanted / sizeof *wanted));
+    TRY(end_find(s, P11_CALL(s->module, C_FindObjects, s->handle, found, 2, &n)));
+    if (n == 0)
+        return err_make(ERR_NOT_FOUND, "CKA_ID");
+    if (n > 1)
+        return find_private(s, wanted, sizeof wanted / sizeof *wanted, ret_handle);
+    *ret_handle = found[0];
+    return ERR_OK;
+}
+
 struct err p11_key_find_all(const struct p11_session *s, enum key_class of,
                             unsigned long **ret_handles, size_t *ret_count)
 {
     CK_OBJECT_CLASS class = class_of(of);
     CK_BBOOL yes = CK_TRUE;
-    AUTO_FREE unsigned long *handles = NULL;
-    size_t count = 0;
     CK_ATTRIBUTE wanted[] = {{CKA_CLASS, &class, sizeof class}, {CKA_TOKEN, &yes, sizeof yes}};
-    TRY(P11_CALL(s->module, C_FindObjectsInit, s->handle, wanted, sizeof wanted / sizeof *wanted));
-    TRY(end_find(s, collect(s, &handles, &count)));
-    *ret_handles = TAKE_PTR(handles);
-    *ret_count = count;
-    return ERR_OK;
+    return find_handles(s, wanted, sizeof wanted / sizeof *wanted, ret_handles, ret_count);
 }
 
 static const CK_ATTRIBUTE_TYPE flag_types[ATTR_COUNT] = {
@@ -322,4 +361,19 @@ struct err p11_key_relabel(const struct p11_session *s, unsigned long handle, co
 struct err p11_key_destroy(const struct p11_session *s, unsigned long handle)
 {
     return P11_CALL(s->module, C_DestroyObject, s->handle, handle);
+}
+
+struct err p11_key_unmake(const struct p11_session *s, enum key_class of,
+                          const struct object_id *id, const char *label)
+{
+    struct p11_key key;
+    unsigned long handle;
+    struct err e = p11_key_find(s, of, id, &handle);
+    if (e.code == ERR_NOT_FOUND)
+        return ERR_OK;
+    TRY(e);
+    TRY(p11_key_read(s, of, handle, &key));
+    if (!object_id_equal(&key.id, id) || strcmp(key.label, label) != 0)
+        return err_make(ERR_REFUSED, "p11_key_unmake");
+    return p11_key_destroy(s, handle);
 }

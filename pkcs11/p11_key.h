@@ -20,7 +20,8 @@ struct p11_key {
 };
 
 /* Finds the key of the class with this CKA_ID. ERR_NOT_FOUND when there is none; ERR_TOKEN when
- * there are two, since nobody can tell which one is meant. */
+ * there are two, since nobody can tell which one is meant. A public object (key_attributes_public)
+ * is found only where there is nothing else. */
 MUST_CHECK struct err p11_key_find(const struct p11_session *session, enum key_class of,
                                    const struct object_id *id, unsigned long *ret_handle);
 
@@ -47,6 +48,12 @@ MUST_CHECK struct err p11_key_generate(const struct p11_session *session,
 /* Sets CKA_LABEL; read it back to know that it was kept. */
 MUST_CHECK struct err p11_key_relabel(const struct p11_session *session, unsigned long handle,
                                       const char *label);
+
+/* Destroys what a call that failed to make a key of this CKA_ID and label has made all the same:
+ * another attempt would make a second one, and nobody could tell them apart. That there is none is
+ * no error; ERR_REFUSED: there is one by now that is labelled otherwise. */
+MUST_CHECK struct err p11_key_unmake(const struct p11_session *session, enum key_class of,
+                                     const struct object_id *id, const char *label);
 
 MUST_CHECK struct err p11_key_destroy(const struct p11_session *session, unsigned long handle);
 

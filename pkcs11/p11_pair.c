@@ -136,7 +136,7 @@ struct err p11_pair_generate(const struct p11_session *s, const struct key_deman
     if (!ec && demand->type != KEY_TYPE_RSA)
         return err_make(ERR_INTERNAL, "p11_pair_generate");
     struct err e = generate(s, &m, true, ret_handle);
-    if (err_is(e) && may_be_the_usages(e))
+    if (err_is(e) && may_be_the_usages(e) && !err_is(p11_pair_unmake(s, id, label)))
         return generate(s, &m, false, ret_handle);
     return e;
 }
@@ -261,12 +261,35 @@ struct err p11_pair_publics(const struct p11_session *s, unsigned long handle,
     return *ret_n > 0 ? ERR_OK : err_make(ERR_TOKEN, "a private key without its public half");
 }
 
+/* tpm2-pkcs11 1.9.0 gives an object that is made after others were destroyed the handle of one that
+ * is there: what goes must be what was found. */
+static struct err check_public(const struct p11_session *s, unsigned long handle,
+                               const struct object_id *id)
+{
+    CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+    struct bytes told;
+    TRY(p11_key_check_id(s, handle, id));
+    TRY(read_one(s, handle, CKA_CLASS, &class, sizeof class, &told));
+    return told.len == sizeof class && class == CKO_PUBLIC_KEY
+               ? ERR_OK
+               : p11_result(CKR_OBJECT_HANDLE_INVALID, "CKA_CLASS");
+}
+
 struct err p11_pair_destroy_public(const struct p11_session *s, const struct object_id *id)
 {
     CK_OBJECT_HANDLE found[PUBLICS_MAX];
     CK_ULONG n;
     TRY(find_publics(s, id, found, &n));
-    for (CK_ULONG i = 0; i < n; i++)
-        TRY(P11_CALL(s->module, C_DestroyObject, s->handle, found[i]));
+    for (CK_ULONG i = 0; i < n; i++) {
+        TRY(check_public(s, found[i], id));
+        TRY(p11_key_destroy(s, found[i]));
+    }
     return ERR_OK;
+}
+
+struct err p11_pair_unmake(const struct p11_session *s, const struct object_id *id,
+                           const char *label)
+{
+    TRY(p11_key_unmake(s, KEY_CLASS_PRIVATE, id, label));
+    return p11_pair_destroy_public(s, id);
 }

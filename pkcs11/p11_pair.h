@@ -13,7 +13,7 @@
  *   say nothing. Nor is there a VALUE_LEN.
  * - MODULUS and PUBLIC_EXPONENT are told by RSA private keys on all, EC_PARAMS by EC ones. EC_POINT
  *   is told by the public object alone, a DER OCTET STRING on all, but for tpm2-pkcs11, whose
- *   private keys have it too.
+ *   private keys have it too. Where that object is lost a signature tells it (ecdsa_recover.h).
  *
  * openCryptoki's soft token has no EC keys. */
 #ifndef P11KMS_P11_PAIR_H
@@ -41,6 +41,8 @@ struct p11_public {
 /* Makes a pair of which the private half is sensitive, not extractable, and for the usages demanded
  * (ATTR_SIGN, ATTR_DECRYPT) alone. Both halves get id and label. ret_handle is the private half's.
  *
+ * After an error p11_pair_unmake is still to be called.
+ *
  * RSA is as long as demanded at most where the token makes that; as short as demanded where it has
  * no ECDSA: the signature is RSA's then too, and two long ones would leave little of an envelope.
  */
@@ -48,14 +50,18 @@ MUST_CHECK struct err p11_pair_generate(const struct p11_session *session,
                                         const struct key_demand *demand, const struct object_id *id,
                                         const char *label, unsigned long *ret_handle);
 
+/* p11_key_unmake, of both halves. */
+MUST_CHECK struct err p11_pair_unmake(const struct p11_session *session, const struct object_id *id,
+                                      const char *label);
+
 /* The public half as the private key itself tells it, or where it does not all that are said to be
  * (objects with that CKA_ID): 1 to PUBLICS_MAX. ERR_TOKEN: there is none that we could use. */
 MUST_CHECK struct err p11_pair_publics(const struct p11_session *session, unsigned long handle,
                                        const struct object_id *id,
                                        struct p11_public ret[static PUBLICS_MAX], size_t *ret_n);
 
-/* Destroys the public keys with this CKA_ID, PUBLICS_MAX at most; that there is none is no error.
- */
+/* Destroys the public keys with this CKA_ID, PUBLICS_MAX at most, each after its CKA_ID was read
+ * back; that there is none is no error. */
 MUST_CHECK struct err p11_pair_destroy_public(const struct p11_session *session,
                                               const struct object_id *id);
 

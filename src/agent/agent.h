@@ -26,7 +26,7 @@ struct lane_room {
     uint8_t request[LANE_PACKET_MAX];
     uint8_t reply[LANE_PACKET_MAX];
     uint8_t work[ENVELOPE_MAX];  /* what the reply points to */
-    uint8_t check[ENVELOPE_MAX]; /* a seal opened again */
+    uint8_t check[ENVELOPE_MAX]; /* a seal opened again; an open that is proved */
 };
 
 struct listing;
@@ -45,9 +45,10 @@ struct lane {
  * config.lanes. On failure advice may say more. */
 MUST_CHECK struct err agent_start(struct agent *agent, struct lane *lanes, struct advice *advice);
 
-/* Destroys the one key that the configuration of an AGENT_DESTROY names, and makes sure that it is
- * gone. ERR_NOT_FOUND: it was not there. ERR_REFUSED: it is no key of the ring that is deactivated
- * or compromised; nothing was done. */
+/* Destroys the one KEK that the configuration of an AGENT_DESTROY names, and makes sure that
+ * nothing of it is left. That it was gone already, or but a part of it still there, is no error.
+ * ERR_REFUSED: it is no key of the ring that is deactivated or compromised; nothing was done. After
+ * any other error the KEK is whole, or may be there in part: to be called again. */
 MUST_CHECK struct err agent_destroy(struct lane *lane, struct advice *advice);
 
 /* Answers requests until the peer closes (returns), or breaks the protocol (ends the process). */

@@ -17,8 +17,8 @@ struct public_half {
 struct key_set {
     enum scheme scheme;
     unsigned long handles[KEY_ROLES_MAX];
-    struct object_id ids[KEY_ROLES_MAX]; /* the first is the KEK's own */
-    enum key_type types[KEY_ROLES_MAX];
+    struct object_id ids[KEY_ROLES_MAX];       /* the first is the KEK's own */
+    enum key_type types[KEY_ROLES_MAX];        /* known before the scheme's prepare() */
     struct public_half publics[KEY_ROLES_MAX]; /* proved against their private keys */
     uint8_t choice;                            /* of the scheme's prepare(), for itself */
 };
@@ -28,12 +28,19 @@ MUST_CHECK struct err key_set_check(const struct p11_session *session, const str
 
 /* Makes the objects of a KEK whose own CKA_ID is in set->ids[0], of set->scheme, with a label each.
  * The first comes last, so that a KEK is whole as soon as it can be seen. What was made before a
- * failure is destroyed again, as far as the token lets us. */
+ * failure is destroyed again, as far as the token lets us, and also what a call made that said it
+ * failed. Where that cannot be told the rest stays as well: no KEK is left with its first object
+ * alone. */
 MUST_CHECK struct err key_set_generate(const struct p11_session *session, struct key_set *set,
                                        char labels[static KEY_ROLES_MAX][KEY_LABEL_MAX + 1]);
 
-/* Destroys the objects, the first one first: without it nobody takes the rest for a KEK. A handle
- * of 0 is one that is not there. */
+/* Destroys one of the objects, of a pair both halves, if its handle is still that of its CKA_ID. A
+ * handle of 0 is one that is not there; a public half may be nevertheless. */
+MUST_CHECK struct err key_set_destroy_role(const struct p11_session *session,
+                                           const struct key_set *set, size_t role);
+
+/* The same for all of them, for keys that nothing was sealed with: one that stays keeps no other.
+ * The first error, after all were tried. */
 MUST_CHECK struct err key_set_destroy(const struct p11_session *session, const struct key_set *set);
 
 #endif

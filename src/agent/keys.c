@@ -115,6 +115,8 @@ static struct err check_object(struct lane *lane, const struct scheme_ops *schem
     struct p11_key key;
     TRY(p11_key_read(&lane->session, key_role_class(scheme->scheme, role), keys->handles[role],
                      &key));
+    if (key_attributes_public(&key.attributes)) /* the KEK itself may only be hidden */
+        TRY(key_check_login(lane, advice));
     TRY(check_key(lane->agent, &key, &fit, advice));
     TRY(check_scheme(fit.scheme, scheme, advice));
     keys->types[role] = key.attributes.type;

@@ -7,6 +7,7 @@ src_agent_libagent_a_SOURCES = \
 	src/agent/agent.h \
 	src/agent/agent_destroy.c \
 	src/agent/agent_start.c \
+	src/agent/ecdsa_recover.c src/agent/ecdsa_recover.h \
 	src/agent/key_cache.c src/agent/key_cache.h \
 	src/agent/key_set.c src/agent/key_set.h \
 	src/agent/hold.c src/agent/hold.h \

@@ -22,7 +22,7 @@ enum {
     KEYS_MAX = 131072
 };
 
-/* A CKA_ID on the token, and the ring's key that has it. */
+/* A CKA_ID on the token that is not a public object's, and the ring's key that has it. */
 struct sighting {
     struct object_id id;
     enum key_class of; /* keys of two classes may share one */
@@ -112,6 +112,14 @@ static struct err collect(struct lane *lane, struct listing *listing, struct adv
     return ERR_OK;
 }
 
+/* Not of a public object: anybody can make one with the CKA_ID of any of a KEK's objects. */
+static void note_sighting(struct listing *listing, enum key_class of, const struct p11_key *key,
+                          uint32_t index)
+{
+    if (!key_attributes_public(&key->attributes))
+        listing->seen[listing->n_seen++] = (struct sighting){.id = key->id, .of = of, .key = index};
+}
+
 /* Keys of other labels count for the ambiguity of ids alone. */
 static void note(const struct agent *agent, struct listing *listing, enum key_class of,
                  const struct p11_key *key)
@@ -121,16 +129,14 @@ static void note(const struct agent *agent, struct listing *listing, enum key_cl
         listing->nameless += selected;
         return;
     }
-    struct sighting *seen = &listing->seen[listing->n_seen++];
-    *seen = (struct sighting){.id = key->id, .of = of, .key = UINT32_MAX};
+    note_sighting(listing, of, key, selected ? listing->count : UINT32_MAX);
     if (!selected)
         return;
-    struct ring_key *found = &listing->keys[listing->count];
+    struct ring_key *found = &listing->keys[listing->count++];
     found->listed = (struct listed_key){.id = key->id, .attributes = key->attributes};
     ring_show_label(key->label, found->listed.label);
     found->handle = key->handle;
     found->fit = key_fitness(agent, key);
-    seen->key = listing->count++;
 }
 
 static struct err read_next(struct lane *lane, struct listing *listing)
@@ -204,8 +210,9 @@ static bool whole_and_fit(const struct listing *listing, const struct ring_key *
 }
 
 /* For seals and opens. What must not be used is forgotten, and its next use says why; a key that
- * was not found is not: its use then tells a key that is gone from one that never was. A KEK of
- * several objects, which may have more to prove, is looked up when it is used first. */
+ * was not found is not: its use then tells a key that is gone from one that never was. Public
+ * objects say nothing of the KEK whose CKA_ID they have. A KEK of several objects, which may have
+ * more to prove, is looked up when it is used first. */
 static void remember(struct key_cache *cache, const struct listing *listing)
 {
     for (uint32_t i = 0; i < listing->count; i++) {
@@ -214,7 +221,7 @@ static void remember(struct key_cache *cache, const struct listing *listing)
                                      .handles = {key->handle},
                                      .ids = {key->listed.id},
                                      .types = {key->listed.attributes.type}};
-        if (key->fit.role > 0)
+        if (key->fit.role > 0 || key_attributes_public(&key->listed.attributes))
             continue;
         if (!whole_and_fit(listing, key))
             (void)key_cache_drop(cache, &key->listed.id);

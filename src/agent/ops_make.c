@@ -66,6 +66,20 @@ static struct err check_change(const struct key_label *from, const struct key_la
     return ERR_OK;
 }
 
+/* Another replica may have changed the state since the asker looked. To deactivate a KEK that was
+ * pre-active is no matter, and one that seals by now needs a successor first: whoever decided must
+ * decide again. What is done already does no harm. */
+static struct err check_seen(const struct key_label *now, enum key_state seen,
+                             const struct key_label *to, struct advice *advice)
+{
+    if (now->state <= seen || now->state == to->state)
+        return ERR_OK;
+    return advise(advice, err_make(ERR_REFUSED, "relabel"), REMEDY_CALLER,
+                  "the key is %s by now, and was %s when it was looked at: look again, and order "
+                  "again what is still wanted",
+                  key_state_name(now->state), key_state_name(seen));
+}
+
 static struct err set_label(const struct lane *lane, const struct key_set *keys, size_t role,
                             const char *text, struct advice *advice)
 {
@@ -83,30 +97,33 @@ static struct err set_label(const struct lane *lane, const struct key_set *keys,
 /* Labels one of the objects. The state of the KEK is the worst that they say, so that one change
  * half done is done. */
 static struct err relabel_role(struct lane *lane, const struct key_set *keys, uint32_t role,
-                               const struct key_label *to, struct advice *advice)
+                               const struct lane_request *request, struct advice *advice)
 {
+    const struct key_label *to = &request->u.relabel.label;
     struct key_label now;
     struct p11_key key;
     char text[KEY_LABEL_MAX + 1];
     TRY(format_role(to, role, text));
     TRY(p11_key_read(&lane->session, key_role_class(keys->scheme, role), keys->handles[role],
                      &key));
-    if (err_is(key_label_parse(bytes_of_string(key.label), &now)) ||
+    if (key_attributes_public(&key.attributes) ||
+        err_is(key_label_parse(bytes_of_string(key.label), &now)) ||
         strcmp(now.ring, lane->agent->config.ring) != 0)
         return advise(advice, err_make(ERR_REFUSED, "relabel"), REMEDY_CALLER,
                       "the object is no key of ring %s", lane->agent->config.ring);
     TRY(check_change(&now, to, advice));
+    TRY(check_seen(&now, request->u.relabel.seen, to, advice));
     return set_label(lane, keys, role, text, advice);
 }
 
 struct err op_relabel(struct lane *lane, const struct lane_request *request, struct lane_reply *ret,
                       struct advice *advice)
 {
-    const struct key_label *to = &request->u.relabel.label;
-    struct key_set keys = {.scheme = to->scheme, .ids = {request->u.relabel.id}};
+    struct key_set keys = {.scheme = request->u.relabel.label.scheme,
+                           .ids = {request->u.relabel.id}};
     (void)ret;
     TRY(key_find(lane, &keys, advice));
     for (uint32_t i = 0; i < scheme_roles(keys.scheme); i++)
-        TRY(relabel_role(lane, &keys, i, to, advice));
+        TRY(relabel_role(lane, &keys, i, request, advice));
     return ERR_OK;
 }

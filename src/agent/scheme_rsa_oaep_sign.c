@@ -5,6 +5,7 @@
  * docs/envelope.md says why so. */
 #include "scheme.h"
 
+#include "ecdsa_recover.h"
 #include "local_gcm.h"
 #include "local_pk.h"
 #include "p11_sign.h"
@@ -250,23 +251,35 @@ static struct err prepare_unwrap(const struct p11_session *session, struct key_s
     return e;
 }
 
+/* The private key's signature over a challenge that nobody saw before. */
+static struct err sign_challenge(const struct p11_session *session, unsigned long key,
+                                 enum key_type type, uint8_t memory[static SIGNED_MAX],
+                                 struct bytes *ret_message, uint8_t *ret_signature, size_t size)
+{
+    uint8_t challenge[CHALLENGE];
+    struct writer message = writer_over(memory, SIGNED_MAX);
+    TRY(random_fill(challenge, sizeof challenge));
+    put_bytes(&message, bytes_of(challenge_domain, sizeof challenge_domain));
+    put_bytes(&message, bytes_of(challenge, sizeof challenge));
+    TRY(sign(session, key, type, writer_bytes(&message), ret_signature, size));
+    *ret_message = writer_bytes(&message);
+    return ERR_OK;
+}
+
 /* Whether the private key signs what this half verifies. */
 static struct err try_sign(const struct p11_session *session, const struct p11_public *public,
                            struct key_set *keys)
 {
-    uint8_t challenge[CHALLENGE], memory[SIGNED_MAX], signature[RSA_MODULUS_MAX];
-    struct writer message = writer_over(memory, sizeof memory);
+    uint8_t memory[SIGNED_MAX], signature[RSA_MODULUS_MAX];
     struct public_half half = {0};
+    struct bytes message;
     enum key_type type;
     size_t size;
     TRY(encode(public, &half));
     struct bytes der = bytes_of(half.der, half.len);
     TRY(local_pk_size(der, &type, &size));
-    TRY(random_fill(challenge, sizeof challenge));
-    put_bytes(&message, bytes_of(challenge_domain, sizeof challenge_domain));
-    put_bytes(&message, bytes_of(challenge, sizeof challenge));
-    TRY(sign(session, keys->handles[SIGN], type, writer_bytes(&message), signature, size));
-    struct err e = local_pk_verify(der, writer_bytes(&message), bytes_of(signature, size));
+    TRY(sign_challenge(session, keys->handles[SIGN], type, memory, &message, signature, size));
+    struct err e = local_pk_verify(der, message, bytes_of(signature, size));
     if (e.code == ERR_AUTH)
         return err_make(ERR_TOKEN, "a public half that is not the private key's");
     TRY(e);
@@ -274,15 +287,45 @@ static struct err try_sign(const struct p11_session *session, const struct p11_p
     return ERR_OK;
 }
 
-static struct err prepare_sign(const struct p11_session *session, struct key_set *keys)
+static struct err try_signs(const struct p11_session *session, const struct p11_public *publics,
+                            size_t n, struct key_set *keys)
 {
-    struct p11_public publics[PUBLICS_MAX];
     struct err e = err_make(ERR_TOKEN, "rsa-oaep-sign");
-    size_t n;
-    TRY(p11_pair_publics(session, keys->handles[SIGN], &keys->ids[SIGN], publics, &n));
     for (size_t i = 0; i < n && err_is(e); i++)
         e = try_sign(session, &publics[i], keys);
     return e;
+}
+
+/* As the token tells it. */
+static struct err try_told(const struct p11_session *session, struct key_set *keys)
+{
+    struct p11_public publics[PUBLICS_MAX];
+    size_t n;
+    TRY(p11_pair_publics(session, keys->handles[SIGN], &keys->ids[SIGN], publics, &n));
+    return try_signs(session, publics, n, keys);
+}
+
+/* As a signature of the P-256 key tells it. */
+static struct err try_recovered(const struct p11_session *session, struct key_set *keys)
+{
+    struct p11_public publics[ECDSA_RECOVERED_MAX];
+    uint8_t memory[SIGNED_MAX], digest[SIGN_SHA256], signature[ECDSA_P256];
+    struct bytes message;
+    size_t n;
+    TRY(sign_challenge(session, keys->handles[SIGN], KEY_TYPE_EC, memory, &message, signature,
+                       sizeof signature));
+    TRY(local_pk_digest(message, digest));
+    TRY(ecdsa_recover(digest, signature, publics, &n));
+    return try_signs(session, publics, n, keys);
+}
+
+/* Most tokens tell the point of an EC key by its public object alone, which anybody who can open a
+ * session may take away or hide behind others: no ciphertext must be lost with that. RSA's private
+ * keys tell their public half themselves. */
+static struct err prepare_sign(const struct p11_session *session, struct key_set *keys)
+{
+    struct err e = try_told(session, keys);
+    return err_is(e) && keys->types[SIGN] == KEY_TYPE_EC ? try_recovered(session, keys) : e;
 }
 
 static struct err prepare(const struct p11_session *session, struct key_set *keys)

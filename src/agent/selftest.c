@@ -40,28 +40,55 @@ static struct err check_keeps_keys(struct trial *t)
                : ERR_OK;
 }
 
-static bool is_leftover(const struct p11_key *key)
+typedef bool key_filter(const struct trial *t, const struct p11_key *key);
+
+static bool is_leftover(const struct trial *t, const struct p11_key *key)
 {
+    (void)t;
     return strncmp(key->label, label_prefix, strlen(label_prefix)) == 0 &&
            key->id.len == UUID_BYTES &&
            clock_wall_ms() - uuid_time_ms(key->id.data) > LEFTOVER_AGE_MS;
 }
 
-static struct err remove_leftovers(const struct p11_session *session, enum key_class of)
+static bool is_own(const struct trial *t, const struct p11_key *key)
+{
+    return strncmp(key->label, t->labels[0], strlen(label_prefix) + UUID_TEXT) == 0;
+}
+
+/* Public halves go by their CKA_IDs: where the token does not keep ours, they may be anybody's. */
+static struct err remove_keys(const struct trial *t, enum key_class of, key_filter *filter)
 {
     AUTO_FREE unsigned long *handles = NULL;
     size_t n = 0;
-    TRY(p11_key_find_all(session, of, &handles, &n));
+    TRY(p11_key_find_all(t->session, of, &handles, &n));
     for (size_t i = 0; i < n; i++) {
         struct p11_key key;
-        TRY(p11_key_read(session, of, handles[i], &key));
-        if (!is_leftover(&key))
+        TRY(p11_key_read(t->session, of, handles[i], &key));
+        if (!filter(t, &key))
             continue;
-        TRY(p11_key_destroy(session, handles[i]));
-        if (of == KEY_CLASS_PRIVATE)
-            TRY(p11_pair_destroy_public(session, &key.id));
+        struct err e = p11_key_destroy(t->session, handles[i]);
+        if (key_attributes_public(&key.attributes)) /* it may be anybody's, who has it stay */
+            continue;
+        TRY(e);
+        if (of == KEY_CLASS_PRIVATE && key.id.len == UUID_BYTES)
+            TRY(p11_pair_destroy_public(t->session, &key.id));
     }
     return ERR_OK;
+}
+
+static struct err remove_all(const struct trial *t, key_filter *filter)
+{
+    TRY(remove_keys(t, KEY_CLASS_SECRET, filter));
+    return remove_keys(t, KEY_CLASS_PRIVATE, filter);
+}
+
+/* Where the handles are not those of our CKA_IDs, the labels tell: the token may keep no CKA_ID. */
+static struct err destroy_own(const struct trial *t)
+{
+    struct err e = key_set_destroy(t->session, &t->keys);
+    if (e.kind == ERR_KIND_CKR && p11_ckr_stale_handle(e.native))
+        TRY(remove_all(t, is_own));
+    return e;
 }
 
 /* Labels of exactly the length that we promise to need, ending in one letter. */
@@ -238,10 +265,9 @@ struct err op_selftest(struct lane *lane, const struct lane_request *request,
     if (!t.scheme)
         return err_make(ERR_INVALID, "scheme");
     TRY(check_keeps_keys(&t));
-    TRY(remove_leftovers(&lane->session, KEY_CLASS_SECRET));
-    TRY(remove_leftovers(&lane->session, KEY_CLASS_PRIVATE));
+    TRY(remove_all(&t, is_leftover));
     TRY(make_keys(&t));
     struct err e = run_checks(&t);
-    struct err gone = key_set_destroy(&lane->session, &t.keys);
+    struct err gone = destroy_own(&t);
     return err_is(e) ? e : gone;
 }

@@ -102,6 +102,21 @@ static struct err let_it_destroy(struct session *s)
     return ERR_OK;
 }
 
+/* A KEK that a look shows no more may be there in part, which only this agent finds: it destroys
+ * that too, and says whether nothing is left. */
+static struct err destroy_rest(struct session *s)
+{
+    char why[MAKER_TEXT_MAX + 1];
+    struct err e = let_it_destroy(s);
+    if (!err_is(e))
+        return ERR_OK;
+    memcpy(why, s->maker.text, sizeof why);
+    return maker_say(&s->maker, e,
+                     "KEK %s opens nothing any more, but part of it may still be on the token: "
+                     "%.200s; run the command again",
+                     s->key_id.text, why);
+}
+
 static struct err finish(struct session *s, enum ring_destroy_result result,
                          struct ring_destroy_report *ret)
 {
@@ -123,8 +138,11 @@ static struct err conclude(struct session *s, struct err done, struct ring_destr
                          "whether KEK %s is gone is not known: %.200s; run the command again",
                          s->key_id.text, then);
     }
-    if (!s->kek)
+    if (!s->kek) {
+        if (err_is(done))
+            TRY(destroy_rest(s));
         return finish(s, RING_DESTROYED, ret);
+    }
     TRY(state_failed(s, ring_retired_abandon(s->config->state_dir, &s->key_id)));
     if (err_is(done))
         return maker_say(&s->maker, done, "KEK %s was not destroyed: %.380s", s->key_id.text, why);
@@ -139,13 +157,22 @@ static struct err gone_already(struct session *s, struct ring_destroy_report *re
 {
     bool begun = false;
     TRY(state_failed(s, ring_retired_begun(s->config->state_dir, &s->key_id, &begun)));
-    if (begun)
+    if (begun) {
+        TRY(destroy_rest(s));
         return finish(s, RING_ALREADY_GONE, ret);
+    }
     return maker_say(
         &s->maker, err_make(ERR_NOT_FOUND, "destroy"),
         "the token does not show KEK %s, and this host did not destroy it: if it is lost, "
         "see `p11-kms status`",
         s->key_id.text);
+}
+
+/* A KEK of which anything was destroyed is not in a look: its first object went first. What was
+ * begun once and left this one whole must not excuse its loss later, whether or not it goes now. */
+static struct err begin_anew(struct session *s)
+{
+    return state_failed(s, ring_retired_abandon(s->config->state_dir, &s->key_id));
 }
 
 static struct err run(struct session *s, ring_destroy_confirm *confirm, void *context,
@@ -157,6 +184,7 @@ static struct err run(struct session *s, ring_destroy_confirm *confirm, void *co
     ret->token = s->maker.token;
     if (!s->kek)
         return gone_already(s, ret);
+    TRY(begin_anew(s));
     TRY(key_label_format(&s->kek->label, ret->label));
     TRY(judge(s));
     TRY(confirm(context, ret));

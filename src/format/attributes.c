@@ -100,6 +100,11 @@ const char *key_attribute_name(enum key_attribute attribute)
     return (unsigned)attribute < ATTR_BITS ? names[attribute] : "unknown";
 }
 
+bool key_attributes_public(const struct key_attributes *attributes)
+{
+    return (attributes->known & ~attributes->value & ATTR_BIT(ATTR_PRIVATE)) != 0;
+}
+
 /* What is demanded of a key of its type, or else of the preferred one. */
 static const struct key_demand *demand_for(enum scheme scheme, size_t role, enum key_type type)
 {

@@ -86,6 +86,10 @@ enum scheme key_type_scheme(enum key_type type);
 /* A name such as "NEVER_EXTRACTABLE" or "VALUE_LEN". Never NULL. */
 const char *key_attribute_name(enum key_attribute attribute);
 
+/* Whether the token says that anybody may use the key: without the PIN, only such can be made. No
+ * KEK is one; an attribute that is not told says nothing. */
+bool key_attributes_public(const struct key_attributes *attributes);
+
 /* The bits that are not as object number role of a managed KEK of this scheme must have them; an
  * attribute that the token does not tell counts as wrong, unless it is excused. 0 when the key is
  * as it must be. */

@@ -79,6 +79,7 @@ void lane_put_request(struct writer *w, const struct lane_request *request)
         break;
     case LANE_RELABEL:
         put_sized(w, object_id_bytes(&request->u.relabel.id));
+        put_u8(w, (uint8_t)request->u.relabel.seen);
         put_label(w, &request->u.relabel.label);
         break;
     case LANE_FACTS:
@@ -144,8 +145,11 @@ static bool get_request_body(struct reader *r, struct lane_request *q)
         return get_trial_id(r, &q->u.selftest.trial);
     case LANE_GENERATE:
         return get_label(r, &q->u.generate.label);
-    case LANE_RELABEL:
-        return get_object_id(r, &q->u.relabel.id) && get_label(r, &q->u.relabel.label);
+    case LANE_RELABEL: {
+        bool id = get_object_id(r, &q->u.relabel.id);
+        q->u.relabel.seen = (enum key_state)get_u8(r);
+        return id && get_label(r, &q->u.relabel.label);
+    }
     case LANE_FACTS:
         q->u.facts.part = (enum facts_part)get_u8(r);
         return q->u.facts.part >= FACTS_MODULE && q->u.facts.part <= FACTS_MECHANISMS;

@@ -81,6 +81,7 @@ struct lane_request {
         } generate;
         struct {
             struct object_id id;
+            enum key_state seen; /* the state that this was decided on: a worse one stays */
             struct key_label label;
         } relabel;
         struct {

@@ -5,6 +5,7 @@
 
 #include "envelope.h"
 #include "fixture.h"
+#include "ring_objects.h"
 
 #include <grpc/status.h>
 #include <inttypes.h>
@@ -22,28 +23,50 @@ static const char new_raw[] = "\x01\x89\x01\x01\x01\x01\x71\x01\x81\x01\x01\x01\
 static const char old_kek[] = "k8s.01890101-0101-7101-8101-010101010101";
 static const char new_kek[] = "k8s.01890101-0101-7101-8101-010101010102";
 
+static const struct scheme_row *scheme = fixture_schemes; /* of this test's KEKs */
 static char output[8192];
 
-static void make_kek(const struct harness *h, const char *raw, const char *label)
+static void make_kek(const struct harness *h, const char *raw, uint32_t generation,
+                     enum key_state state)
 {
-    struct fixture f = {.scheme = fixture_schemes, .agent = {.pid = -1}};
-    const struct odd_key key = {.id = raw, .label = label};
+    struct fixture f = {.scheme = scheme, .agent = {.pid = -1}};
+    const struct odd_key key = {.id = raw, .label = fixture_label(&f, generation, 0, state)};
     (void)snprintf(f.dir, sizeof f.dir, "%s", h->dir);
     (void)snprintf(f.config.module, sizeof f.config.module, "%s", h->config.module);
     fixture_make_odd_key(&f, &key);
 }
 
-static int set_up(void **state)
+static int set_up_ring(void **state)
 {
     int failed = harness_setup(state);
     struct harness *h = *state;
     if (failed)
         return failed;
-    make_kek(h, old_raw, "p11-kms/k8s/2/aes-gcm/deactivated");
-    make_kek(h, new_raw, "p11-kms/k8s/3/aes-gcm/active");
+    make_kek(h, old_raw, 2, KEY_DEACTIVATED);
+    make_kek(h, new_raw, 3, KEY_ACTIVE);
     h->config.ring = "  rotateEvery: never\n";
     harness_write_config(h);
     return 0;
+}
+
+static int set_up(void **state)
+{
+    scheme = fixture_schemes;
+    return set_up_ring(state);
+}
+
+/* KEKs of two objects. */
+static int set_up_two(void **state)
+{
+    for (scheme = fixture_schemes; scheme->scheme != SCHEME_AES_CBC_HMAC;)
+        scheme++;
+    return set_up_ring(state);
+}
+
+/* How many objects the token has of the old KEK. */
+static size_t old_objects(const struct harness *h)
+{
+    return ring_objects_labelled(h, "p11-kms/k8s/2/");
 }
 
 /* Runs `p11-kms keys destroy` with these words; the exit code. output holds what it said. */
@@ -144,7 +167,7 @@ static int decrypt_code(const struct harness *h)
 static void make_and_await(const struct harness *h, const char *raw, const char *key_id)
 {
     struct noted noted = {h, key_id};
-    make_kek(h, raw, "p11-kms/k8s/1/aes-gcm/deactivated");
+    make_kek(h, raw, 1, KEY_DEACTIVATED);
     assert_true(await(is_noted, &noted, OK_MS, NULL));
 }
 
@@ -249,6 +272,35 @@ static void test_the_key_id_is_typed(void **state)
     h->passed = true;
 }
 
+/* What an earlier run began, or did before the token's backup brought the KEK back. */
+static void leave_records(const struct harness *h)
+{
+    backdate(h, "destroying", old_kek, 0);
+    backdate(h, "destroyed", old_kek, 90);
+}
+
+static void expect_no_record(const struct harness *h)
+{
+    assert_false(exists(h, "destroying", old_kek));
+    assert_false(exists(h, "destroyed", old_kek));
+}
+
+/* The KEK is whole: whoever does not go on leaves nothing that would hide its loss later. */
+static void test_an_old_record_hides_no_loss(void **state)
+{
+    struct harness *h = *state;
+    leave_records(h);
+    assert_int_equal(destroy_kek(h, old_kek), 6);
+    assert_said("less than seven days");
+    expect_no_record(h);
+    backdate(h, "deactivated", old_kek, 8);
+    leave_records(h);
+    assert_int_equal(destroy_typing(h, "no\n"), 6);
+    expect_no_record(h);
+    assert_int_equal(old_objects(h), scheme_roles(scheme->scheme));
+    h->passed = true;
+}
+
 /* A KEK that vanished by itself is a loss, and nothing this command says makes it less of one. */
 static void test_a_loss_is_not_hidden(void **state)
 {
@@ -284,6 +336,7 @@ static void test_the_agent_dies_of_it(void **state)
     assert_int_equal(destroy_kek(h, old_kek), 0);
     assert_said("\"destroyed\"");
     assert_int_equal(faults_count(h, "fault"), 1);
+    assert_int_equal(old_objects(h), 0);
     h->passed = true;
 }
 
@@ -297,7 +350,65 @@ static void test_the_token_refuses(void **state)
     assert_int_equal(destroy_kek(h, old_kek), 5);
     assert_said("was not destroyed: C_DestroyObject: CKR_DEVICE_ERROR");
     assert_false(exists(h, "destroying", old_kek));
+    assert_int_equal(old_objects(h), scheme_roles(scheme->scheme));
     assert_int_equal(destroy_kek(h, old_kek), 0);
+    assert_int_equal(old_objects(h), 0);
+    h->passed = true;
+}
+
+/* It says yes, and does nothing. */
+static void test_the_token_lies(void **state)
+{
+    struct harness *h = *state;
+    faults_use(h);
+    harness_write_config(h);
+    backdate(h, "deactivated", old_kek, 8);
+    faults_once(h, "C_DestroyObject", "nothing");
+    assert_int_equal(destroy_kek(h, old_kek), 5);
+    assert_said("was not destroyed: the token said that it destroyed the KEK");
+    assert_int_equal(old_objects(h), scheme_roles(scheme->scheme));
+    assert_int_equal(destroy_kek(h, old_kek), 0);
+    assert_int_equal(old_objects(h), 0);
+    h->passed = true;
+}
+
+/* The first object goes, the second does not: half a KEK is not destroyed. */
+static void test_the_token_refuses_the_rest(void **state)
+{
+    struct harness *h = *state;
+    faults_use(h);
+    harness_write_config(h);
+    backdate(h, "deactivated", old_kek, 8);
+    backdate(h, "canaries", old_kek, 8);
+    faults_script(h, "calls", "on C_DestroyObject from 2 return CKR_DEVICE_ERROR\n");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(destroy_kek(h, old_kek), 5);
+        assert_said("part of it may still be on the token: C_DestroyObject: CKR_DEVICE_ERROR");
+        assert_int_equal(old_objects(h), 1);
+        assert_true(exists(h, "canaries", old_kek));
+        assert_true(exists(h, "destroying", old_kek));
+    }
+    faults_end(h);
+    assert_int_equal(destroy_kek(h, old_kek), 0);
+    assert_said("already gone");
+    assert_int_equal(old_objects(h), 0);
+    assert_false(exists(h, "canaries", old_kek));
+    assert_true(exists(h, "destroyed", old_kek));
+    h->passed = true;
+}
+
+/* Once: another agent finishes it right away. */
+static void test_the_rest_is_tried_again(void **state)
+{
+    struct harness *h = *state;
+    faults_use(h);
+    harness_write_config(h);
+    backdate(h, "deactivated", old_kek, 8);
+    faults_script(h, "calls", "on C_DestroyObject call 2 return CKR_DEVICE_ERROR\n");
+    assert_int_equal(destroy_kek(h, old_kek), 0);
+    assert_said("\"destroyed\"");
+    assert_int_equal(faults_count(h, "fault"), 1);
+    assert_int_equal(old_objects(h), 0);
     h->passed = true;
 }
 
@@ -330,6 +441,7 @@ static void test_the_command_dies_of_it(void **state)
     assert_true(exists(h, "canaries", old_kek));
     assert_int_equal(destroy_kek(h, old_kek), 0);
     assert_said("already gone");
+    assert_int_equal(old_objects(h), 0);
     assert_false(exists(h, "canaries", old_kek));
     assert_false(exists(h, "destroying", old_kek));
     assert_true(exists(h, "destroyed", old_kek));
@@ -339,14 +451,27 @@ static void test_the_command_dies_of_it(void **state)
 int main(void)
 {
 #define DESTRUCTION(test) cmocka_unit_test_setup_teardown(test, set_up, harness_teardown)
+#define OF_TWO(test)                                                                               \
+    {                                                                                              \
+#test " of two objects", test, set_up_two, harness_teardown, NULL                          \
+    }
     const struct CMUnitTest tests[] = {
         DESTRUCTION(test_a_kek_is_destroyed_beside_the_daemon),
         DESTRUCTION(test_what_is_refused),
         DESTRUCTION(test_the_key_id_is_typed),
+        DESTRUCTION(test_an_old_record_hides_no_loss),
         DESTRUCTION(test_a_loss_is_not_hidden),
         DESTRUCTION(test_the_agent_dies_of_it),
         DESTRUCTION(test_the_token_refuses),
+        DESTRUCTION(test_the_token_lies),
         DESTRUCTION(test_the_command_dies_of_it),
+        OF_TWO(test_an_old_record_hides_no_loss),
+        OF_TWO(test_the_agent_dies_of_it),
+        OF_TWO(test_the_token_refuses),
+        OF_TWO(test_the_token_lies),
+        OF_TWO(test_the_token_refuses_the_rest),
+        OF_TWO(test_the_rest_is_tried_again),
+        OF_TWO(test_the_command_dies_of_it),
     };
     return HARNESS_RUN("destroying a KEK", tests, TEST_SECONDS);
 }

@@ -57,7 +57,7 @@ check_PROGRAMS += tests/fault/destroy
 TESTS += tests/fault/destroy
 tests_fault_destroy_CPPFLAGS = $(FAULT_CPPFLAGS) $(I_LANE) -I$(srcdir)/tests/token
 tests_fault_destroy_CFLAGS = $(HARNESS_CFLAGS)
-tests_fault_destroy_SOURCES = tests/fault/destroy.c
+tests_fault_destroy_SOURCES = tests/fault/destroy.c tests/fault/ring_objects.c tests/fault/ring_objects.h
 tests_fault_destroy_LDADD = tests/token/libfixture.a $(LIBLANE) $(P11KIT_LIBS) $(FAULT_LDADD)
 
 # A rotation that dies at every PKCS#11 call. See --help for how many of them.

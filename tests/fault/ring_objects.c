@@ -148,6 +148,19 @@ size_t ring_objects_count(const struct ring_objects *list, enum key_state state)
     return n;
 }
 
+size_t ring_objects_labelled(const struct harness *h, const char *label)
+{
+    char output[OUTPUT_MAX], *rest = output;
+    char *const arguments[] = {plain("--list-objects"), NULL};
+    size_t n = 0;
+    run_tool(h, "secrkey", arguments, output, sizeof output);
+    for (char *line = strtok_r(output, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        const char *value = value_of(line, "label:");
+        n += value && strncmp(value, label, strlen(label)) == 0;
+    }
+    return n;
+}
+
 static void to_hex(struct bytes raw, char *ret)
 {
     for (size_t i = 0; i < raw.len; i++)

@@ -22,6 +22,9 @@ struct ring_objects {
 
 void ring_objects_list(const struct harness *h, struct ring_objects *ret);
 
+/* How many secret keys, of whatever role, have a label that begins so. */
+size_t ring_objects_labelled(const struct harness *h, const char *label);
+
 /* That of the ring: $P11KMS_TEST_SCHEME, else aes-gcm. */
 enum scheme ring_objects_scheme(void);
 

@@ -17,7 +17,6 @@ tests_mockp11_test_mockp11_LDADD = tests/token/libfixture.a pkcs11/libpkcs11.a $
 	$(P11KIT_LIBS)
 
 check_PROGRAMS += tests/mockp11/daemon
-TESTS += tests/mockp11/daemon
 tests_mockp11_daemon_CPPFLAGS = $(HARNESS_CPPFLAGS)
 tests_mockp11_daemon_CFLAGS = $(HARNESS_CFLAGS)
 tests_mockp11_daemon_SOURCES = tests/mockp11/daemon.c

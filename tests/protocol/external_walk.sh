@@ -17,7 +17,7 @@ finish() {
 trap finish EXIT
 fail() {
     echo "external_walk: $*" >&2
-    tail -20 "$dir/log" "$dir/output" >&2 2>/dev/null || true
+    tail -n 20 "$dir/log" "$dir/output" >&2 2>/dev/null || true
     exit 1
 }
 "$top/softhsm-fixtures/softhsm-token" "$dir" k8s-kek

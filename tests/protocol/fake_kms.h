@@ -16,7 +16,7 @@ enum fake_mode {
     FAKE_STALL    /* kms_submit itself blocks until fake_release: no real service does that */
 };
 
-enum { FAKE_HELD_MAX = 256, FAKE_INPUT_MAX = 1024 };
+enum { FAKE_HELD_MAX = 4096, FAKE_INPUT_MAX = 1024 };
 
 struct fake_held {
     struct kms_request request;

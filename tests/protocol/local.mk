@@ -137,7 +137,10 @@ TESTS += tests/protocol/activation.sh
 # Each scheme from end to end, and which one init chooses.
 EXTRA_DIST += tests/protocol/stand.sh # sourced
 dist_check_SCRIPTS += tests/protocol/schemes.sh
-TESTS += tests/protocol/schemes.sh
+
+# KEKs of which an object is gone, and key generation that fails though the key was made.
+dist_check_SCRIPTS += tests/protocol/halves.sh
+TESTS += tests/protocol/halves.sh
 
 dist_check_SCRIPTS += tests/protocol/doctor.sh
 TESTS += tests/protocol/doctor.sh

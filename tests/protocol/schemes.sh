@@ -10,7 +10,7 @@ token_settings='generateTimeout: 30s, probeEvery: 1h'
 . "${srcdir:?set by make check}/tests/protocol/stand.sh"
 fail() {
     echo "schemes: $*" >&2
-    tail -20 "$dir/log" "$dir/output" >&2 2>/dev/null || true
+    tail -n 20 "$dir/log" "$dir/output" >&2 2>/dev/null || true
     exit 1
 }
 
@@ -100,6 +100,20 @@ sick_once() { # SCHEME [FUNCTION]: of those that it uses
     p11-kms status --wait 20s >/dev/null || fail "the daemon stays sick"
 }
 
+# A token that opens to something else once: that is answered to nobody, and is no fault of the ciphertext.
+lies_once() { # SCHEME
+    case $1 in aes-gcm | aes-cbc-hmac) ;; *) return 0 ;; esac # the others have a tag or a signature of their own
+    faults <<<"on C_Decrypt once $work/now flip"
+    : >"$work/now"
+    ! p11-kms call decrypt --raw --key-id "$(cat "$work/first.key_id")" <"$work/first" >/dev/null ||
+        fail "what C_Decrypt spoilt was answered"
+    grep -q UNAVAILABLE "$dir/output" || fail "what C_Decrypt spoilt: not told as an outage"
+    [ ! -e "$work/now" ] || fail "C_Decrypt was not called"
+    faults </dev/null
+    p11-kms status --wait 20s >/dev/null || fail "the daemon stays sick"
+    opens first v2
+}
+
 # --- each scheme, from init to a lost host, and on to another scheme -----------------------
 
 walk() { # SCHEME OTHER
@@ -116,6 +130,7 @@ walk() { # SCHEME OTHER
     refused first
     undecrypted "$1" first
     sick_once "$1"
+    lies_once "$1"
     [ "$1" != aes-cbc-hmac ] || sick_once "$1" C_Sign
     configure "scheme: auto, activationDelay: 0s" # which keeps it
     serve

@@ -234,6 +234,7 @@ enum err_code fixture_open(struct fixture *f, enum family family, struct bytes e
 {
     struct lane_request request = {.op = LANE_OPEN};
     request.u.open.family = family;
+    request.u.open.verify = true;
     request.u.open.envelope = envelope;
     return fixture_call(f, &request);
 }
@@ -257,6 +258,22 @@ void fixture_external(struct fixture *f, const char *select, uint32_t waive)
     f->config.external = true;
     f->config.waive = waive;
     (void)snprintf(f->config.select, sizeof f->config.select, "%s", select);
+}
+
+void fixture_fault(struct fixture *f, const char *rule)
+{
+    char path[PATH_MAX], text[PATH_MAX + 256];
+    read_line(f, "module", f->config.module, sizeof f->config.module);
+    if (!rule)
+        return;
+    (void)snprintf(text, sizeof text, "module %s\non %s\n", f->config.module, rule);
+    fixture_write(f, "script", text, 0600);
+    fixture_path(f, "script", path);
+    assert_int_equal(setenv("FAULTP11_SCRIPT", path, 1), 0);
+    char *module = realpath("build/faultp11.so", NULL);
+    assert_non_null(module);
+    (void)snprintf(f->config.module, sizeof f->config.module, "%s", module);
+    free(module);
 }
 
 void fixture_pkcs11_tool(struct fixture *f, const char *const *words)

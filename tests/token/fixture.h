@@ -115,6 +115,10 @@ struct odd_key {
 };
 void fixture_make_odd_key(struct fixture *f, const struct odd_key *key);
 
+/* Puts faultp11 before the token's module from the next agent on, with one rule: what follows "on"
+ * in docs/drills.md. NULL: the module alone again. */
+void fixture_fault(struct fixture *f, const char *rule);
+
 /* Serves ring k8s as an external one from the next agent on. */
 void fixture_external(struct fixture *f, const char *select, uint32_t waive);
 

@@ -66,7 +66,6 @@ tests_token_test_crypt_SOURCES = tests/token/test_crypt.c
 tests_token_test_crypt_LDADD = $(TOKEN_LDADD)
 
 check_PROGRAMS += tests/token/test_keys
-TESTS += tests/token/test_keys
 tests_token_test_keys_CPPFLAGS = $(TOKEN_CPPFLAGS)
 tests_token_test_keys_CFLAGS = $(TOKEN_CFLAGS)
 tests_token_test_keys_SOURCES = tests/token/test_keys.c
@@ -86,6 +85,13 @@ tests_token_test_destroy_CFLAGS = $(TOKEN_CFLAGS)
 tests_token_test_destroy_SOURCES = tests/token/test_destroy.c
 tests_token_test_destroy_LDADD = $(TOKEN_LDADD)
 
+check_PROGRAMS += tests/token/test_public_objects
+TESTS += tests/token/test_public_objects
+tests_token_test_public_objects_CPPFLAGS = $(TOKEN_CPPFLAGS) $(I_KEYRING) $(P11KIT_CFLAGS)
+tests_token_test_public_objects_CFLAGS = $(TOKEN_CFLAGS)
+tests_token_test_public_objects_SOURCES = tests/token/test_public_objects.c tests/token/stranger_point.h
+tests_token_test_public_objects_LDADD = tests/token/libfixture.a $(LIBKEYRING) $(CMOCKA_LIBS) $(P11KIT_LIBS)
+
 # Makes a second KEK for tests of rotation.
 check_PROGRAMS += tests/token/make-kek
 tests_token_make_kek_CPPFLAGS = $(AM_CPPFLAGS) $(I_LANE)
@@ -103,7 +109,6 @@ tests_token_test_external_LDADD = $(TOKEN_LDADD)
 dist_check_SCRIPTS += tests/token/test_tokens.sh tests/token/test_mocks.sh tests/token/in-mock \
 	tests/token/mock_init.sh
 EXTRA_DIST += tests/token/tables.sh docs/tokens/mocks.md
-TESTS += tests/token/test_mocks.sh
 # What doctor says of each of them.
 dist_check_SCRIPTS += tests/token/test_doctor.sh
 check_PROGRAMS += tests/token/matrix
@@ -118,6 +123,5 @@ dist_check_SCRIPTS += tests/token/test_pairs.sh
 check_PROGRAMS += tests/token/pairs
 tests_token_pairs_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
 tests_token_pairs_CFLAGS = $(TOKEN_CFLAGS)
-tests_token_pairs_SOURCES = tests/token/pairs.c
+tests_token_pairs_SOURCES = tests/token/pairs.c tests/token/stranger_point.h
 tests_token_pairs_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
-TESTS += tests/token/test_pairs.sh

@@ -231,6 +231,7 @@ static void retire(struct run *r)
     if (r->ceremony)
         return;
     assert_false(err_is(key_id_parse(bytes_of_string(r->key.text), ring, &request.u.relabel.id)));
+    request.u.relabel.seen = KEY_ACTIVE;
     request.u.relabel.label = (struct key_label){"k8s", 1, r->row->scheme, 0, KEY_DEACTIVATED};
     fixture_up(r->other, AGENT_MAKE);
     (void)fixture_call(r->other, &request);
@@ -255,6 +256,7 @@ static void *open_often(void *argument)
     for (unsigned i = 0; opened && i < o->times; i++) {
         struct lane_request request = {.op = LANE_OPEN, .number = i + 1};
         request.u.open.family = FAMILY_V2;
+        request.u.open.verify = true;
         request.u.open.envelope = o->envelope;
         opened = !err_is(lane_call(o->lane, &request, CALL_MS, packet, sizeof packet, &reply)) &&
                  reply.status.code == ERR_NONE &&

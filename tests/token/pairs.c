@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Key pairs on a real token, run by a script in-*: what p11_pair.h says of them, and that
- * rsa-oaep-sign believes no public object.
+ * rsa-oaep-sign believes no public object, and needs none.
  *
  *   pairs TOKEN
  */
@@ -17,6 +17,7 @@
 #include "p11_login.h"
 #include "p11_pair.h"
 #include "scheme.h"
+#include "stranger_point.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -259,66 +260,80 @@ static struct err create_rsa(const struct object_id *id)
                     sizeof template / sizeof *template, &made);
 }
 
-/* P-256's generator, whose private key is 1. */
 static struct err create_ec(const struct object_id *id)
 {
-    static uint8_t p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
-    static uint8_t point[] = {
-        0x04, 0x41, 0x04, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6,
-        0xe5, 0x63, 0xa4, 0x40, 0xf2, 0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4,
-        0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96, 0x4f, 0xe3, 0x42, 0xe2, 0xfe, 0x1a, 0x7f,
-        0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16, 0x2b, 0xce, 0x33, 0x57, 0x6b,
-        0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5};
     CK_OBJECT_CLASS class = CKO_PUBLIC_KEY;
     CK_KEY_TYPE type = CKK_EC;
     CK_BBOOL yes = CK_TRUE;
     struct object_id copy = *id;
     CK_OBJECT_HANDLE made;
-    CK_ATTRIBUTE template[] = {
-        {CKA_CLASS, &class, sizeof class},  {CKA_KEY_TYPE, &type, sizeof type},
-        {CKA_TOKEN, &yes, sizeof yes},      {CKA_VERIFY, &yes, sizeof yes},
-        {CKA_ID, copy.data, copy.len},      {CKA_EC_PARAMS, p256, sizeof p256},
-        {CKA_EC_POINT, point, sizeof point}};
+    CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof class},
+                               {CKA_KEY_TYPE, &type, sizeof type},
+                               {CKA_TOKEN, &yes, sizeof yes},
+                               {CKA_VERIFY, &yes, sizeof yes},
+                               {CKA_ID, copy.data, copy.len},
+                               {CKA_EC_PARAMS, stranger_params, sizeof stranger_params},
+                               {CKA_EC_POINT, stranger_point, sizeof stranger_point}};
     return P11_CALL(session.module, C_CreateObject, session.handle, template,
                     sizeof template / sizeof *template, &made);
 }
 
-/* Where the private key tells its own public half the other object is nothing; where it does not,
- * the agent says so. */
-static void a_swapped_public_half_is_not_believed(void **state)
+/* Leaves that many strangers' objects in the place of both halves' own, as anybody can without the
+ * PIN. */
+static void replace_publics(unsigned strangers)
 {
-    static struct key_set before;
-    struct key_set again;
-    (void)state;
-    works(scheme_rsa_oaep_sign.prepare(&session, &keys));
-    before = keys;
     for (unsigned role = 0; role < 2; role++) {
         works(p11_pair_destroy_public(&session, &keys.ids[role]));
-        struct err made =
-            role == 1 && row->ec ? create_ec(&keys.ids[role]) : create_rsa(&keys.ids[role]);
-        if (err_is(made))
-            print_message("%s makes no public objects: 0x%lx\n", row->token, made.native);
+        for (unsigned i = 0; i < strangers; i++) {
+            /* tpm2-pkcs11 1.9.0 would give it the handle of a private key */
+            if (strcmp(row->token, "tpm") == 0)
+                continue;
+            struct err made =
+                role == 1 && row->ec ? create_ec(&keys.ids[role]) : create_rsa(&keys.ids[role]);
+            if (err_is(made))
+                print_message("%s makes no public objects: 0x%lx\n", row->token, made.native);
+        }
     }
-    again = keys;
-    memset(again.publics, 0, sizeof again.publics);
-    struct err e = scheme_rsa_oaep_sign.prepare(&session, &again);
-    if (err_is(e)) {
-        assert_int_equal(e.code, ERR_TOKEN);
-        assert_int_equal(again.publics[1].len, 0);
-    }
+}
+
+/* As another agent does, which knows no handles. */
+static void find_again(void)
+{
+    memset(keys.publics, 0, sizeof keys.publics);
     for (unsigned role = 0; role < 2; role++)
-        assert_true(again.publics[role].len == 0 ||
-                    bytes_equal(half(&again, role), half(&before, role)));
-    print_message("%s: %s\n", row->token, err_is(e) ? e.where : "private keys tell their halves");
+        works(p11_key_find(&session, KEY_CLASS_PRIVATE, &keys.ids[role], &keys.handles[role]));
+}
+
+/* What is proved then is what was proved before, and what was sealed before opens. */
+static void public_objects_are_not_needed(void **state)
+{
+    static const unsigned strangers[] = {0, PUBLICS_MAX};
+    static const uint8_t dek[32] = "a DEK";
+    static struct key_set before;
+    uint8_t raw[ENVELOPE_MAX], opened[ENVELOPE_MAX];
+    size_t len = 0, opened_len = 0;
+    (void)state;
+    works(scheme_rsa_oaep_sign.prepare(&session, &keys));
+    works(seal(bytes_of(dek, sizeof dek), raw, &len));
+    before = keys;
+    for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++) {
+        replace_publics(strangers[i]);
+        find_again();
+        works(scheme_rsa_oaep_sign.prepare(&session, &keys));
+        for (unsigned role = 0; role < 2; role++)
+            assert_true(bytes_equal(half(&keys, role), half(&before, role)));
+        works(open_raw(bytes_of(raw, len), opened, &opened_len));
+        assert_true(bytes_equal(bytes_of(opened, opened_len), bytes_of(dek, sizeof dek)));
+    }
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
 #define ROW(test) cmocka_unit_test_setup_teardown(test, make_pairs, destroy_pairs)
-        ROW(private_halves_say_what_is_written),    ROW(the_agent_reads_them_as_demanded),
-        ROW(both_halves_have_id_and_label),         ROW(seals_and_opens),
-        ROW(a_swapped_public_half_is_not_believed),
+        ROW(private_halves_say_what_is_written), ROW(the_agent_reads_them_as_demanded),
+        ROW(both_halves_have_id_and_label),      ROW(seals_and_opens),
+        ROW(public_objects_are_not_needed),
     };
     for (size_t i = 0; argc == 2 && i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i].token, argv[1]) == 0)

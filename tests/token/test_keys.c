@@ -22,12 +22,20 @@ static void generate(struct fixture *f, uint32_t generation, struct object_id *r
     *ret = f->reply.u.made;
 }
 
-static enum err_code relabel(struct fixture *f, const struct object_id *id, struct key_label label)
+static enum err_code relabel_from(struct fixture *f, const struct object_id *id,
+                                  enum key_state seen, struct key_label label)
 {
     struct lane_request request = {.op = LANE_RELABEL};
     request.u.relabel.id = *id;
+    request.u.relabel.seen = seen;
     request.u.relabel.label = label;
     return fixture_call(f, &request);
+}
+
+/* Whatever the key's state. */
+static enum err_code relabel(struct fixture *f, const struct object_id *id, struct key_label label)
+{
+    return relabel_from(f, id, KEY_COMPROMISED, label);
 }
 
 /* Whether it is the object that a KEK is known by. */
@@ -137,6 +145,24 @@ static void states_only_worsen(void **state)
     assert_string_equal(key.label, fixture_label(f, 1, 0, KEY_COMPROMISED));
 }
 
+/* What another replica has done since the asker looked is not undone unseen. */
+static void a_state_that_nobody_has_seen_is_not_worsened(void **state)
+{
+    struct fixture *f = *state;
+    struct object_id id;
+    struct listed_key key;
+    fixture_up(f, AGENT_MAKE);
+    generate(f, 1, &id);
+    assert_int_equal(relabel(f, &id, label_of(f, 1, KEY_ACTIVE)), ERR_NONE);
+    assert_int_equal(relabel_from(f, &id, KEY_PRE_ACTIVE, label_of(f, 1, KEY_DEACTIVATED)),
+                     ERR_REFUSED);
+    assert_non_null(strstr(f->reply.status.text, "was pre-active when it was looked at"));
+    assert_int_equal(list(f, &key), fixture_objects(f, 1));
+    assert_string_equal(key.label, fixture_label(f, 1, 0, KEY_ACTIVE));
+    assert_int_equal(relabel_from(f, &id, KEY_PRE_ACTIVE, label_of(f, 1, KEY_ACTIVE)), ERR_NONE);
+    assert_int_equal(relabel_from(f, &id, KEY_ACTIVE, label_of(f, 1, KEY_DEACTIVATED)), ERR_NONE);
+}
+
 static void unknown_key_is_not_relabelled(void **state)
 {
     struct fixture *f = *state;
@@ -227,12 +253,19 @@ static void roles_keep_to_their_requests(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FRESH(selftest_passes_and_leaves_nothing),    FRESH(selftest_removes_old_leftovers),
-        FRESH(made_key_is_listed_as_it_must_be),      FRESH(long_listing_comes_in_pages),
-        FRESH(a_page_without_its_listing_is_invalid), FRESH(states_only_worsen),
-        FRESH(unknown_key_is_not_relabelled),         FRESH(extractable_key_is_refused),
-        FRESH(key_with_excess_usage_is_refused),      FRESH(key_of_another_ring_is_refused),
-        FRESH(key_of_a_strange_label_is_refused),     FRESH(ambiguous_id_is_refused_and_listed),
+        FRESH(selftest_passes_and_leaves_nothing),
+        FRESH(selftest_removes_old_leftovers),
+        FRESH(made_key_is_listed_as_it_must_be),
+        FRESH(long_listing_comes_in_pages),
+        FRESH(a_page_without_its_listing_is_invalid),
+        FRESH(states_only_worsen),
+        FRESH(a_state_that_nobody_has_seen_is_not_worsened),
+        FRESH(unknown_key_is_not_relabelled),
+        FRESH(extractable_key_is_refused),
+        FRESH(key_with_excess_usage_is_refused),
+        FRESH(key_of_another_ring_is_refused),
+        FRESH(key_of_a_strange_label_is_refused),
+        FRESH(ambiguous_id_is_refused_and_listed),
         FRESH(roles_keep_to_their_requests),
     };
     return FIXTURE_RUN_SCHEMES("keys", tests);

@@ -98,6 +98,23 @@ static void measures_and_leaves_nothing(void **state)
     assert_int_equal(trial(f, TRIAL_SEAL, &id), ERR_NOT_FOUND);
 }
 
+/* A token whose CKA_IDs are not those that it was given: the label tells whose a key is. */
+static void a_failed_self_test_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    const struct object_id id = trial_id();
+    struct lane_request selftest = {.op = LANE_SELFTEST};
+    selftest.u.selftest.scheme = f->scheme->scheme;
+    selftest.u.selftest.trial = id;
+    fixture_fault(f, "C_GetAttributeValue every attributes 1 garbage");
+    fixture_up(f, AGENT_MAKE);
+    assert_int_not_equal(fixture_call(f, &selftest), ERR_NONE);
+    fixture_fault(f, NULL);
+    fixture_up(f, AGENT_MAKE);
+    assert_int_equal(trial(f, TRIAL_REMOVE, &id), ERR_NONE);
+    assert_int_equal(f->reply.u.trial.count, 0);
+}
+
 static void trying_makes_and_removes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -156,10 +173,15 @@ int main(void)
 {
 #define TRIAL(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TRIAL(tells_facts_without_a_login),      TRIAL(looking_can_do_nothing_else),
-        TRIAL(a_missing_token_is_told),          TRIAL(measures_and_leaves_nothing),
-        TRIAL(trying_makes_and_removes_nothing), TRIAL(a_daemons_agent_measures_nothing),
-        TRIAL(a_kek_is_never_touched),           TRIAL(an_external_ring_has_no_trials),
+        TRIAL(tells_facts_without_a_login),
+        TRIAL(looking_can_do_nothing_else),
+        TRIAL(a_missing_token_is_told),
+        TRIAL(measures_and_leaves_nothing),
+        TRIAL(trying_makes_and_removes_nothing),
+        TRIAL(a_daemons_agent_measures_nothing),
+        TRIAL(a_kek_is_never_touched),
+        TRIAL(an_external_ring_has_no_trials),
+        TRIAL(a_failed_self_test_leaves_nothing),
     };
     return FIXTURE_RUN_SCHEMES("trial", tests);
 }

@@ -238,16 +238,33 @@ TESTS += tests/unit/test_scheme_rsa_oaep_sign
 tests_unit_test_scheme_rsa_oaep_sign_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
 tests_unit_test_scheme_rsa_oaep_sign_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_scheme_rsa_oaep_sign_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wipe
-tests_unit_test_scheme_rsa_oaep_sign_SOURCES = tests/unit/test_scheme_rsa_oaep_sign.c tests/unit/hex.h \
-	tests/unit/pair_format.c tests/unit/pair_format.h tests/unit/pair_token.c tests/unit/pair_token.h
+tests_unit_test_scheme_rsa_oaep_sign_SOURCES = tests/unit/test_scheme_rsa_oaep_sign.c $(PAIR_SOURCES)
 tests_unit_test_scheme_rsa_oaep_sign_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
+PAIR_SOURCES = tests/unit/hex.h tests/unit/pair_calls.c tests/unit/pair_calls.h tests/unit/pair_format.c \
+	tests/unit/pair_format.h tests/unit/pair_token.c tests/unit/pair_token.h tests/unit/made_rsa.c \
+	tests/unit/made_rsa.h
+
+check_PROGRAMS += tests/unit/test_pair_halves
+TESTS += tests/unit/test_pair_halves
+tests_unit_test_pair_halves_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
+tests_unit_test_pair_halves_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_pair_halves_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=wipe
+tests_unit_test_pair_halves_SOURCES = tests/unit/test_pair_halves.c $(PAIR_SOURCES)
+tests_unit_test_pair_halves_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_local_pk
 TESTS += tests/unit/test_local_pk
 tests_unit_test_local_pk_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT)
 tests_unit_test_local_pk_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_local_pk_SOURCES = tests/unit/test_local_pk.c
+tests_unit_test_local_pk_SOURCES = tests/unit/test_local_pk.c tests/unit/made_rsa.c tests/unit/made_rsa.h
 tests_unit_test_local_pk_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_ecdsa_recover
+TESTS += tests/unit/test_ecdsa_recover
+tests_unit_test_ecdsa_recover_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT)
+tests_unit_test_ecdsa_recover_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_ecdsa_recover_SOURCES = tests/unit/test_ecdsa_recover.c tests/unit/hex.h
+tests_unit_test_ecdsa_recover_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_agent_list
 TESTS += tests/unit/test_agent_list

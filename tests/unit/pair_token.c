@@ -8,6 +8,7 @@
 
 #include "pair_token.h"
 
+#include "made_rsa.h"
 #include "secret.h"
 
 #include <openssl/core_names.h>
@@ -250,7 +251,8 @@ static void raw_ecdsa(const uint8_t *der, size_t len, uint8_t *ret)
 static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYTE *ret,
                   CK_ULONG *ret_len)
 {
-    EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(pair_token.sign, NULL);
+    EVP_PKEY *other = pair_token.fickle ? pair_stranger(0) : NULL;
+    EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(other ? other : pair_token.sign, NULL);
     uint8_t digest[32], made[512];
     size_t made_len = sizeof made;
     (void)session;
@@ -267,6 +269,7 @@ static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYT
     }
     assert_int_equal(EVP_PKEY_sign(c, made, &made_len, data, len), 1);
     EVP_PKEY_CTX_free(c);
+    EVP_PKEY_free(other);
     if (begun == CKM_ECDSA) {
         raw_ecdsa(made, made_len, ret);
         made_len = 64;
@@ -316,7 +319,7 @@ static EVP_PKEY *from_pem(const char *text)
 
 EVP_PKEY *pair_stranger(unsigned bits)
 {
-    EVP_PKEY *key = bits > 0 ? EVP_RSA_gen(bits) : EVP_EC_gen("P-256");
+    EVP_PKEY *key = bits > 0 ? made_rsa(bits) : EVP_EC_gen("P-256");
     assert_non_null(key);
     return key;
 }
@@ -350,7 +353,10 @@ void pair_token_reset(bool rsa)
 
 struct key_set pair_token_keys(void)
 {
-    struct key_set keys = {.scheme = SCHEME_RSA_OAEP_SIGN, .handles = {UNWRAP_KEY, SIGN_KEY}};
+    bool rsa = EVP_PKEY_get_base_id(pair_token.sign) == EVP_PKEY_RSA;
+    struct key_set keys = {.scheme = SCHEME_RSA_OAEP_SIGN,
+                           .handles = {UNWRAP_KEY, SIGN_KEY},
+                           .types = {KEY_TYPE_RSA, rsa ? KEY_TYPE_RSA : KEY_TYPE_EC}};
     assert_false(err_is(object_id_from(bytes_of_string("unwrap"), &keys.ids[0])));
     assert_false(err_is(object_id_from(bytes_of_string("sign"), &keys.ids[1])));
     return keys;

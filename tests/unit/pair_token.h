@@ -12,7 +12,7 @@
 /* The objects' handles. */
 enum { UNWRAP_KEY = 7, SIGN_KEY = 8, PUBLIC_KEY = 20 };
 
-enum { PUBLICS = 3 };
+enum { PUBLICS = 5 }; /* of which the product looks at four */
 
 struct pair_token {
     EVP_PKEY *unwrap, *sign;           /* the private keys */
@@ -25,6 +25,7 @@ struct pair_token {
     CK_RV init_rv, decrypt_rv, sign_rv;
     int longer;               /* what it says of the length of its results */
     bool garbage;             /* it gives other bytes */
+    bool fickle;              /* each signature is another key's, on P-256 */
     unsigned decrypts, signs; /* calls of C_Decrypt and C_Sign */
     size_t signed_len;        /* what the last C_Sign was given */
     uint8_t signed_data[128]; /* its beginning */

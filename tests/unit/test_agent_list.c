@@ -22,6 +22,7 @@ struct object {
     uint8_t id;           /* the last byte of its CKA_ID */
     const char *label;
     bool wrap;
+    bool public; /* it is there for whoever is not logged in, too */
 };
 
 /* The token. */
@@ -61,7 +62,7 @@ static CK_RV find(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *handles, CK_ULONG
     (void)session;
     for (*n = 0; token.found < OBJECTS && *n < room; token.found++) {
         const struct object *o = &token.objects[token.found];
-        if (o->handle && token.of == CKO_SECRET_KEY && !token.logged_out &&
+        if (o->handle && token.of == CKO_SECRET_KEY && (o->public || !token.logged_out) &&
             (!token.wanted || token.wanted == o->id))
             handles[(*n)++] = o->handle;
     }
@@ -86,10 +87,10 @@ static void set_attribute(const struct object *o, CK_ATTRIBUTE *a)
     const uint8_t id[UUID_BYTES] = {1, [6] = 0x70, [8] = 0x80, [15] = o->id};
     const CK_KEY_TYPE type = CKK_AES;
     const CK_ULONG length = 32;
-    CK_BBOOL flag = a->type == CKA_TOKEN || a->type == CKA_PRIVATE || a->type == CKA_SENSITIVE ||
+    CK_BBOOL flag = a->type == CKA_TOKEN || a->type == CKA_SENSITIVE ||
                     a->type == CKA_ALWAYS_SENSITIVE || a->type == CKA_NEVER_EXTRACTABLE ||
                     a->type == CKA_LOCAL || a->type == CKA_ENCRYPT || a->type == CKA_DECRYPT ||
-                    (a->type == CKA_WRAP && o->wrap);
+                    (a->type == CKA_WRAP && o->wrap) || (a->type == CKA_PRIVATE && !o->public);
     if (a->type == CKA_ID)
         set_value(a, id, sizeof id);
     else if (a->type == CKA_LABEL)
@@ -142,7 +143,7 @@ static int set_up(void **state)
     (void)state;
     memset(&token, 0, sizeof token);
     for (uint8_t i = 0; i < 4; i++)
-        token.objects[i] = (struct object){100UL + i, (uint8_t)(i + 1), labels[i], false};
+        token.objects[i] = (struct object){100UL + i, (uint8_t)(i + 1), labels[i], false, false};
     agent = (struct agent){.config = {.role = AGENT_SERVE, .ring = "k8s"}};
     agent.token.pin.login_required = true;
     lane = (struct lane){.agent = &agent, .session = {.module = &module, .open = true}};
@@ -390,6 +391,71 @@ static void a_listed_key_that_must_not_be_used_is_forgotten(void **state)
     assert_non_null(strstr(advice.text, "WRAP"));
 }
 
+/* --- public objects, which anybody can make ---------------------------------------------- */
+
+enum { STRANGERS = 3 };
+
+/* Some with the CKA_ID of one of the keys, before and after
+ * it. */
+static void add_strangers(uint8_t id)
+{
+    for (size_t i = 0; i < STRANGERS; i++)
+        token.objects[4 + i] =
+            (struct object){104UL + i, id, "p11-kms/k8s/999999/aes-gcm/active", false, true};
+    const struct object key = token.objects[id - 1];
+    token.objects[id - 1] = token.objects[4];
+    token.objects[4] = key;
+}
+
+static void a_public_object_makes_no_id_ambiguous(void **state)
+{
+    (void)state;
+    add_strangers(1);
+    struct told told = list();
+    assert_int_equal(told.n, 3 + STRANGERS); /* what is public is for who asks to see */
+    for (size_t i = 0; i < told.n; i++)
+        assert_false(told.keys[i].ambiguous);
+    assert_int_equal(known_handle(1), 100);
+}
+
+static void a_public_object_does_not_hide_a_key(void **state)
+{
+    (void)state;
+    unsigned long handle = 0;
+    add_strangers(2);
+    assert_int_equal(use(2, &handle), ERR_NONE); /* nothing was listed: it is searched for */
+    assert_int_equal(handle, 101);
+    token.objects[0].id = 2;
+    key_cache_clear(agent.keys);
+    assert_int_equal(use(2, &handle), ERR_TOKEN);
+    assert_non_null(strstr(advice.text, "two secret keys"));
+}
+
+static void a_public_object_alone_is_refused(void **state)
+{
+    (void)state;
+    unsigned long handle = 0;
+    for (size_t i = 0; i < 2; i++) {
+        token.objects[4 + i] = (struct object){104UL + i, 7, labels[0], false, true};
+        assert_int_equal(use(7, &handle), ERR_TOKEN);
+        assert_int_equal(advice.remedy, REMEDY_HUMAN);
+        assert_non_null(strstr(advice.text, ": PRIVATE is not as a KEK must have it"));
+        (void)list();
+        assert_int_equal(known_handle(7), 0);
+    }
+    assert_int_equal(handle, 0);
+}
+
+static void a_key_that_a_logout_hides_is_not_what_is_public(void **state)
+{
+    (void)state;
+    unsigned long handle = 0;
+    add_strangers(1);
+    token.logged_out = true;
+    assert_int_equal(use(1, &handle), ERR_UNAVAILABLE);
+    assert_int_equal(advice.remedy, REMEDY_LOGIN);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -406,6 +472,10 @@ int main(void)
         TEST(listed_keys_are_used_without_a_search),
         TEST(a_handle_that_is_another_keys_now_is_not_used),
         TEST(a_listed_key_that_must_not_be_used_is_forgotten),
+        TEST(a_public_object_makes_no_id_ambiguous),
+        TEST(a_public_object_does_not_hide_a_key),
+        TEST(a_public_object_alone_is_refused),
+        TEST(a_key_that_a_logout_hides_is_not_what_is_public),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "local_pk.h"
+#include "made_rsa.h"
 
 #include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
@@ -31,7 +32,7 @@ static struct p11_public rsa_of(EVP_PKEY *key)
 
 static struct p11_public new_rsa(unsigned bits)
 {
-    EVP_PKEY *key = EVP_RSA_gen(bits);
+    EVP_PKEY *key = made_rsa(bits);
     struct p11_public public = rsa_of(key);
     EVP_PKEY_free(key);
     return public;
