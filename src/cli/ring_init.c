@@ -5,6 +5,7 @@
 #include "maker.h"
 #include "own_agent.h"
 #include "ring_external.h"
+#include "ring_plan.h"
 #include "ring_state.h"
 
 #include <string.h>
@@ -17,7 +18,9 @@ struct session {
     int lock; /* held until the end; -1: not yet */
     struct own_agent agent;
     struct maker maker;
-    struct object_id made; /* the KEK that is to become active */
+    struct ring_memory known; /* of this host; empty where it is damaged */
+    bool damaged;             /* it cannot be read */
+    struct object_id made;    /* the KEK that is to become active */
     struct scheme_choice choice;
 };
 
@@ -29,37 +32,77 @@ static void session_end(struct session *s)
 
 /* --- what must not be papered over ------------------------------------------------------- */
 
-static void note_known(void *context, const struct key_id *key_id)
+struct gone {
+    const char *there; /* the one KEK that the token shows, or empty */
+    struct key_id key_id;
+};
+
+static void note_gone(void *context, const struct key_id *key_id)
 {
-    struct key_id *known = context;
-    *known = *key_id;
+    struct gone *gone = context;
+    if (strcmp(key_id->text, gone->there) != 0)
+        gone->key_id = *key_id;
 }
 
-static struct err refuse_if_known(struct session *s)
+/* Which KEK this host knows and the token does not show; half: all that it shows, or NULL. */
+static struct err find_gone(struct session *s, const struct kek *half, struct key_id *ret)
 {
-    struct key_id known = {""};
+    struct gone gone = {half ? half->key_id.text : "", {""}};
     const char *state = s->config->state_dir;
-    struct err e = ring_state_known(state, s->config->ring.name, note_known, &known);
+    struct err e = ring_state_known(state, s->config->ring.name, note_gone, &gone);
     if (err_is(e))
         return maker_say(&s->maker, e, "stateDir %s cannot be read", state);
-    if (!known.text[0])
+    if (s->known.key_id.text[0] && !s->known.lost)
+        note_gone(&gone, &s->known.key_id);
+    *ret = gone.key_id;
+    return ERR_OK;
+}
+
+static struct err refuse_if_known(struct session *s, const struct kek *half)
+{
+    struct key_id gone = {""};
+    const char *state = s->config->state_dir, *ring = s->config->ring.name;
+    if (s->damaged)
+        return maker_say(
+            &s->maker, err_make(ERR_REFUSED, "init"),
+            "the token shows no active KEK, and %s/ring-%s.active, which says whether this host "
+            "knows one, is damaged or cannot be read: restore the token. Only if nothing sealed "
+            "before is needed any more, remove that file, then run init again",
+            state, ring);
+    TRY(find_gone(s, half, &gone));
+    if (!gone.text[0])
         return ERR_OK;
     return maker_say(
         &s->maker, err_make(ERR_REFUSED, "init"),
         "this host knows KEK %s, and the token does not show it: restore the token. Only if "
         "nothing sealed with it is needed any more, remove %s/ring-%s.active and "
         "%s/canaries/%s.*, then run init again",
-        known.text, state, s->config->ring.name, state, s->config->ring.name);
+        gone.text, state, ring, state, ring);
+}
+
+/* Whatever such a KEK has sealed opens with nothing else. No KEK takes its place before somebody
+ * who knows has decided. */
+static struct err refuse_if_broken(struct session *s)
+{
+    char text[HEALTH_TEXT_MAX + 1] = "";
+    ring_look_add_broken(&s->maker.look, text, sizeof text);
+    return text[0] ? maker_say(&s->maker, err_make(ERR_REFUSED, "init"), "%s", text) : ERR_OK;
 }
 
 /* --- the first KEK ----------------------------------------------------------------------- */
+
+/* Not 1 after KEKs that were given up: this host takes nothing older than the last of them. */
+static uint32_t first_generation(const struct session *s)
+{
+    return ring_plan_generation(NULL, 0, s->known.lost ? s->known.generation : 0);
+}
 
 /* A KEK of a ring where none is active: only an init that was cut short leaves it. */
 static const struct kek *unfinished(const struct session *s)
 {
     const struct ring_look *look = &s->maker.look;
     bool only = look->n == 1 && look->keys[0].label.state == KEY_PRE_ACTIVE &&
-                look->keys[0].label.generation == 1;
+                look->keys[0].label.generation == first_generation(s);
     return only ? &look->keys[0] : NULL;
 }
 
@@ -75,7 +118,7 @@ static struct err generate(struct session *s)
 {
     TRY(test_token(s));
     s->progress(s->context, "generating the KEK in the token");
-    return maker_generate(&s->maker, 1, s->choice.scheme, &s->made);
+    return maker_generate(&s->maker, first_generation(s), s->choice.scheme, &s->made);
 }
 
 /* A new KEK counts only after a fresh agent has found it and opened its canary. */
@@ -88,12 +131,23 @@ static struct err finish(struct session *s)
     return maker_fresh(&s->maker);
 }
 
+/* What a daemon has counted under it stands; and where nobody knows whether it was active here
+ * before, it may have been sealing without a count. */
+static struct err begin_count(struct session *s, const struct key_id *key_id)
+{
+    const char *state = s->config->state_dir, *ring = s->config->ring.name;
+    uint64_t seals;
+    if (s->damaged || ring_state_seals(state, ring, key_id, &seals).code != ERR_NOT_FOUND)
+        return ERR_OK;
+    return ring_state_set_seals(state, ring, key_id, 0);
+}
+
 static struct err remember(struct session *s, const struct kek *active)
 {
     const char *state = s->config->state_dir, *ring = s->config->ring.name;
     const struct ring_memory memory = {.key_id = active->key_id,
                                        .generation = active->label.generation};
-    struct err e = ring_state_set_seals(state, ring, &active->key_id, 0);
+    struct err e = begin_count(s, &active->key_id);
     if (!err_is(e))
         e = ring_state_set_current(state, ring, &memory);
     return err_is(e) ? maker_say(&s->maker, e, "stateDir %s cannot be written", state) : ERR_OK;
@@ -102,13 +156,10 @@ static struct err remember(struct session *s, const struct kek *active)
 static struct err conclude(struct session *s, enum ring_init_result result,
                            struct ring_init_report *ret)
 {
-    struct ring_memory known = {.generation = 0};
     struct health health;
     size_t active = 0;
     const char *ring = s->config->ring.name;
-    /* A damaged memory is no reason to fail: it is written anew below. */
-    (void)err_is(ring_state_current(s->config->state_dir, ring, &known));
-    switch (ring_look_judge(&s->maker.look, ring, &known, &active, &health)) {
+    switch (ring_look_judge(&s->maker.look, ring, &s->known, &active, &health)) {
     case VERDICT_SEALS:
         break;
     case VERDICT_MISSING:
@@ -121,8 +172,9 @@ static struct err conclude(struct session *s, enum ring_init_result result,
     ret->token = s->maker.token;
     ret->choice = s->choice;
     ret->kek = s->maker.look.keys[active];
-    /* What a daemon has counted under it stands. */
-    return strcmp(known.key_id.text, ret->kek.key_id.text) == 0 ? ERR_OK : remember(s, &ret->kek);
+    return strcmp(s->known.key_id.text, ret->kek.key_id.text) == 0 && !s->known.lost
+               ? ERR_OK
+               : remember(s, &ret->kek);
 }
 
 static struct err look(struct session *s)
@@ -136,18 +188,28 @@ static struct err look(struct session *s)
     return maker_fresh(&s->maker);
 }
 
+/* A damaged memory is no reason to fail where a KEK is active: it is written anew then. */
+static void recall(struct session *s)
+{
+    s->damaged = err_is(ring_state_current(s->config->state_dir, s->config->ring.name, &s->known));
+}
+
 static struct err run(struct session *s, struct ring_init_report *ret)
 {
     TRY(look(s));
+    recall(s);
     const struct kek *half = unfinished(s);
+    if (half || s->maker.look.n == 0)
+        TRY(refuse_if_broken(s));
     if (half) {
+        TRY(refuse_if_known(s, half));
         s->made = half->id;
         TRY(finish(s));
         return conclude(s, RING_INIT_COMPLETED, ret);
     }
     if (s->maker.look.n > 0)
         return conclude(s, RING_INIT_EXISTING, ret);
-    TRY(refuse_if_known(s));
+    TRY(refuse_if_known(s, NULL));
     TRY(generate(s));
     TRY(finish(s));
     return conclude(s, RING_INIT_CREATED, ret);

@@ -25,7 +25,8 @@ typedef void ring_init_progress(void *context, const char *text);
 
 /* Idempotent. Uses agents of its own, started from agent_path. On an error message says what is
  * wrong and what to do: ERR_REFUSED where this host knows KEKs that the token does not show,
- * ERR_TOKEN, ERR_UNAVAILABLE or ERR_UNSUPPORTED from the token. */
+ * or what it knew is damaged and none is active; ERR_TOKEN, ERR_UNAVAILABLE or ERR_UNSUPPORTED from
+ * the token. */
 MUST_CHECK struct err ring_init(const struct config *config, const char *agent_path,
                                 ring_init_progress *progress, void *context,
                                 struct ring_init_report *ret, char message[static 512]);

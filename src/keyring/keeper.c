@@ -22,6 +22,7 @@ void keeper_comes_up(struct keeper *k, const struct token_identity *token)
         keyring_set_needs_heirs(k->keyring);
     keeper_look_at_ring(k);
     k->probe_ns = k->rescan_ns = clock_monotonic_ns();
+    k->took_ns = k->probe_ns - k->began_ns;
 }
 
 static void greet(struct keeper *k)
@@ -40,6 +41,7 @@ static void greet(struct keeper *k)
         k->explained = true;
         k->pin_blocked = reply.status.remedy == REMEDY_PIN;
         keeper_drop_agent(k);
+        keeper_make_room(k, reply.status.code);
         keeper_outage(k, reply.status.text);
         return;
     }
@@ -102,14 +104,16 @@ static bool has_used(struct keeper *k)
     return any && k->health.ok;
 }
 
-/* At most one a second, whatever is asked for. Where it takes an heir, that one's is waited for. */
+/* At most one a second, whatever is asked for. Where it takes an heir, that one's is waited for,
+ * and none is started before the agent whose place the last one took has gone. */
 static int64_t wanted_look_due(struct keeper *k)
 {
+    const bool heirs = keyring_needs_heirs(k->keyring);
     pthread_mutex_lock(&k->lock);
-    bool wanted = k->look_wanted && !k->heir.asked;
+    bool wanted = k->look_wanted && !k->heir.asked && !(heirs && k->old_lane >= 0);
     int64_t due = k->looked_ns == 0 ? 0 : k->looked_ns + ms_ns(LOOK_AGAIN_MS);
     pthread_mutex_unlock(&k->lock);
-    if (wanted && keyring_needs_heirs(k->keyring) && k->heir.next_ns > due)
+    if (heirs && k->heir.next_ns > due)
         due = k->heir.next_ns;
     return wanted ? due : INT64_MAX;
 }
@@ -131,6 +135,8 @@ static int64_t next_due(struct keeper *k)
     case AGENT_NONE:
         if (k->lingers)
             due = k->since_ns + ms_ns(ABSENCE_GRACE_MS);
+        else if (k->heir.n_lanes > 0)
+            due = 0; /* it inherits */
         break;
     }
     return k->health.ok ? earlier(due, k->lost_ns + ms_ns(ABSENCE_GRACE_MS)) : due;
@@ -175,8 +181,8 @@ static void without_lanes(struct keeper *k, int64_t now)
 static void look_due(struct keeper *k, const struct wishes *w)
 {
     int64_t now = clock_monotonic_ns();
-    bool wanted = now >= wanted_look_due(k);
-    bool rescan = w->rescan || wanted || now >= k->rescan_ns + ms_ns(rescan_period(k));
+    bool wanted = now >= wanted_look_due(k), afresh = wanted && keyring_needs_heirs(k->keyring);
+    bool rescan = w->rescan || (wanted && !afresh) || now >= k->rescan_ns + ms_ns(rescan_period(k));
     bool probe = w->probe || now >= k->probe_ns + ms_ns(probe_period(k));
     if (!err_is(fd_wait_readable(k->lanes[0], 0))) { /* it died or spoke since we looked */
         lane_readable(k);
@@ -190,12 +196,10 @@ static void look_due(struct keeper *k, const struct wishes *w)
         keeper_condemn(k, w->replace_reason, w->replace);
         return;
     }
-    if (w->renew)
-        keeper_want_heir(k, w->renew);
+    if (w->renew || afresh)
+        keeper_want_heir(k, w->renew ? w->renew : "a KEK is asked for that it may not see");
     if (k->heir.readable)
         keeper_greet_heir(k); /* and looks */
-    else if (wanted && keyring_needs_heirs(k->keyring))
-        keeper_want_heir(k, "a KEK is asked for that it may not see");
     else if (rescan)
         keeper_look_at_ring(k);
     else if (probe)
@@ -246,6 +250,7 @@ static void without_agent(struct keeper *k)
 
 static void take_news(struct keeper *k, const struct wishes *w, bool readable)
 {
+    k->hung = w->hung > k->hung ? w->hung : k->hung;
     if (w->gone > k->gone) {
         k->gone = w->gone;
         memcpy(k->gone_how, w->gone_how, sizeof k->gone_how);

@@ -19,7 +19,7 @@ struct keeper_hooks {
     /* Health changed. */
     void (*health)(void *context, const struct health *health);
     /* A look at the token, or at its absence, has ended: what waited for that number, or one below
-     * it, may go on. */
+     * it, may go on. Where only a fresh agent sees what is new, it is the last such one's. */
     void (*looked)(void *context, uint64_t number);
     /* Something an operator should read, that is not the health. On any thread. */
     void (*warn)(void *context, const char *message, const char *key_id);
@@ -54,6 +54,9 @@ void keeper_agent_gone(struct keeper *keeper, uint64_t generation, const char *h
 /* Something went wrong with the token in a request: probe now. */
 void keeper_kick(struct keeper *keeper);
 
+/* The agent has not answered a request in time, and is replaced: its absence began before this. */
+void keeper_hung(struct keeper *keeper, uint64_t generation);
+
 /* Only a new agent helps. why is static, for the log. */
 void keeper_replace(struct keeper *keeper, enum control_reason reason, const char *why);
 
@@ -62,9 +65,10 @@ void keeper_replace(struct keeper *keeper, enum control_reason reason, const cha
  * the log. */
 void keeper_renew(struct keeper *keeper, const char *why);
 
-/* A Decrypt names a KEK that the view has not. Yields the number of the look that will tell: the
- * next to begin, LOOK_AGAIN_MS after the last at the earliest. One that ended a moment ago, or is
- * under way, may have missed what another replica has made and activated since. */
+/* A Decrypt names a KEK that the view has not. Yields the number of the look that will tell, if not
+ * one after it: the next to begin, LOOK_AGAIN_MS after the last at the earliest. One that ended a
+ * moment ago, or is under way, may have missed what another replica has made and activated since.
+ */
 uint64_t keeper_want_look(struct keeper *keeper);
 
 enum { LOOK_AGAIN_MS = 1000 };
@@ -76,6 +80,14 @@ void keeper_named(struct keeper *k, const struct key_id *key_id);
 /* An older KEK was used for the first time since the last look: its canary is to be opened, or made
  * where there is none. */
 void keeper_used(struct keeper *k, const struct object_id *id);
+
+/* A Decrypt with a KEK that is not the active one failed so that a new agent may mend it: the agent
+ * is replaced once; while that KEK goes on failing the active one is proved instead, which finds a
+ * sick token, and every five minutes an heir is tried, which loses nothing. */
+void keeper_older_failed(struct keeper *k, const struct kek *kek);
+
+/* A Decrypt with it succeeded. */
+void keeper_older_worked(struct keeper *k, const struct object_id *id);
 
 /* An operator gives a KEK up: it counts as missing no more. On disk when it returns. */
 MUST_CHECK struct err keeper_forget(struct keeper *k, const struct key_id *key_id);

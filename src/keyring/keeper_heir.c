@@ -10,6 +10,14 @@ static void tell(struct keeper *k, enum control_op op, uint64_t generation, cons
     k->hooks.heir(k->hooks.context, op, generation, why);
 }
 
+static void expect(struct keeper *k)
+{
+    k->heir.asked = true;
+    k->heir.asked_ns = clock_monotonic_ns();
+    k->heir.due_ns = k->heir.asked_ns + ms_ns(START_TIMEOUT_MS);
+    k->heir.next_ns = k->heir.asked_ns + ms_ns(FRESH_LOOK_MS);
+}
+
 /* One that has come may have looked at the token before whatever this is wanted for. */
 void keeper_want_heir(struct keeper *k, const char *why)
 {
@@ -17,16 +25,13 @@ void keeper_want_heir(struct keeper *k, const char *why)
         k->heir.again = why;
     if (k->heir.asked || k->old_lane >= 0)
         return;
-    k->heir.asked = true;
-    k->heir.asked_ns = clock_monotonic_ns();
-    k->heir.due_ns = k->heir.asked_ns + ms_ns(START_TIMEOUT_MS);
-    k->heir.next_ns = k->heir.asked_ns + ms_ns(FRESH_LOOK_MS);
+    expect(k);
     tell(k, CONTROL_WANT_HEIR, k->generation, why);
 }
 
 static void forget(struct keeper *k)
 {
-    k->heir.asked = false;
+    k->heir.asked = k->heir.readable = false;
     k->heir.n_lanes = 0;
 }
 
@@ -39,13 +44,21 @@ void keeper_drop_heir(struct keeper *k)
     forget(k);
 }
 
+/* Lanes that come while the agent serves are an heir's, even one's that was given up before they
+ * came: taken for the agent's they would end the one that serves. */
 bool keeper_takes_heir(struct keeper *k, const struct wishes *w)
 {
-    if (!k->heir.asked || k->heir.n_lanes > 0 || k->phase != AGENT_UP || k->gone >= k->generation)
+    if (k->phase != AGENT_UP || k->gone >= k->generation)
         return false;
+    if (k->heir.n_lanes > 0) /* the monitor has given that one up */
+        keeper_drop_heir(k);
+    if (!k->heir.asked)
+        expect(k);
     memcpy(k->heir.lanes, w->fds, w->n_fds * sizeof *w->fds);
     k->heir.n_lanes = w->n_fds;
     k->heir.generation = w->generation;
+    if (k->old_lane >= 0) /* two of them would be on their way out */
+        keeper_drop_heir(k);
     return true;
 }
 
@@ -56,6 +69,7 @@ void keeper_take_agent(struct keeper *k, uint64_t generation, const int *fds, si
     k->n_lanes = n;
     k->generation = generation;
     k->phase = AGENT_STARTING;
+    k->began_ns = generation == k->heir.generation ? k->heir.asked_ns : k->since_ns;
     k->start_due_ns = k->since_ns + ms_ns(LOGIN_TOLD_MS);
     k->fresh = true;
     k->explained = k->was_up = false;
@@ -81,6 +95,14 @@ static void end_old(struct keeper *k)
     (void)close(k->old_lane);
     k->old_lane = -1;
     tell(k, CONTROL_END_AGENT, k->old_generation, "another has taken its place");
+}
+
+void keeper_make_room(struct keeper *k, enum err_code code)
+{
+    if (code != ERR_EXHAUSTED || k->old_lane < 0)
+        return;
+    lane_pool_drop(k->pool, k->old_generation, "the token has no room for another agent beside it");
+    end_old(k);
 }
 
 /* The agent's request lanes are the pool's until the heir's come, and go on beside them. */

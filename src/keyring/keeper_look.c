@@ -39,27 +39,32 @@ static void publish_text(struct keeper *k, bool failed, const char *text)
     publish(k, NULL, &health);
 }
 
-static void look_begins(struct keeper *k)
+/* tells: those who wait for a look need none after this one. */
+static void look_begins(struct keeper *k, bool tells)
 {
     pthread_mutex_lock(&k->lock);
     k->looks_begun++;
-    k->look_wanted = false;
+    k->look_wanted = k->look_wanted && !tells;
     pthread_mutex_unlock(&k->lock);
 }
 
-static void look_ended(struct keeper *k)
+static void look_ended(struct keeper *k, bool tells)
 {
     pthread_mutex_lock(&k->lock);
-    k->looked_ns = clock_monotonic_ns();
-    uint64_t number = k->looks_ended = k->looks_begun;
+    k->looks_ended = k->looks_begun;
+    if (tells) {
+        k->looked_ns = clock_monotonic_ns();
+        k->looks_told = k->looks_ended;
+    }
+    uint64_t number = k->looks_told;
     pthread_mutex_unlock(&k->lock);
     k->hooks.looked(k->hooks.context, number);
 }
 
 void keeper_look_in_vain(struct keeper *k)
 {
-    look_begins(k);
-    look_ended(k);
+    look_begins(k, true);
+    look_ended(k, true);
 }
 
 bool keeper_look_wanted(struct keeper *k)
@@ -82,6 +87,8 @@ void keeper_drop_agent(struct keeper *k)
     k->since_ns = clock_monotonic_ns();
     if (k->attached)
         k->lost_ns = k->since_ns;
+    if (k->attached && k->hung == k->generation) /* all the while it was away as well */
+        k->lost_ns -= ms_ns(HUNG_GRACE_LESS_MS);
     k->attached = false;
     k->laneless_ns = 0;
     k->lingers = false;
@@ -99,7 +106,17 @@ void keeper_condemn(struct keeper *k, enum control_reason reason, const char *wh
     if (k->gone < k->generation)
         k->hooks.condemn(k->hooks.context, k->generation, reason, why);
     k->explained = true;
+    if (reason == CONDEMN_TIMEOUT)
+        k->hung = k->generation;
     keeper_drop_agent(k);
+}
+
+void keeper_hung(struct keeper *k, uint64_t generation)
+{
+    pthread_mutex_lock(&k->lock);
+    k->wishes.hung = generation;
+    pthread_mutex_unlock(&k->lock);
+    keeper_kick(k);
 }
 
 /* The token is away. Nothing that waits for a lane will get one soon. */
@@ -108,6 +125,23 @@ void keeper_outage(struct keeper *k, const char *text)
     publish_text(k, k->health.failed, text);
     lane_pool_fail_waiting(k->pool);
     keeper_look_in_vain(k);
+}
+
+/* An heir looks beside the agent that serves. */
+static void nobody_serves(void *context)
+{
+    struct keeper *k = context;
+    if (k->health.ok && !lane_pool_has_lanes(k->pool))
+        keeper_outage(k, "the token agent is being restarted, and its first look at the token "
+                         "takes long");
+}
+
+struct lane_watch keeper_watch(struct keeper *k)
+{
+    return (struct lane_watch){.due_ns =
+                                   k->attached ? INT64_MAX : k->lost_ns + ms_ns(ABSENCE_GRACE_MS),
+                               .late = nobody_serves,
+                               .context = k};
 }
 
 /* Hands the request lanes to the pool; lane 0 stays here. */
@@ -194,14 +228,17 @@ static void remember(struct keeper *k, const struct kek *active)
                                        .generation = active->label.generation};
     struct err e = ERR_OK;
     pthread_mutex_lock(&k->memory_lock);
-    if (strcmp(k->known.key_id.text, memory.key_id.text) != 0 || k->known.lost) { /* or is back */
+    const bool again = k->unsaved;
+    if (again || strcmp(k->known.key_id.text, memory.key_id.text) != 0 ||
+        k->known.lost) { /* or is back */
         e = begin_count(k, &memory.key_id);
         if (!err_is(e))
             e = ring_state_set_current(k->state_dir, keyring_name(k->keyring), &memory);
         k->known = memory;
+        k->unsaved = err_is(e);
     }
     pthread_mutex_unlock(&k->memory_lock);
-    if (err_is(e))
+    if (err_is(e) && !again)
         k->hooks.warn(k->hooks.context, "the active key_id could not be written to stateDir",
                       memory.key_id.text);
 }
@@ -358,11 +395,13 @@ static void nothing_seals(struct keeper *k, const struct ring_look *look, struct
 {
     if (!account_for_missing(k, look))
         return;
-    if (look->n == 0 && k->missing.n > 0)
+    if (look->n == 0 && k->missing.n > 0) {
         (void)snprintf(health->text, sizeof health->text,
-                       "KEK %s, which this host knows, is not on the token any more: restore the "
+                       "KEK %s, which this host knows, is not %son the token any more: restore the "
                        "token, nothing is made in its place",
-                       k->missing.ids[0].text);
+                       k->missing.ids[0].text, ring_look_how_gone(look, &k->missing.ids[0]));
+        ring_look_add_broken(look, health->text, sizeof health->text);
+    }
     if (keeper_publish_view(k, look, SIZE_MAX, health))
         attach(k);
 }
@@ -387,23 +426,47 @@ static void judge(struct keeper *k, struct ring_look *look)
     }
 }
 
-/* `keys destroy` asks for how long a KEK has been out of use, and the token keeps no dates. */
+/* `keys destroy` asks for how long a KEK has been out of use, and the token keeps no dates. An old
+ * agent may go on to see what that has destroyed: only a fresh one's look says that it is there. */
 static void note_retired(struct keeper *k, const struct ring_look *look)
 {
     CLEANUP(ring_view_unref_p) struct ring_view *view = keyring_view(k->keyring);
-    if (err_is(ring_retired_note_all(k->state_dir, look, view, clock_wall_ms())))
+    int64_t now_ms = clock_wall_ms();
+    if (err_is(ring_retired_note_all(k->state_dir, look, view, now_ms)))
         k->hooks.warn(k->hooks.context,
                       "since when a KEK is out of use could not be written to stateDir", "");
+    if (k->fresh && err_is(ring_retired_abandon_whole(k->state_dir, look, now_ms)))
+        k->hooks.warn(k->hooks.context,
+                      "the record of a destruction could not be removed from stateDir: it hides "
+                      "the loss of its KEK",
+                      "");
+}
+
+/* They do no harm, but are hardly there by chance. */
+static void tell_publics(struct keeper *k, const struct ring_look *look)
+{
+    char text[200];
+    if (look->publics > k->publics) {
+        (void)snprintf(text, sizeof text,
+                       "public keys on the token pass for the ring's, %zu in all, and are ignored: "
+                       "anybody can make such without the PIN; find out who did, and remove them",
+                       look->publics);
+        k->hooks.warn(k->hooks.context, text, "");
+    }
+    k->publics = look->publics;
 }
 
 void keeper_look_at_ring(struct keeper *k)
 {
-    CLEANUP(ring_look_clear) struct ring_look look = {NULL, 0, 0};
+    CLEANUP(ring_look_clear) struct ring_look look = {.n = 0};
     struct lane_status status;
     status.code = ERR_NONE;
-    look_begins(k);
-    struct err e =
-        ring_look_take(k->lanes[0], keeper_timeout(k), keyring_rules(k->keyring), &look, &status);
+    /* An agent that cannot see what others have made cannot tell that it is not there. */
+    const bool tells = k->fresh || !keyring_needs_heirs(k->keyring);
+    look_begins(k, tells);
+    const struct lane_watch watch = keeper_watch(k);
+    struct err e = ring_look_take(k->lanes[0], keeper_timeout(k), &watch, keyring_rules(k->keyring),
+                                  &look, &status);
     if (err_is(e) && status.code != ERR_NONE)
         keeper_sick_token(k, &status);
     else if (err_is(e))
@@ -411,11 +474,12 @@ void keeper_look_at_ring(struct keeper *k)
     if (err_is(e))
         return;
     note_retired(k, &look);
+    tell_publics(k, &look);
     if (keeper_carry_over(k, &look))
         judge(k, &look);
     k->fresh = false;
     if (k->phase == AGENT_UP)
-        look_ended(k);
+        look_ended(k, tells);
 }
 
 void keeper_probe_active(struct keeper *k)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the keeper's files share: keeper.c, the thread and what others ask of it; keeper_look.c and
- * keeper_prove.c, what it finds out about the token; keeper_heir.c, one agent in another's place.
- */
+ * keeper_prove.c, what it finds out about the token; keeper_heir.c, one agent in another's place;
+ * keeper_lone.c, older KEKs that fail alone. */
 #ifndef P11KMS_KEEPER_PRIVATE_H
 #define P11KMS_KEEPER_PRIVATE_H
 
@@ -17,13 +17,18 @@ enum {
     START_TIMEOUT_MS = 30000, /* a network HSM's library may take its time to start */
     LOGIN_TOLD_MS = 3000,     /* a login that takes longer may wait for somebody at the token */
     SICK_EVERY_MS = 1000,
-    ABSENCE_GRACE_MS = 1000, /* an agent that is replaced in less is no outage */
-    LANELESS_GRACE_MS = 100, /* a process that dies closes its lanes one after the other */
-    FRESH_LOOK_MS = 3000,    /* how often a missing KEK is looked for by a fresh agent */
-    FRESH_LOOK_PART = 10,    /* and no more than this part of the time */
-    USED_MAX = 64,           /* KEKs that wait for their proof; more wait for their next use */
+    ABSENCE_GRACE_MS = 1000,  /* an agent that is replaced in less is no outage */
+    HUNG_GRACE_LESS_MS = 500, /* Status was untrue for a while already */
+    LANELESS_GRACE_MS = 100,  /* a process that dies closes its lanes one after the other */
+    FRESH_LOOK_MS = 3000,     /* how often a missing KEK is looked for by a fresh agent */
+    FRESH_LOOK_PART = 10,     /* and no more than this part of the time */
+    STALE_MS = 60000,         /* but what one has proved stands no longer than this */
+    USED_MAX = 64,            /* KEKs that wait for their proof; more wait for their next use */
     SUSPECTS_MAX = 16,
-    NAMED_MAX = 64
+    NAMED_MAX = 64,
+    LONE_MAX = 64,
+    LONE_TOLD_MS = 3000,
+    LONE_RENEW_MS = 300000 /* how often a fresh agent is tried for KEKs that fail alone */
 };
 
 enum agent_phase { AGENT_NONE, AGENT_STARTING, AGENT_UP };
@@ -38,6 +43,7 @@ struct wishes {
     uint64_t generation;
     int fds[AGENT_LANES_MAX];
     size_t n_fds;
+    uint64_t hung; /* the newest generation that did not answer in time */
     uint64_t gone; /* the newest generation known to be gone */
     char gone_how[128];
 };
@@ -55,6 +61,13 @@ struct keeper_heir {
     int64_t next_ns; /* none is started before this for what anybody may ask, and often */
 };
 
+/* An older KEK for which an agent was replaced, and with which nothing was opened since. */
+struct lone_kek {
+    struct object_id id;
+    int64_t since_ns;
+    bool told; /* that it goes on failing */
+};
+
 struct keeper {
     struct keeper_hooks hooks; /* these never change */
     const char *state_dir;
@@ -68,14 +81,18 @@ struct keeper {
     pthread_mutex_t lock; /* guards these */
     struct wishes wishes;
     int64_t timeout_ms, probe_every_ms, rescan_every_ms;
-    int64_t looked_ns;    /* when the last look ended */
+    int64_t looked_ns;    /* when the last look that tells ended */
     uint64_t looks_begun; /* this many */
     uint64_t looks_ended; /* the number of the last; less than begun after one that broke off */
+    uint64_t looks_told;  /* the number of the last that could tell those who wait for one */
     bool look_wanted;     /* by somebody whom none that has begun can answer */
     struct object_id used[USED_MAX]; /* to be proved */
     size_t n_used;
     struct known_keks named; /* by Decrypts, and not found */
     struct known_keks lost;  /* given up: whatever names them, they are not missing */
+    struct lone_kek lone[LONE_MAX];
+    atomic_size_t n_lone;  /* read without the lock, to see whether there are any */
+    int64_t lone_renew_ns; /* no fresh agent is tried for them before this */
 
     /* Guards what stateDir holds, and its files: held while the disk is waited for, so never by
      * a thread that serves requests. */
@@ -83,6 +100,7 @@ struct keeper {
     struct ring_memory known;   /* the KEK that was active on this host last */
     struct known_keks canaries; /* KEKs that have one */
     bool damaged;               /* what was known cannot be read */
+    bool unsaved;               /* what is known could not be written */
 
     /* The thread's own. */
     enum agent_phase phase;
@@ -90,9 +108,12 @@ struct keeper {
     int lanes[AGENT_LANES_MAX];
     size_t n_lanes;
     int64_t since_ns;     /* when the phase began */
+    int64_t began_ns;     /* when this agent was started */
+    int64_t took_ns;      /* from then until it had looked */
     int64_t start_due_ns; /* when a start that goes on is looked at */
     int64_t lost_ns;      /* when the last agent with lanes in the pool was lost */
     int64_t probe_ns, rescan_ns;
+    uint64_t hung;       /* from the wishes, kept */
     bool explained;      /* why this agent is to end is known, and told if it must be */
     bool fresh;          /* this agent has not looked yet */
     bool was_up;         /* this agent greeted well */
@@ -107,7 +128,11 @@ struct keeper {
     struct known_keks missing; /* believed: a fresh agent has not found them either */
     struct object_id suspects[SUSPECTS_MAX]; /* a fresh agent must prove them */
     size_t n_suspects;
-    struct object_id doubted; /* the last of them that was probed and not proved: not once more */
+    size_t publics; /* that the last look left out: told when they become more */
+    struct object_id doubted[SUSPECTS_MAX]; /* probed, and the agent was lost: left alone */
+    size_t n_doubted;
+    unsigned doubt_losses;    /* agents lost so since a look that left nothing alone */
+    int64_t doubt_due_ns;     /* when the next may be risked, where that happens again and again */
     struct known_keks proved; /* older KEKs whose canaries this agent has opened */
     struct health health;
     bool pin_blocked; /* the last agent that came so far said so */
@@ -120,10 +145,14 @@ static inline int64_t ms_ns(int64_t ms)
     return ms * 1000000;
 }
 
-/* What a fresh agent has proved stands for a while: its successors would be condemned in turn. */
+/* What a fresh agent has proved stands for a while: its successors would be condemned in turn, and
+ * while one starts nothing is opened at all. */
 static inline bool keeper_is_stale(const struct keeper *k)
 {
-    return clock_monotonic_ns() - k->since_ns > ms_ns(FRESH_LOOK_MS);
+    int64_t stands = k->took_ns * FRESH_LOOK_PART;
+    stands = stands < ms_ns(FRESH_LOOK_MS) ? ms_ns(FRESH_LOOK_MS) : stands;
+    stands = stands > ms_ns(STALE_MS) ? ms_ns(STALE_MS) : stands;
+    return clock_monotonic_ns() - k->since_ns > stands;
 }
 
 /* A new agent, which has not greeted, in place of any before it. */
@@ -136,6 +165,10 @@ void keeper_comes_up(struct keeper *k, const struct token_identity *token);
 void keeper_want_heir(struct keeper *k, const char *why);
 bool keeper_takes_heir(struct keeper *k, const struct wishes *w);
 void keeper_greet_heir(struct keeper *k);
+
+/* A new agent could not start, for that: one whose place was taken leaves the token to it, should
+ * there be no room for both. */
+void keeper_make_room(struct keeper *k, enum err_code code);
 
 /* There is no heir any more, if there was one. */
 void keeper_drop_heir(struct keeper *k);
@@ -155,6 +188,10 @@ void keeper_condemn(struct keeper *k, enum control_reason reason, const char *wh
 
 /* Tells that the token is away: health, waiting requests, parked requests. */
 void keeper_outage(struct keeper *k, const char *text);
+
+/* Of calls to an agent that has greeted: Status waits for the first look no longer than for the
+ * agent. */
+struct lane_watch keeper_watch(struct keeper *k);
 
 /* Of an agent that has not greeted: tells what takes so long, or loses it. */
 void keeper_start_goes_on(struct keeper *k, int64_t now);

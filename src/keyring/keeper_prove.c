@@ -12,8 +12,9 @@ static bool probe_call(struct keeper *k, const struct kek *key, struct bytes can
     request.u.probe.scheme = key->label.scheme;
     request.u.probe.key_id = key->key_id;
     request.u.probe.canary = canary;
-    struct err e =
-        lane_call(k->lanes[0], &request, keeper_timeout(k), k->memory, sizeof k->memory, ret);
+    const struct lane_watch watch = keeper_watch(k);
+    struct err e = lane_call_watched(k->lanes[0], &request, keeper_timeout(k), &watch, k->memory,
+                                     sizeof k->memory, ret);
     if (err_is(e))
         keeper_broken_lane(k, e);
     return !err_is(e);
@@ -125,17 +126,17 @@ static void not_proved(struct keeper *k, const struct kek *key, const struct lan
     k->hooks.warn(k->hooks.context, status->text, key->key_id.text);
 }
 
-static bool is_suspect(const struct keeper *k, const struct object_id *id)
+static bool is_among(const struct object_id *ids, size_t n, const struct object_id *id)
 {
-    for (size_t i = 0; i < k->n_suspects; i++)
-        if (object_id_equal(&k->suspects[i], id))
+    for (size_t i = 0; i < n; i++)
+        if (object_id_equal(&ids[i], id))
             return true;
     return false;
 }
 
 static void add_suspect(struct keeper *k, const struct object_id *id)
 {
-    if (k->n_suspects < SUSPECTS_MAX && !is_suspect(k, id))
+    if (k->n_suspects < SUSPECTS_MAX && !is_among(k->suspects, k->n_suspects, id))
         k->suspects[k->n_suspects++] = *id;
 }
 
@@ -190,16 +191,24 @@ static bool prove_older(struct keeper *k, struct kek *key)
     return true;
 }
 
-/* One whose proof an agent does not survive must not take its successors with it. */
+/* One whose proof an agent does not survive must not take its successors with it: the next leaves
+ * it alone while it lives, and the one after that tries again, for it may have been a hiccup. From
+ * then on one is risked each LONE_RENEW_MS: where heirs look, there is a fresh one each minute. */
 static bool resolve_doubt(struct keeper *k, struct kek *key)
 {
-    if (!k->fresh || !(key->quarantined || is_suspect(k, &key->id)) ||
-        object_id_equal(&k->doubted, &key->id))
+    if (!k->fresh || !(key->quarantined || is_among(k->suspects, k->n_suspects, &key->id)))
         return true;
-    k->doubted = key->id;
+    if (k->n_doubted == SUSPECTS_MAX || is_among(k->doubted, k->n_doubted, &key->id)) {
+        (void)err_is(known_keks_add(&k->proved, &key->key_id));
+        return true;
+    }
+    k->doubted[k->n_doubted++] = key->id;
+    k->doubt_losses++;
+    k->doubt_due_ns = clock_monotonic_ns() + ms_ns(LONE_RENEW_MS);
     if (!prove_older(k, key))
         return false;
-    k->doubted.len = 0;
+    k->n_doubted--;
+    k->doubt_losses--;
     return true;
 }
 
@@ -213,8 +222,13 @@ bool keeper_carry_over(struct keeper *k, struct ring_look *look)
         if (!resolve_doubt(k, key))
             return false;
     }
-    if (k->fresh)
-        k->n_suspects = 0;
+    if (k->fresh) { /* what was left alone is what is still suspected */
+        memcpy(k->suspects, k->doubted, sizeof k->suspects);
+        k->n_suspects = k->n_doubted;
+        k->doubt_losses = k->n_doubted > 0 ? k->doubt_losses : 0;
+        if (k->doubt_losses < 2 || clock_monotonic_ns() >= k->doubt_due_ns)
+            k->n_doubted = 0;
+    }
     return true;
 }
 

@@ -19,7 +19,7 @@ struct ring_view {
 
 struct keyring {
     struct ring_rules rules; /* never changes once threads know the ring */
-    bool attended;           /* as the rules */
+    atomic_bool attended;    /* as the rules */
     atomic_bool needs_heirs;
     pthread_mutex_t lock; /* guards the rest */
     struct key_id wanted;
@@ -204,7 +204,12 @@ const struct ring_rules *keyring_rules(const struct keyring *keyring)
 
 void keyring_set_attended(struct keyring *keyring)
 {
-    keyring->attended = true;
+    atomic_store(&keyring->attended, true);
+}
+
+bool keyring_attended(const struct keyring *keyring)
+{
+    return atomic_load(&keyring->attended);
 }
 
 void keyring_set_needs_heirs(struct keyring *keyring)
@@ -214,7 +219,7 @@ void keyring_set_needs_heirs(struct keyring *keyring)
 
 bool keyring_needs_heirs(const struct keyring *keyring)
 {
-    return !keyring->attended && atomic_load(&keyring->needs_heirs);
+    return !keyring_attended(keyring) && atomic_load(&keyring->needs_heirs);
 }
 
 void keyring_set_wanted(struct keyring *keyring, const struct key_id *wanted)

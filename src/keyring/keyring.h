@@ -100,6 +100,7 @@ struct key_id keyring_wanted(struct keyring *keyring);
  * is said before any thread knows the keyring. */
 void keyring_set_attended(struct keyring *keyring);
 void keyring_set_needs_heirs(struct keyring *keyring);
+bool keyring_attended(const struct keyring *keyring);
 bool keyring_needs_heirs(const struct keyring *keyring);
 
 /* A reference to the view of this moment; unref it. Never NULL. */

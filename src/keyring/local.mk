@@ -6,7 +6,8 @@ src_keyring_libkeyring_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 src_keyring_libkeyring_a_SOURCES = \
 	src/keyring/keeper.c src/keyring/keeper.h \
 	src/keyring/keeper_external.c \
-	src/keyring/keeper_heir.c src/keyring/keeper_look.c src/keyring/keeper_private.h \
+	src/keyring/keeper_heir.c src/keyring/keeper_lone.c src/keyring/keeper_look.c \
+	src/keyring/keeper_private.h \
 	src/keyring/keeper_prove.c \
 	src/keyring/keyring.c src/keyring/keyring.h \
 	src/keyring/known_keks.c src/keyring/known_keks.h \
@@ -23,5 +24,6 @@ src_keyring_libkeyring_a_SOURCES = \
 	src/keyring/rotation.c src/keyring/rotation.h \
 	src/keyring/rotation_orders.c \
 	src/keyring/rotation_steps.c src/keyring/rotation_private.h \
+	src/keyring/rotation_tell.c \
 	src/keyring/seal_count.c src/keyring/seal_count.h
 LIBKEYRING = src/keyring/libkeyring.a $(LIBLANE)

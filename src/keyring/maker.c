@@ -49,7 +49,7 @@ struct err maker_look(struct maker *m)
 {
     struct lane_reply reply = {.op = LANE_LIST};
     ring_look_clear(&m->look);
-    struct err e = ring_look_take(m->lane, m->timeout_ms, m->rules, &m->look, &reply.status);
+    struct err e = ring_look_take(m->lane, m->timeout_ms, NULL, m->rules, &m->look, &reply.status);
     if (err_is(e) && reply.status.code != ERR_NONE)
         return maker_say(m, e, "%s", reply.status.text);
     return explain(m, e, &reply);
@@ -159,6 +159,7 @@ struct err maker_set_state(struct maker *m, const struct kek *kek, enum key_stat
     struct lane_request request = {.op = LANE_RELABEL};
     struct lane_reply reply;
     request.u.relabel.id = kek->id;
+    request.u.relabel.seen = kek->label.state;
     request.u.relabel.label = kek->label;
     request.u.relabel.label.state = state;
     return call(m, &request, &reply);

@@ -67,7 +67,8 @@ MUST_CHECK struct err maker_prove(struct maker *maker, const struct object_id *i
 /* The same with the agent that has looked already. */
 MUST_CHECK struct err maker_check(struct maker *maker, const struct object_id *id);
 
-/* Relabels; the agent reads it back. */
+/* Relabels; the agent reads it back. ERR_REFUSED where the KEK is in a worse state by now than kek
+ * says, unless it is the wanted one. */
 MUST_CHECK struct err maker_set_state(struct maker *maker, const struct kek *kek,
                                       enum key_state state);
 

@@ -12,13 +12,15 @@ enum { LOOK_KEYS_MAX = 65536, LOOK_MS_MAX = 600000 };
 void ring_look_clear(struct ring_look *look)
 {
     free(look->keys);
-    *look = (struct ring_look){NULL, 0, 0};
+    *look = (struct ring_look){.n = 0};
 }
 
-/* What the label of a managed ring's KEK says. False when the object only looks like one. */
+/* What the label of a managed ring's KEK says. False when the object only looks like one, which
+ * anybody can make as a public one. */
 static bool read_managed(const struct ring_rules *rules, struct kek *key)
 {
-    return !err_is(key_label_parse(bytes_of_string(key->name), &key->label)) &&
+    return !key_attributes_public(&key->attributes) &&
+           !err_is(key_label_parse(bytes_of_string(key->name), &key->label)) &&
            strcmp(key->label.ring, rules->name) == 0 &&
            !err_is(key_id_make(rules->name, &key->id, &key->key_id));
 }
@@ -73,20 +75,41 @@ static struct err add_page(struct ring_look *look, size_t *room, const struct la
     for (uint32_t i = 0; i < page->u.list.count; i++) {
         struct listed_key listed;
         TRY(lane_next_key(&records, &listed));
-        if (kek_from(&listed, rules, &look->keys[look->n]))
+        if (kek_from(&listed, rules, &look->keys[look->n])) {
             look->n++;
-        else
-            look->foreign++;
+            continue;
+        }
+        look->foreign++;
+        look->publics += key_attributes_public(&listed.attributes);
     }
     if (records.len != 0)
         return err_make(ERR_INTERNAL, "ring_look_take");
     return ERR_OK;
 }
 
+/* Public ones come after others of their key_id. */
 static int by_key_id(const void *a, const void *b)
 {
     const struct kek *x = a, *y = b;
-    return strcmp(x->key_id.text, y->key_id.text);
+    int order = strcmp(x->key_id.text, y->key_id.text);
+    return order ? order
+                 : key_attributes_public(&x->attributes) - key_attributes_public(&y->attributes);
+}
+
+/* In an external ring a public key is told, and refused. But anybody can make one with the CKA_ID
+ * of a KEK: that one alone is told then. Keys are sorted. */
+static void drop_shadows(struct ring_look *look)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < look->n; i++) {
+        const struct kek *key = &look->keys[i];
+        bool shadow = kept > 0 && key_attributes_public(&key->attributes) &&
+                      strcmp(key->key_id.text, look->keys[kept - 1].key_id.text) == 0;
+        if (!shadow)
+            look->keys[kept++] = *key;
+    }
+    look->publics += look->n - kept;
+    look->n = kept;
 }
 
 /* Keys are sorted. NULL: object number role of this KEK is not among them. */
@@ -104,20 +127,28 @@ static const struct kek *find_role(const struct ring_look *look, const struct ke
                : NULL;
 }
 
-/* What the objects of a KEK are, all together. False: one is not there, and so neither is the KEK.
- */
-static bool join(const struct ring_look *look, struct kek *first)
+/* What the objects of a KEK are, all together. Not 0: the role of one that is not there, and so
+ * neither is the KEK. */
+static uint32_t join(const struct ring_look *look, struct kek *first)
 {
     for (uint32_t i = 1; i < scheme_roles(first->label.scheme); i++) {
         const struct kek *other = find_role(look, first, i);
         if (!other)
-            return false;
+            return i;
         first->wrong |= other->wrong;
         first->ambiguous |= other->ambiguous;
         if (other->label.state > first->label.state) /* a change that was done by half is done */
             first->label.state = other->label.state;
     }
-    return true;
+    return 0;
+}
+
+static void note_broken(struct ring_look *look, const struct kek *first, uint32_t lacks)
+{
+    if (look->broken++ > 0 && !kek_newer(first, &look->newest_broken))
+        return;
+    look->newest_broken = *first;
+    look->lacks = scheme_role_name(first->label.scheme, lacks);
 }
 
 /* Makes one KEK of all its objects. What is left over is no KEK. */
@@ -128,22 +159,26 @@ static void join_all(struct ring_look *look)
         struct kek *key = &look->keys[i];
         if (key->label.role != 0)
             continue;
-        if (join(look, key))
+        uint32_t lacks = join(look, key);
+        if (lacks == 0) {
             objects += scheme_roles(key->label.scheme);
-        else
+        } else {
+            note_broken(look, key, lacks);
             key->label.role = KEY_ROLES_MAX; /* no KEK's */
+        }
     }
-    look->foreign += look->n - objects;
+    look->foreign += look->n - objects - look->broken;
     for (size_t i = 0; i < look->n; i++)
         if (look->keys[i].label.role == 0)
             look->keys[whole++] = look->keys[i];
     look->n = whole;
 }
 
-struct err ring_look_take(int lane, int timeout_ms, const struct ring_rules *rules,
-                          struct ring_look *ret, struct lane_status *ret_status)
+struct err ring_look_take(int lane, int timeout_ms, const struct lane_watch *watch,
+                          const struct ring_rules *rules, struct ring_look *ret,
+                          struct lane_status *ret_status)
 {
-    CLEANUP(ring_look_clear) struct ring_look look = {NULL, 0, 0};
+    CLEANUP(ring_look_clear) struct ring_look look = {.n = 0};
     struct lane_request request = {.op = LANE_LIST, .number = 1};
     AUTO_FREE uint8_t *memory = malloc(LANE_LIST_PACKET_MAX);
     int64_t end = clock_monotonic_ns() + (int64_t)LOOK_MS_MAX * 1000000;
@@ -153,7 +188,8 @@ struct err ring_look_take(int lane, int timeout_ms, const struct ring_rules *rul
         return err_make(ERR_EXHAUSTED, "ring_look_take");
     do {
         struct lane_reply reply;
-        TRY(lane_call(lane, &request, timeout_ms, memory, LANE_LIST_PACKET_MAX, &reply));
+        TRY(lane_call_watched(lane, &request, timeout_ms, watch, memory, LANE_LIST_PACKET_MAX,
+                              &reply));
         if (reply.status.code != ERR_NONE) {
             *ret_status = reply.status;
             return lane_status_err(&reply);
@@ -171,6 +207,7 @@ struct err ring_look_take(int lane, int timeout_ms, const struct ring_rules *rul
     } while (request.u.list.cursor != 0);
     if (look.n > 0)
         qsort(look.keys, look.n, sizeof *look.keys, by_key_id);
+    drop_shadows(&look);
     join_all(&look);
     *ret = look;
     look.keys = NULL;
@@ -187,7 +224,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct health *health, con
     va_end(arguments);
 }
 
-static size_t newest_active(const struct ring_look *look)
+size_t ring_look_newest_active(const struct ring_look *look)
 {
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < look->n; i++)
@@ -230,6 +267,52 @@ static bool is_fit(const struct kek *key, struct health *health)
     return true;
 }
 
+void ring_look_add_broken(const struct ring_look *look, char *text, size_t size)
+{
+    char more[48] = "";
+    size_t len = strlen(text);
+    if (look->broken == 0)
+        return;
+    if (look->broken > 1)
+        (void)snprintf(more, sizeof more, " (the newest of %zu such KEKs)", look->broken);
+    (void)snprintf(text + len, size - len,
+                   "%sKEK %s on the token lacks its %s object%s: restore it, or, if nothing sealed "
+                   "with it is needed any more, destroy what is left",
+                   len > 0 ? "; " : "", look->newest_broken.key_id.text, look->lacks, more);
+}
+
+const char *ring_look_how_gone(const struct ring_look *look, const struct key_id *key_id)
+{
+    bool left = look->broken > 0 && strcmp(look->newest_broken.key_id.text, key_id->text) == 0;
+    return left ? "whole " : "";
+}
+
+static enum verdict missing(const struct ring_look *look, const struct ring_memory *known,
+                            struct health *ret_health)
+{
+    say(ret_health,
+        "KEK %s, active on this host before, is not %son the token any more: "
+        "restore the token, nothing is made in its place",
+        known->key_id.text, ring_look_how_gone(look, &known->key_id));
+    ring_look_add_broken(look, ret_health->text, sizeof ret_health->text);
+    return VERDICT_MISSING;
+}
+
+static enum verdict none_active(const struct ring_look *look, const char *ring,
+                                struct health *ret_health)
+{
+    if (look->n == 0 && look->broken == 0) {
+        say(ret_health, "ring %s has no KEK on this token yet: run `p11-kms init`", ring);
+        return VERDICT_EMPTY;
+    }
+    say(ret_health,
+        look->n == 0 ? "ring %s has no whole KEK on this token"
+                     : "ring %s has KEKs on this token, but none is active",
+        ring);
+    ring_look_add_broken(look, ret_health->text, sizeof ret_health->text);
+    return VERDICT_UNFIT;
+}
+
 /* The KEK that was active here before is not the newest active one. */
 static enum verdict regressed(const struct ring_look *look, const struct ring_memory *known,
                               struct health *ret_health)
@@ -259,23 +342,12 @@ enum verdict ring_look_judge(const struct ring_look *look, const char *ring,
                              const struct ring_memory *known, size_t *ret_active,
                              struct health *ret_health)
 {
-    size_t best = newest_active(look);
+    size_t best = ring_look_newest_active(look);
     bool knows = known->key_id.text[0] != '\0';
-    if (knows && !known->lost && !find_key(look, &known->key_id)) {
-        say(ret_health,
-            "KEK %s, active on this host before, is not on the token any more: "
-            "restore the token, nothing is made in its place",
-            known->key_id.text);
-        return VERDICT_MISSING;
-    }
-    if (best == SIZE_MAX && look->n == 0) {
-        say(ret_health, "ring %s has no KEK on this token yet: run `p11-kms init`", ring);
-        return VERDICT_EMPTY;
-    }
-    if (best == SIZE_MAX) {
-        say(ret_health, "ring %s has KEKs on this token, but none is active", ring);
-        return VERDICT_UNFIT;
-    }
+    if (knows && !known->lost && !find_key(look, &known->key_id))
+        return missing(look, known, ret_health);
+    if (best == SIZE_MAX)
+        return none_active(look, ring, ret_health);
     if (knows && ring_look_compare(&look->keys[best], known) < 0)
         return regressed(look, known, ret_health);
     if (!is_fit(&look->keys[best], ret_health))

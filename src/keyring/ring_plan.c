@@ -58,10 +58,14 @@ bool kek_spent(const struct kek *kek, bool spent)
 
 static void plan_rotation(const struct ring_facts *f, struct ring_plan *plan)
 {
+    const struct kek *active = &f->keys[f->active];
+    const int64_t made = kek_made_ms(active);
     if (f->rotate_every_ms > 0)
-        plan->rotate_due_ms = kek_made_ms(&f->keys[f->active]) + f->rotate_every_ms + f->jitter_ms;
-    if (kek_spent(&f->keys[f->active], f->spent) || plan->rotate_due_ms <= f->now_ms)
+        plan->rotate_due_ms = made + f->rotate_every_ms + f->jitter_ms;
+    if (kek_spent(active, f->spent) || plan->rotate_due_ms <= f->now_ms)
         plan->step = RING_STEP_MAKE;
+    else
+        plan->active_ahead = f->rotate_every_ms > 0 && made > f->now_ms + RING_AHEAD_MS;
 }
 
 struct ring_plan ring_plan_make(const struct ring_facts *f)

@@ -37,6 +37,8 @@ struct ring_plan {
     bool ahead;              /* it is dated more than RING_AHEAD_MS ahead: `keys activate` */
     int64_t activate_due_ms; /* of pending; INT64_MAX: not by itself */
     int64_t rotate_due_ms;   /* INT64_MAX: not by age */
+    bool active_ahead;       /* the active KEK is dated so, and only its age would rotate it: that
+                                takes so much longer, unless somebody rotates it */
 };
 
 struct ring_plan ring_plan_make(const struct ring_facts *facts);

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { RECORD_MAX = 24 };
+enum { RECORD_MAX = 24, OVER_MS = 3600000 };
 
 static const char deactivated[] = "deactivated", destroying[] = "destroying",
                   destroyed[] = "destroyed";
@@ -211,26 +211,36 @@ struct err ring_retired_begin(const char *state_dir, const struct key_id *key_id
     return file_replace(path, record_of(now_ms, memory), 0600);
 }
 
-static struct err has_record(const char *state_dir, const char *folder, const struct key_id *key_id,
-                             bool *ret)
+/* -1: there is no record that can be read. */
+static struct err record_in(const char *state_dir, const char *folder, const struct key_id *key_id,
+                            int64_t *ret_ms)
 {
     char path[PATH_MAX];
-    int64_t since;
+    int64_t ms = -1;
     TRY(record_path(state_dir, folder, key_id, false, path));
-    struct err e = read_record(path, &since);
+    struct err e = read_record(path, &ms);
     if (err_is(e) && e.code != ERR_NOT_FOUND && e.code != ERR_INVALID)
         return e;
-    *ret = !err_is(e);
+    *ret_ms = err_is(e) ? -1 : ms;
     return ERR_OK;
 }
 
-/* One that was finished counts too: a power cut may have taken part of what finishing does. */
+/* When the last destruction was begun; -1: none was. One that was finished counts too: a power cut
+ * may have taken part of what finishing does. */
+static struct err begun_ms(const char *state_dir, const struct key_id *key_id, int64_t *ret_ms)
+{
+    int64_t begun, finished;
+    TRY(record_in(state_dir, destroying, key_id, &begun));
+    TRY(record_in(state_dir, destroyed, key_id, &finished));
+    *ret_ms = begun > finished ? begun : finished;
+    return ERR_OK;
+}
+
 struct err ring_retired_begun(const char *state_dir, const struct key_id *key_id, bool *ret)
 {
-    bool begun, finished;
-    TRY(has_record(state_dir, destroying, key_id, &begun));
-    TRY(has_record(state_dir, destroyed, key_id, &finished));
-    *ret = begun || finished;
+    int64_t ms;
+    TRY(begun_ms(state_dir, key_id, &ms));
+    *ret = ms >= 0;
     return ERR_OK;
 }
 
@@ -246,9 +256,34 @@ void ring_retired_forgive(const char *state_dir, struct known_keks *missing)
 
 struct err ring_retired_abandon(const char *state_dir, const struct key_id *key_id)
 {
-    char path[PATH_MAX];
-    TRY(record_path(state_dir, destroying, key_id, false, path));
-    return file_remove(path);
+    char begun[PATH_MAX], finished[PATH_MAX];
+    TRY(record_path(state_dir, destroying, key_id, false, begun));
+    TRY(record_path(state_dir, destroyed, key_id, false, finished));
+    TRY(file_remove(finished));
+    return file_remove(begun);
+}
+
+/* Within the hour `keys destroy` may be at it, or the agent that looked may have started before. */
+static struct err abandon_if_over(const char *state_dir, const struct key_id *key_id,
+                                  int64_t now_ms)
+{
+    int64_t ms;
+    TRY(begun_ms(state_dir, key_id, &ms));
+    if (ms < 0 || ms > now_ms || now_ms - ms < OVER_MS)
+        return ERR_OK;
+    return ring_retired_abandon(state_dir, key_id);
+}
+
+struct err ring_retired_abandon_whole(const char *state_dir, const struct ring_look *look,
+                                      int64_t now_ms)
+{
+    struct err first = ERR_OK;
+    for (size_t i = 0; i < look->n; i++) {
+        struct err e = abandon_if_over(state_dir, &look->keys[i].key_id, now_ms);
+        if (!err_is(first))
+            first = e;
+    }
+    return first;
 }
 
 /* The record of the destruction goes last: until then it can be finished again. */

@@ -44,8 +44,15 @@ MUST_CHECK struct err ring_retired_begun(const char *state_dir, const struct key
 /* Takes out of missing what `keys destroy` has destroyed, or is destroying now. */
 void ring_retired_forgive(const char *state_dir, struct known_keks *missing);
 
-/* The KEK is still there, and nothing was done to it. */
+/* The KEK is whole on the token, whatever was begun or done here before: from now on it may not go
+ * missing unnoticed. */
 MUST_CHECK struct err ring_retired_abandon(const char *state_dir, const struct key_id *key_id);
+
+/* The same for every KEK of a fresh agent's look whose destruction began more than an hour before
+ * now_ms: it was cut short and nobody went on, or the KEK is back. The first error, after all were
+ * tried. */
+MUST_CHECK struct err ring_retired_abandon_whole(const char *state_dir,
+                                                 const struct ring_look *look, int64_t now_ms);
 
 /* The KEK is gone: its canary is moved aside, its record removed, and that of its destruction goes
  * to STATE_DIR/destroyed/KEY_ID. May be called again after a crash. */

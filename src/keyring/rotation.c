@@ -79,69 +79,20 @@ static struct ring_plan plan_view(struct rotation *r, const struct ring_view *vi
     return ring_plan_make(&facts);
 }
 
-/* Why nothing rotates. */
-static void say_blocked(const struct ring_view *view, const struct health *health,
-                        const struct ring_plan *plan, char *text, size_t size)
-{
-    size_t n_keys = 0, n = 0;
-    const struct kek *keys = ring_view_keys(view, &n_keys);
-    const struct key_id *missing = ring_view_missing(view, &n);
-    char names[256];
-    text[0] = '\0';
-    if (n > 0)
-        (void)snprintf(text, size,
-                       "KEK %s%s is not on the token any more: restore the token, or give the KEK "
-                       "up with `p11-kms keys rotate --acknowledge-loss`",
-                       missing[0].text, n > 1 ? " (and more)" : "");
-    else if (!health->ok)
-        (void)snprintf(text, size, "%s", health->text);
-    else if (plan->ahead)
-        (void)snprintf(text, size,
-                       "KEK %s is dated more than an hour ahead of this host's clock: check the "
-                       "clocks, then `p11-kms keys activate` it",
-                       keys[plan->pending].key_id.text);
-    else if (plan->pending != SIZE_MAX && !kek_usable(&keys[plan->pending]))
-        (void)snprintf(text, size, "KEK %s cannot be used (%s): `p11-kms keys deactivate` it",
-                       keys[plan->pending].key_id.text,
-                       keys[plan->pending].wrong == 0
-                           ? "its CKA_ID or its material is not its own"
-                           : key_attributes_list(keys[plan->pending].wrong, names, sizeof names));
-}
-
-static int64_t or_none(int64_t ms)
-{
-    return ms == INT64_MAX ? 0 : ms;
-}
-
-static void tell_status(struct rotation *r, const struct ring_view *view,
-                        const struct health *health, const struct ring_plan *plan,
-                        const struct rotation_tuning *tuning)
-{
-    size_t n = 0;
-    const struct kek *keys = ring_view_keys(view, &n);
-    struct rotation_status status = {
-        .rotate_due_ms = or_none(plan->rotate_due_ms),
-        .activate_due_ms = or_none(plan->activate_due_ms),
-        .seals = atomic_load(&r->count.seals),
-        .max_seals = tuning->max_seals,
-    };
-    if (plan->pending != SIZE_MAX)
-        status.pending = keys[plan->pending].key_id;
-    if (!r->maker.rules->external)
-        say_blocked(view, health, plan, status.blocked, sizeof status.blocked);
-    memcpy(status.failed, r->failed, sizeof status.failed);
-    pthread_mutex_lock(&r->lock);
-    r->status = status;
-    pthread_mutex_unlock(&r->lock);
-}
-
 /* --- steps ------------------------------------------------------------------------------- */
+
+/* Where somebody gives the PIN none starts for a look: it would wait for them, and be killed there
+ * in the end, which counts as a refused PIN. */
+static void ask_look(struct rotation *r, bool unseen)
+{
+    r->hooks.changed(r->hooks.context, unseen && !r->attended);
+}
 
 static void await_look(struct rotation *r, bool unseen)
 {
     r->awaits_look = true;
     r->awaits_since_ns = clock_monotonic_ns();
-    r->hooks.changed(r->hooks.context, unseen);
+    ask_look(r, unseen);
 }
 
 static bool is_active(struct rotation *r, const struct object_id *id, enum key_state state)
@@ -162,12 +113,12 @@ static bool is_seen(struct rotation *r, const struct object_id *id, enum key_sta
 /* A look in vain may have begun before the token was changed; the second has not. */
 static void looked_in_vain(struct rotation *r, unsigned times, struct timespec *until)
 {
-    if (times == IDLE_UNSEEN) {
+    if (times == IDLE_UNSEEN && !r->attended) {
         rotation_needs_heirs(r);
         *until = clock_after_ms(HEIR_WAIT_MS);
     }
     if (times <= IDLE_UNSEEN)
-        r->hooks.changed(r->hooks.context, times == IDLE_UNSEEN);
+        ask_look(r, times == IDLE_UNSEEN);
 }
 
 static bool await_published(struct rotation *r, const struct object_id *id, enum key_state state,
@@ -179,7 +130,7 @@ static bool await_published(struct rotation *r, const struct object_id *id, enum
     struct timespec until = clock_after_ms(heirs ? HEIR_WAIT_MS : LOOK_WAIT_MS);
     unsigned in_vain = heirs ? IDLE_UNSEEN : 0;
     int waited = 0;
-    r->hooks.changed(r->hooks.context, heirs);
+    ask_look(r, heirs);
     while (waited == 0 && !holds(r, id, state)) {
         pthread_mutex_lock(&r->lock);
         while (!r->stop && !r->looked && waited == 0)
@@ -300,7 +251,7 @@ static void tend(struct rotation *r)
         plan.activate_due_ms < plan.rotate_due_ms ? plan.activate_due_ms : plan.rotate_due_ms;
     if (health.ok && !r->awaits_look && plan.step == RING_STEP_NONE && plan.pending == SIZE_MAX)
         forget_failure(r);
-    tell_status(r, view, &health, &plan, &tuning);
+    rotation_tell_status(r, view, &health, &plan, &tuning);
     if (health.ok && !r->awaits_look && now >= r->retry_ns && plan.step != RING_STEP_NONE)
         take_step(r, plan.step);
     else if (health.ok && !r->awaits_look)

@@ -55,24 +55,27 @@ static void has_changed(struct errand *errand, const struct object_id *id, enum 
 
 /* --- lost KEKs --------------------------------------------------------------------------- */
 
-static struct err find_missing(struct errand *errand, struct known_keks *ret)
+static struct err find_missing(struct errand *errand, bool named_too, struct known_keks *ret)
 {
-    struct err e = rotation_missing(errand->r, ret);
+    const struct ring_memory *active = &errand->standing.known;
+    struct err e = named_too ? rotation_missing(errand->r, active, ret)
+                             : rotation_lost(errand->r, active, ret);
     if (err_is(e))
         (void)say(errand, refuse(), "stateDir cannot be read: which KEKs are missing is not known");
     return e;
 }
 
-static struct err refuse_while_missing(struct errand *errand)
+/* instead: what else may be done, or "". */
+static struct err refuse_while_missing(struct errand *errand, bool named_too, const char *instead)
 {
     CLEANUP(known_keks_clear) struct known_keks missing = {NULL, 0, 0};
-    TRY(find_missing(errand, &missing));
+    TRY(find_missing(errand, named_too, &missing));
     if (missing.n == 0)
         return ERR_OK;
     return say(errand, refuse(),
                "KEK %s is not on the token any more: restore the token, or give the KEK up with "
-               "`p11-kms keys rotate --acknowledge-loss %s`",
-               missing.ids[0].text, missing.ids[0].text);
+               "`p11-kms keys rotate --acknowledge-loss %s`%s",
+               missing.ids[0].text, missing.ids[0].text, instead);
 }
 
 /* Yields another that is missing as well, or an empty one. */
@@ -82,7 +85,7 @@ static struct err acknowledge_loss(struct errand *errand, struct key_id *ret_oth
     const struct key_id lost = errand->report.key_id;
     bool known = strcmp(errand->standing.known.key_id.text, lost.text) == 0;
     CLEANUP(known_keks_clear) struct known_keks missing = {NULL, 0, 0};
-    TRY(find_missing(errand, &missing));
+    TRY(find_missing(errand, true, &missing));
     if (named(errand))
         return say(errand, refuse(), "KEK %s is on the token: it is not lost", lost.text);
     if (!known && !known_keks_has(&missing, &lost))
@@ -215,7 +218,7 @@ static struct err rotate(struct errand *errand)
     if (errand->order->id.len > 0)
         TRY(give_up(errand, &goes_on));
     else
-        TRY(refuse_while_missing(errand));
+        TRY(refuse_while_missing(errand, true, ""));
     return goes_on ? make_successor(errand) : ERR_OK;
 }
 
@@ -233,7 +236,7 @@ static struct err look_for_named(struct errand *errand)
 static struct err activate_named(struct errand *errand)
 {
     TRY(look_for_named(errand));
-    TRY(refuse_while_missing(errand));
+    TRY(refuse_while_missing(errand, true, ""));
     const struct kek *kek = named(errand);
     if (kek->label.state != KEY_PRE_ACTIVE)
         return say(errand, refuse(), "KEK %s is %s: only a pre-active one can be activated",
@@ -245,10 +248,14 @@ static struct err activate_named(struct errand *errand)
     return say(errand, ERR_OK, "KEK %s is active", errand->report.key_id.text);
 }
 
-/* So that there is always one that seals. Leaves the maker's look as a fresh agent found it. */
+/* So that there is always one that seals. Leaves the maker's look as a fresh agent found it. What
+ * Decrypts alone have named does not stop it: anybody who writes to etcd could keep a stolen KEK in
+ * use, by headers that nothing proves. */
 static struct err put_successor_in_place(struct errand *errand)
 {
-    TRY(refuse_while_missing(errand));
+    TRY(refuse_while_missing(errand, false,
+                             ", and then give this order again, or give it on a host that "
+                             "misses none; until then the named KEK stays active"));
     const struct key_id old = errand->report.key_id;
     const struct kek *pending = pending_of(errand);
     struct object_id id;
@@ -261,6 +268,14 @@ static struct err put_successor_in_place(struct errand *errand)
     return ERR_OK;
 }
 
+/* Asked of the token, not of this host's verdict: where that is bad, other replicas may be well and
+ * seal with it. */
+static bool is_newest_active(struct errand *errand, const struct kek *kek)
+{
+    return errand->standing.newest != SIZE_MAX &&
+           kek == &errand->r->maker.look.keys[errand->standing.newest];
+}
+
 static struct err worsen_named(struct errand *errand, enum key_state state)
 {
     TRY(look_for_named(errand));
@@ -268,8 +283,7 @@ static struct err worsen_named(struct errand *errand, enum key_state state)
     if (kek->label.state >= state)
         return say(errand, refuse(), "KEK %s is %s already", kek->key_id.text,
                    key_state_name(kek->label.state));
-    bool seals = errand->standing.active != SIZE_MAX &&
-                 kek == &errand->r->maker.look.keys[errand->standing.active];
+    const bool seals = is_newest_active(errand, kek);
     if (seals)
         TRY(put_successor_in_place(errand));
     kek = named(errand);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the rotation's files share: rotation.c, the thread and what others ask of it;
  * rotation_maker.c, where its agents come from; rotation_steps.c, what it does by itself;
- * rotation_orders.c, what it is told to do. */
+ * rotation_orders.c, what it is told to do; rotation_tell.c, its status. */
 #ifndef P11KMS_ROTATION_PRIVATE_H
 #define P11KMS_ROTATION_PRIVATE_H
 
@@ -60,7 +60,8 @@ struct rotation {
 /* What a step or an order knows of the ring, from its own fresh look. */
 struct ring_standing {
     struct ring_memory known;
-    size_t active; /* index into the maker's look, or SIZE_MAX */
+    size_t active; /* what may seal here: index into the maker's look, or SIZE_MAX */
+    size_t newest; /* the same where all is well: the newest one that is labelled active */
     struct health health;
 };
 
@@ -72,13 +73,20 @@ void rotation_end_maker(void *context);
 /* Judges the maker's look. */
 void rotation_judge(struct rotation *r, struct ring_standing *ret);
 
-/* Adds the KEKs that this host knows, or a Decrypt has named, and the maker's look has not. */
-MUST_CHECK struct err rotation_missing(struct rotation *r, struct known_keks *ret);
+/* Adds the KEKs that this host knows, by a canary or as the active one, and the maker's look has
+ * not. */
+MUST_CHECK struct err rotation_lost(struct rotation *r, const struct ring_memory *active,
+                                    struct known_keks *ret);
+
+/* The same, and those that Decrypts have named. */
+MUST_CHECK struct err rotation_missing(struct rotation *r, const struct ring_memory *active,
+                                       struct known_keks *ret);
 
 /* The plan for the maker's look. */
 struct ring_plan rotation_plan_look(struct rotation *r, const struct ring_standing *standing);
 
-/* The KEK that nothing older may follow: the active one, or what this host knew as active. */
+/* Whether it may become active: nothing older may follow what is active on the token, be it fit for
+ * this host or not, or what this host knew as active. */
 bool rotation_may_follow(const struct rotation *r, const struct ring_standing *standing,
                          const struct kek *kek);
 
@@ -111,6 +119,11 @@ void rotation_await_seen(struct rotation *r, const struct object_id *id, enum ke
 
 /* Carries out an order and reports. */
 void rotation_carry_out(struct rotation *r, const struct ring_order *order);
+
+/* What rotation_status yields from now on. */
+void rotation_tell_status(struct rotation *r, const struct ring_view *view,
+                          const struct health *health, const struct ring_plan *plan,
+                          const struct rotation_tuning *tuning);
 
 void rotation_note(struct rotation *r, bool bad, const char *what, const struct key_id *key_id,
                    const char *why);

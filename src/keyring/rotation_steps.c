@@ -13,7 +13,8 @@ void rotation_note(struct rotation *r, bool bad, const char *what, const struct 
 
 void rotation_judge(struct rotation *r, struct ring_standing *ret)
 {
-    *ret = (struct ring_standing){.active = SIZE_MAX};
+    *ret = (struct ring_standing){.active = SIZE_MAX,
+                                  .newest = ring_look_newest_active(&r->maker.look)};
     /* A damaged memory is told by the keeper; what it held cannot bind us. */
     (void)err_is(ring_state_current(r->state_dir, r->maker.rules->name, &ret->known));
     if (ring_look_judge(&r->maker.look, r->maker.rules->name, &ret->known, &ret->active,
@@ -38,12 +39,22 @@ static struct err add_still_missing(struct rotation *r, struct known_keks *ret)
 }
 
 /* The token may have lost a KEK since the keeper looked, and the maker is a fresh agent. */
-struct err rotation_missing(struct rotation *r, struct known_keks *ret)
+struct err rotation_lost(struct rotation *r, const struct ring_memory *active,
+                         struct known_keks *ret)
 {
     CLEANUP(known_keks_clear) struct known_keks known = {NULL, 0, 0};
     TRY(known_keks_load(r->state_dir, r->maker.rules->name, &known));
+    if (active->key_id.text[0] && !active->lost)
+        TRY(known_keks_add(&known, &active->key_id));
     TRY(known_keks_missing(&known, &r->maker.look, ret));
     ring_retired_forgive(r->state_dir, ret);
+    return ERR_OK;
+}
+
+struct err rotation_missing(struct rotation *r, const struct ring_memory *active,
+                            struct known_keks *ret)
+{
+    TRY(rotation_lost(r, active, ret));
     return add_still_missing(r, ret);
 }
 
@@ -98,10 +109,10 @@ bool rotation_finds_changes(struct rotation *r, const struct ring_view *view)
     return !same;
 }
 
-static bool any_missing(struct rotation *r)
+static bool any_missing(struct rotation *r, const struct ring_memory *active)
 {
     CLEANUP(known_keks_clear) struct known_keks missing = {NULL, 0, 0};
-    return err_is(rotation_missing(r, &missing)) || missing.n > 0;
+    return err_is(rotation_missing(r, active, &missing)) || missing.n > 0;
 }
 
 struct ring_plan rotation_plan_look(struct rotation *r, const struct ring_standing *standing)
@@ -111,7 +122,7 @@ struct ring_plan rotation_plan_look(struct rotation *r, const struct ring_standi
         .keys = r->maker.look.keys,
         .n = r->maker.look.n,
         .active = standing->active,
-        .missing = any_missing(r),
+        .missing = any_missing(r, &standing->known),
         .spent = seal_count_spent(&r->count),
         .settled = true,
         .now_ms = clock_wall_ms(),
@@ -127,7 +138,7 @@ bool rotation_may_follow(const struct rotation *r, const struct ring_standing *s
 {
     const struct kek *keys = r->maker.look.keys;
     return ring_look_compare(kek, &standing->known) > 0 &&
-           (standing->active == SIZE_MAX || kek_newer(kek, &keys[standing->active]));
+           (standing->newest == SIZE_MAX || kek_newer(kek, &keys[standing->newest]));
 }
 
 /* NULL: the ring has none. */

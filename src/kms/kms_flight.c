@@ -39,12 +39,19 @@ uint64_t flight_hash(struct bytes envelope, enum family family)
     return hash ^ hash >> 32;
 }
 
+/* As long as it waits, it does so behind all else that its connection has asked for, and is refused
+ * if that is too much: nobody else must share that. */
+static bool may_join(const struct job *job, const struct kms_request *request)
+{
+    return job->connection == request->connection || atomic_load(&job->lane.sent);
+}
+
 bool flight_join(struct flights *flights, const struct kms_request *request, uint64_t hash)
 {
     bool joined = false;
     pthread_mutex_lock(&flights->lock);
     for (struct job *job = flights->buckets[hash % FLIGHT_BUCKETS]; job && !joined; job = job->next)
-        if (job->hash == hash && job->family == request->family &&
+        if (job->hash == hash && job->family == request->family && may_join(job, request) &&
             bytes_equal(job_envelope(job), request->input))
             joined = !err_is(add_waiter_locked(job, request));
     pthread_mutex_unlock(&flights->lock);
@@ -79,12 +86,18 @@ void flight_leave(struct flights *flights, struct job *job)
     pthread_mutex_unlock(&flights->lock);
 }
 
-bool flight_abandoned(struct flights *flights, struct job *job, int64_t at_ns)
+static bool is_abandoned_locked(const struct job *job, int64_t at_ns)
 {
     bool abandoned = true;
-    pthread_mutex_lock(&flights->lock);
     for (const struct waiter *w = job->waiters; w && abandoned; w = w->next)
         abandoned = atomic_load(w->cancelled) || w->deadline_ns <= at_ns;
+    return abandoned;
+}
+
+bool flight_abandoned(struct flights *flights, struct job *job, int64_t at_ns)
+{
+    pthread_mutex_lock(&flights->lock);
+    bool abandoned = is_abandoned_locked(job, at_ns);
     if (abandoned) /* the pool ends it now: whoever asks the same from here on must not join */
         leave_bucket_locked(flights, job);
     pthread_mutex_unlock(&flights->lock);
@@ -108,13 +121,18 @@ bool flight_park(struct flights *flights, struct job *job, struct keeper *keeper
     return room;
 }
 
-struct job *flight_unpark(struct flights *flights, uint64_t look)
+static bool is_late_locked(const struct job *job, int64_t now_ns)
+{
+    return job->lane.deadline_ns <= now_ns || is_abandoned_locked(job, now_ns);
+}
+
+struct job *flight_unpark(struct flights *flights, uint64_t look, int64_t now_ns)
 {
     struct job *taken = NULL;
     pthread_mutex_lock(&flights->lock);
     for (struct job **at = &flights->parked; *at;) {
         struct job *job = *at;
-        if (job->look > look) {
+        if (job->look > look && !is_late_locked(job, now_ns)) {
             at = &job->next;
             continue;
         }

@@ -27,7 +27,8 @@ MUST_CHECK struct err flight_first_waiter(struct job *job, const struct kms_requ
 
 uint64_t flight_hash(struct bytes envelope, enum family family);
 
-/* Joins a Decrypt of the same bytes that is on its way already; false: there is none. */
+/* Joins a Decrypt of the same bytes that is on its way already, one of another connection only when
+ * an agent has it; false: there is none. */
 bool flight_join(struct flights *flights, const struct kms_request *request, uint64_t hash);
 
 /* From now on others may join the job. */
@@ -44,7 +45,8 @@ bool flight_abandoned(struct flights *flights, struct job *job, int64_t at_ns);
  * ended at any moment from then on. */
 bool flight_park(struct flights *flights, struct job *job, struct keeper *keeper);
 
-/* Takes out those that waited for this look, linked by `next`. */
-struct job *flight_unpark(struct flights *flights, uint64_t look);
+/* Takes out those that waited for this look, and those for which nobody waits any more or which
+ * have waited too long by now, linked by `next`. */
+struct job *flight_unpark(struct flights *flights, uint64_t look, int64_t now_ns);
 
 #endif

@@ -16,7 +16,7 @@ struct waiter {
     struct waiter *next;
 };
 
-/* An Encrypt, or a Decrypt for everybody who asked the same at once. */
+/* An Encrypt, or a Decrypt for everybody who asked the same at once (flight_join). */
 struct job {
     struct lane_job lane; /* first: the pool gives it back */
     struct kms_service *service;
@@ -24,6 +24,7 @@ struct job {
     const struct kek *kek; /* in view */
     enum kms_op op;
     enum family family;
+    uint64_t connection;    /* of the first who asked: it waits in that one's turns */
     struct object_id id;    /* Decrypt: the KEK that the envelope names */
     struct waiter *waiters; /* guarded by the flights' lock, as are the next three */
     bool shared;            /* stands in a bucket */

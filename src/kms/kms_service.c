@@ -84,18 +84,30 @@ static enum err_code code_for_client(const struct lane_status *status)
     return status->code == ERR_NOT_FOUND ? ERR_UNAVAILABLE : status->code;
 }
 
-static void consult_keeper(struct kms_service *service, const struct lane_status *status)
+/* Whether its KEK may be broken alone: the active one, which there is, can tell of the token. */
+static bool is_of_older(const struct job *job)
 {
-    if (status->remedy == REMEDY_AGENT)
-        keeper_replace(service->keeper, CONDEMN_SICK, "a request failed as a new agent may mend");
+    const struct kek *active = ring_view_active(job->view);
+    return active && job->kek != active;
+}
+
+static void consult_keeper(const struct job *job, const struct lane_status *status)
+{
+    struct keeper *keeper = job->service->keeper;
+    if (status->remedy == REMEDY_AGENT && is_of_older(job))
+        keeper_older_failed(keeper, job->kek);
+    else if (status->remedy == REMEDY_AGENT)
+        keeper_replace(keeper, CONDEMN_SICK, "a request failed as a new agent may mend");
     else if (status->remedy != REMEDY_CALLER || status->code == ERR_NOT_FOUND)
-        keeper_kick(service->keeper);
+        keeper_kick(keeper);
 }
 
 /* An older KEK's canary is opened at its first use, so that one whose material has changed is told
  * from ciphertexts that were altered. */
 static void note_use(const struct job *job, const struct lane_status *status)
 {
+    if (status->code == ERR_NONE && is_of_older(job))
+        keeper_older_worked(job->service->keeper, &job->kek->id);
     if (job->op == KMS_DECRYPT && (status->code == ERR_NONE || status->code == ERR_AUTH) &&
         job->kek != ring_view_active(job->view) && ring_view_first_use(job->view, job->kek))
         keeper_used(job->service->keeper, &job->kek->id);
@@ -122,7 +134,7 @@ static void on_done(struct lane_job *lane, struct err transport, const struct la
     }
     note_use(job, &reply->status);
     if (reply->status.code != ERR_NONE) {
-        consult_keeper(job->service, &reply->status);
+        consult_keeper(job, &reply->status);
         (void)snprintf(message, sizeof message, "%s", reply->status.text);
         end_job_with(job, code_for_client(&reply->status), message);
         return;
@@ -147,8 +159,7 @@ static bool is_abandoned(struct lane_job *lane, int64_t at_ns)
 
 /* --- to the lane ------------------------------------------------------------------------- */
 
-/* A client's Encrypts do not wait behind its own storm of Decrypts either. A Decrypt that others
- * join stays in the flow of the first who asked. */
+/* A client's Encrypts do not wait behind its own storm of Decrypts either. */
 static uint64_t flow_of(const struct kms_request *request)
 {
     return request->connection * 2 + (request->op == KMS_ENCRYPT);
@@ -165,6 +176,7 @@ static struct err job_new(struct kms_service *service, const struct kms_request 
     job->service = service;
     job->op = request->op;
     job->family = request->family;
+    job->connection = request->connection;
     job->envelope_len = kept;
     if (kept > 0)
         memcpy(job->envelope, request->input.data, kept);
@@ -269,6 +281,15 @@ static bool open_known(struct job *job)
 
 /* --- unknown KEKs ------------------------------------------------------------------------ */
 
+/* Where a fresh agent has to look, and none comes, those whose time is over leave their places. */
+static bool park(struct kms_service *service, struct job *job)
+{
+    if (flight_park(&service->flights, job, service->keeper))
+        return true;
+    kms_service_looked(service, 0);
+    return flight_park(&service->flights, job, service->keeper);
+}
+
 /* The KEK may be younger than our last look: have the token looked at. */
 static void open_unknown(struct job *job)
 {
@@ -276,18 +297,22 @@ static void open_unknown(struct job *job)
     if (ring_view_misses(job->view, &job->id)) { /* looked for again, but nobody waits for that */
         (void)keeper_want_look(service->keeper);
         end_job_unknown_kek(job);
-    } else if (!flight_park(&service->flights, job, service->keeper)) {
+    } else if (!park(service, job)) {
         end_job_with(job, ERR_EXHAUSTED, "too many requests name unknown KEKs");
     }
 }
 
 void kms_service_looked(struct kms_service *service, uint64_t number)
 {
-    struct job *parked = flight_unpark(&service->flights, number);
+    struct job *parked = flight_unpark(&service->flights, number, clock_monotonic_ns());
     while (parked) {
         struct job *job = parked;
         parked = job->next;
-        if (!open_known(job))
+        if (open_known(job))
+            continue;
+        if (job->look > number)
+            end_job_with(job, ERR_DEADLINE, "no fresh agent has looked for this KEK in time");
+        else
             end_job_unknown_kek(job);
     }
 }

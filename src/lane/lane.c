@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* The first byte of every packet: front end and agent of different builds must not talk. */
-enum { LANE_VERSION = 4, REPLY_BIT = 0x80 };
+enum { LANE_VERSION = 5, REPLY_BIT = 0x80 };
 
 static void put_text(struct writer *w, const char *text)
 {
@@ -375,21 +375,43 @@ struct err lane_receive(int fd, const struct lane_request *request, int timeout_
     return receive_reply(fd, timeout_ms, request->number, request->op, memory, size, ret);
 }
 
-static struct err call(int fd, const struct lane_request *request, int timeout_ms, void *memory,
-                       size_t size, struct lane_reply *ret)
+/* Waits until the watch is due, if that comes first; yields what is left of the time. */
+static int keep_watch(const struct lane_watch *watch, int fd, int timeout_ms)
+{
+    int64_t left_ms = (watch->due_ns - clock_monotonic_ns()) / 1000000;
+    if (left_ms >= timeout_ms)
+        return timeout_ms;
+    int first_ms = left_ms > 0 ? (int)left_ms : 0;
+    if (fd_wait_readable(fd, first_ms).code == ERR_DEADLINE)
+        watch->late(watch->context);
+    return timeout_ms - first_ms;
+}
+
+static struct err call(int fd, const struct lane_request *request, int timeout_ms,
+                       const struct lane_watch *watch, void *memory, size_t size,
+                       struct lane_reply *ret)
 {
     TRY(lane_send(fd, request, memory, size));
+    if (watch)
+        timeout_ms = keep_watch(watch, fd, timeout_ms);
     return lane_receive(fd, request, timeout_ms, memory, size, ret);
+}
+
+struct err lane_call_watched(int fd, struct lane_request *request, int timeout_ms,
+                             const struct lane_watch *watch, void *memory, size_t size,
+                             struct lane_reply *ret)
+{
+    int64_t began_ns = clock_monotonic_ns();
+    struct err e = call(fd, request, timeout_ms, watch, memory, size, ret);
+    lane_tally_add(request->op, err_is(e) ? e.code : ret->status.code,
+                   clock_monotonic_ns() - began_ns);
+    return e;
 }
 
 struct err lane_call(int fd, struct lane_request *request, int timeout_ms, void *memory,
                      size_t size, struct lane_reply *ret)
 {
-    int64_t began_ns = clock_monotonic_ns();
-    struct err e = call(fd, request, timeout_ms, memory, size, ret);
-    lane_tally_add(request->op, err_is(e) ? e.code : ret->status.code,
-                   clock_monotonic_ns() - began_ns);
-    return e;
+    return lane_call_watched(fd, request, timeout_ms, NULL, memory, size, ret);
 }
 
 struct err lane_hello(int fd, int timeout_ms, void *memory, size_t size, struct lane_reply *ret)

@@ -174,6 +174,19 @@ MUST_CHECK struct err lane_status_err(const struct lane_reply *reply);
 MUST_CHECK struct err lane_call(int fd, struct lane_request *request, int timeout_ms, void *memory,
                                 size_t size, struct lane_reply *ret);
 
+/* What must be done when a reply takes long. */
+struct lane_watch {
+    int64_t due_ns; /* clock_monotonic_ns(); INT64_MAX: never */
+    void (*late)(void *context);
+    void *context;
+};
+
+/* lane_call; where the reply is not there when the watch is due, its function is called once, and
+ * the reply waited for as before. NULL: no watch. */
+MUST_CHECK struct err lane_call_watched(int fd, struct lane_request *request, int timeout_ms,
+                                        const struct lane_watch *watch, void *memory, size_t size,
+                                        struct lane_reply *ret);
+
 /* lane_call in two: for a request on several lanes at once. Not counted. */
 MUST_CHECK struct err lane_send(int fd, const struct lane_request *request, void *memory,
                                 size_t size);

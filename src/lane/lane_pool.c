@@ -102,6 +102,7 @@ static bool send_locked(struct pool_lane *lane, struct lane_job *job)
         return false;
     secret_wipe(job->packet);
     lane->job = job;
+    atomic_store(&job->sent, true);
     lane->sent_ns = clock_monotonic_ns();
     return true;
 }

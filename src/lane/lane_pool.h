@@ -9,6 +9,8 @@
 #include "lane_queue.h"
 #include "secret.h"
 
+#include <stdatomic.h>
+
 struct lane_pool;
 struct lane_job;
 
@@ -32,6 +34,8 @@ struct lane_job {
     int64_t deadline_ns; /* monotonic; waiting beyond it is pointless */
     lane_job_done *done;
     lane_job_abandoned *abandoned;
+    atomic_bool sent;      /* set by the pool once an agent has it: it waits for no turn any more,
+                              and never will again */
     struct lane_job *next; /* the pool's, as is the next */
     struct err ending;     /* why it ends without having reached an agent, or with one */
 };

@@ -16,6 +16,8 @@
 
 /* How long an agent may take to end a token call when its front end has ended. */
 static const int64_t orphan_ns = INT64_C(3000000000);
+/* What SIGKILL has not ended by then hangs in the kernel, as in the driver of a card. */
+static const int64_t undying_ns = INT64_C(5000000000);
 static const int64_t login_patience_ns = LOGIN_PATIENCE_MS * INT64_C(1000000);
 
 void children_init(struct children *children, const char *front_end_path, const char *agent_path)
@@ -114,6 +116,7 @@ static void start_agent(struct children *children, const struct config *config)
     }
     started(&children->agent, agent.pid);
     children->gone = 0;
+    children->killed_ns = 0;
     children->state_dir = config->state_dir;
     children->generation = ++children->generations;
     tell_lanes(children, children->generation, &agent);
@@ -184,16 +187,56 @@ static void kill_agent(struct children *children)
 {
     int64_t now = clock_monotonic_ns();
     children->kill_due_ns = INT64_MAX;
-    if (now < children->kill_by_ns && agent_logs_in(children))
+    if (now < children->kill_by_ns && agent_logs_in(children)) {
         children->kill_due_ns = now + LOGIN_LOOK_MS * INT64_C(1000000);
-    else
+    } else {
         (void)kill(children->agent.pid, SIGKILL);
+        children->killed_ns = now;
+    }
+}
+
+static void agent_ended(struct children *children, int status);
+static void maker_ended(struct children *children, int status);
+
+static bool give_up(struct children *children, pid_t pid, int64_t killed_ns)
+{
+    if (pid == 0 || killed_ns == 0 || clock_monotonic_ns() < killed_ns + undying_ns ||
+        children->n_undying == UNDYING_MAX)
+        return false;
+    children->undying[children->n_undying++] = pid;
+    log_event(LOG_PRI_ERROR,
+              "an agent hangs in the kernel: SIGKILL does not end it, and it is given up",
+              LOG_N("pid", pid));
+    return true;
+}
+
+/* Else none would take its place, nor the front end's. SIGKILL is their wait status too. */
+static void give_up_undying(struct children *children)
+{
+    if (give_up(children, children->agent.pid, children->killed_ns)) {
+        children->agent.pid = 0;
+        agent_ended(children, SIGKILL);
+    }
+    if (give_up(children, children->maker.pid, children->maker.killed_ns)) {
+        children->maker.pid = 0;
+        maker_ended(children, SIGKILL);
+    }
+    if (give_up(children, children->heir.pid, children->heir.killed_ns))
+        children->heir.pid = 0;
+}
+
+static void forget_undying(struct children *children, pid_t pid)
+{
+    for (size_t i = 0; i < children->n_undying; i++)
+        if (children->undying[i] == pid)
+            children->undying[i] = children->undying[--children->n_undying];
 }
 
 void children_start(struct children *children, const struct config *config,
                     const struct listeners *listeners)
 {
     int64_t now = clock_monotonic_ns();
+    give_up_undying(children);
     if (is_orphan(children) && now >= children->orphan_due_ns) {
         children->orphan_due_ns = INT64_MAX;
         children_kill_agent(children, GONE_RETIRED, "its front end ended");
@@ -226,11 +269,24 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static int64_t give_up_due_ns(const struct children *children, pid_t pid, int64_t killed_ns)
+{
+    bool waits = pid != 0 && killed_ns != 0 && children->n_undying < UNDYING_MAX;
+    return waits ? killed_ns + undying_ns : INT64_MAX;
+}
+
+static int64_t side_due_ns(const struct children *children, const struct side_agent *side)
+{
+    return earlier(side_agent_due_ns(side), give_up_due_ns(children, side->pid, side->killed_ns));
+}
+
 int64_t children_due_ns(const struct children *children)
 {
     int64_t beside =
-        earlier(side_agent_due_ns(&children->maker), side_agent_due_ns(&children->heir));
-    return earlier(beside, earlier(children->kill_due_ns, agents_due_ns(children)));
+        earlier(side_due_ns(children, &children->maker), side_due_ns(children, &children->heir));
+    int64_t agent = earlier(children->kill_due_ns,
+                            give_up_due_ns(children, children->agent.pid, children->killed_ns));
+    return earlier(beside, earlier(agent, agents_due_ns(children)));
 }
 
 void children_tell(struct children *children, const struct control_message *message, const int *fds,
@@ -272,6 +328,12 @@ void children_want_heir(struct children *children, uint64_t generation)
         side_agent_want(&children->heir, generation);
 }
 
+/* What stays beside an agent that took its place is no heir: nothing new is given to it. */
+static bool has_heir(const struct children *children)
+{
+    return side_agent_stays(&children->heir) && children->heir.running > children->generation;
+}
+
 /* The heir, which runs, is the agent. */
 static void inherit(struct children *children)
 {
@@ -281,6 +343,7 @@ static void inherit(struct children *children)
     children->generation = heir->running;
     children->gone = 0;
     children->kill_due_ns = INT64_MAX;
+    children->killed_ns = heir->killed_ns;
     heir->pid = 0;
 }
 
@@ -293,6 +356,7 @@ void children_heir_serves(struct children *children, uint64_t generation)
                                       .running = children->generation,
                                       .kill_due_ns = children->kill_due_ns,
                                       .kill_by_ns = children->kill_by_ns,
+                                      .killed_ns = children->killed_ns,
                                       .state_dir = children->state_dir};
     if (heir->pid != 0 && heir->running == generation) {
         inherit(children);
@@ -301,6 +365,15 @@ void children_heir_serves(struct children *children, uint64_t generation)
         children->generation = generation;
         children_kill_agent(children, GONE_RETIRED, "the one in its place has ended");
     }
+}
+
+/* An heir that the front end has given up may be the agent by now. */
+void children_end_agent(struct children *children, uint64_t generation)
+{
+    if (generation == children->generation)
+        children_kill_agent(children, GONE_RETIRED, "it was given up before it served");
+    else
+        side_agent_retire(&children->heir, generation);
 }
 
 bool children_log_in(const struct children *children)
@@ -351,7 +424,7 @@ static void agent_ended(struct children *children, int status)
     children->heir.wanted = 0;
     if (children->stopping)
         return;
-    if (children->front.pid != 0 && side_agent_stays(&children->heir)) {
+    if (children->front.pid != 0 && has_heir(children)) {
         log_cause(&children->agent, LOG_PRI_WARNING, message.text);
         inherit(children);
         return;
@@ -406,6 +479,8 @@ void children_reap(struct children *children)
         } else if (pid == children->front.pid) {
             children->front.pid = 0;
             front_end_ended(children, status);
+        } else {
+            forget_undying(children, pid);
         }
     }
 }

@@ -9,6 +9,8 @@
 #include "listeners.h"
 #include "side_agent.h"
 
+enum { UNDYING_MAX = 3 };
+
 struct child {
     const char *name; /* for the log */
     pid_t pid;        /* 0: none runs */
@@ -30,10 +32,13 @@ struct children {
     enum control_gone gone; /* why we killed the agent, or are about to; 0: neither */
     int64_t kill_due_ns;    /* when to look whether its login has ended; INT64_MAX: it may run */
     int64_t kill_by_ns;     /* when it is killed all the same */
+    int64_t killed_ns;      /* when it was; 0: it was not */
     const char *state_dir;  /* the agent's; set while one runs */
     char gone_text[CONTROL_TEXT_MAX + 1];
     struct side_agent maker;
     struct side_agent heir; /* of the agent; after it took its place, the one that it replaced */
+    pid_t undying[UNDYING_MAX]; /* agents that were given up: SIGKILL does not end them */
+    size_t n_undying;
     const char *front_end_path;
     char agent_path[PATH_MAX];
 };
@@ -44,7 +49,8 @@ void children_init(struct children *children, const char *front_end_path, const 
 
 /* Start what may start by now: first the front end, once all have ended, then an agent, and one
  * that makes keys where the front end wants it. What fails is logged and tried again with the same
- * back-off. An agent that outlives its front end for too long is killed. */
+ * back-off. An agent that outlives its front end for too long is killed; one that hangs in the
+ * kernel, so that SIGKILL does not end it, is given up as if it had ended, three times at most. */
 void children_start(struct children *children, const struct config *config,
                     const struct listeners *listeners);
 
@@ -63,8 +69,11 @@ void children_kill_agent(struct children *children, enum control_gone gone, cons
  * to be replaced in any case. */
 void children_want_heir(struct children *children, uint64_t generation);
 
-/* That heir is the agent from now on; the one before it stays until side_agent_retire. */
+/* That heir is the agent from now on; the one before it stays until children_end_agent. */
 void children_heir_serves(struct children *children, uint64_t generation);
+
+/* The front end has closed this one's lanes: an heir's, or the agent's before it. */
+void children_end_agent(struct children *children, uint64_t generation);
 
 /* SIGKILL to agents of all kinds, whatever they do. */
 void children_kill_agents_now(struct children *children);

@@ -19,7 +19,7 @@ void side_agent_init(struct side_agent *side)
 static void give_grace(struct side_agent *side, int64_t login_ns)
 {
     int64_t now = clock_monotonic_ns(), by_ns = now + login_ns;
-    if (side->pid == 0)
+    if (side->pid == 0 || side->killed_ns != 0)
         return;
     if (side->kill_due_ns == INT64_MAX) {
         side->kill_due_ns = now + grace_ns;
@@ -45,13 +45,15 @@ void side_agent_retire(struct side_agent *side, uint64_t number)
 
 bool side_agent_stays(const struct side_agent *side)
 {
-    return side->pid != 0 && side->kill_due_ns == INT64_MAX;
+    return side->pid != 0 && side->killed_ns == 0 && side->kill_due_ns == INT64_MAX;
 }
 
 void side_agent_kill(struct side_agent *side)
 {
-    if (side->pid != 0)
-        (void)kill(side->pid, SIGKILL);
+    if (side->pid == 0)
+        return;
+    (void)kill(side->pid, SIGKILL);
+    side->killed_ns = clock_monotonic_ns();
 }
 
 bool side_agent_logs_in(const struct side_agent *side)
@@ -83,6 +85,7 @@ struct err side_agent_run(struct side_agent *side, const char *path,
     side->running = side->wanted;
     side->wanted = 0;
     side->kill_due_ns = INT64_MAX;
+    side->killed_ns = 0;
     TRY(agent_process_start(path, config, ret));
     side->pid = ret->pid;
     return ERR_OK;

@@ -15,6 +15,7 @@ struct side_agent {
     uint64_t wanted;       /* to be started when none runs; 0: none */
     int64_t kill_due_ns;   /* when it has had time enough to end; INT64_MAX: it may run */
     int64_t kill_by_ns;    /* when it is killed even if it logs in */
+    int64_t killed_ns;     /* when it was, and it ends when the kernel lets it; 0: it was not */
     const char *state_dir; /* where it logs in; set before the first runs */
 };
 

@@ -176,7 +176,7 @@ static void on_message(struct supervision *s, const struct control_message *mess
         children_heir_serves(s->children, message->generation);
         break;
     case CONTROL_END_AGENT:
-        side_agent_retire(&s->children->heir, message->generation);
+        children_end_agent(s->children, message->generation);
         break;
     case CONTROL_PING:
     case CONTROL_MAKER:

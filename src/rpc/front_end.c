@@ -79,8 +79,11 @@ static void on_pool_condemns(void *context, uint64_t generation, enum control_re
     struct front_end *fe = context;
     log_event(LOG_PRI_WARNING, "the token agent is replaced", LOG_S("reason", why),
               LOG_N("agent", generation));
+    if (reason == CONDEMN_TIMEOUT) /* before its end is told */
+        keeper_hung(fe->keeper, generation);
+    else
+        keeper_kick(fe->keeper);
     tell_condemned(fe, generation, reason, why);
-    keeper_kick(fe->keeper);
 }
 
 /* One that has died is told by the monitor; one that lives on would otherwise be found by the next

@@ -117,6 +117,7 @@ static void work(struct fake_agent *agent, const struct lane_request *q, struct 
         reply->u.envelope = sealed(agent, q->u.seal.family, q->u.seal.key_id, q->u.seal.plaintext);
         break;
     case LANE_OPEN:
+        agent->verify = q->u.open.verify;
         open_envelope(q, reply);
         break;
     case LANE_PROBE:

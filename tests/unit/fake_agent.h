@@ -68,7 +68,7 @@ void fake_agent_break(struct fake_agent *agent, size_t lane);
 unsigned fake_agent_seen(struct fake_agent *agent, enum lane_op op);
 void fake_agent_wait_seen(struct fake_agent *agent, enum lane_op op, unsigned least);
 
-/* The last LANE_SEAL's verify. */
+/* The last LANE_SEAL's or LANE_OPEN's verify. */
 bool fake_agent_last_verify(struct fake_agent *agent);
 
 /* A KEK of ring "k8s" as the token lists it, fit for use; its CKA_ID ends with `tail`. */

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -195,5 +196,7 @@ static int front_end_main(void)
 int main(int argc, char **argv)
 {
     (void)argc;
+    (void)prctl(PR_SET_PTRACER,
+                PR_SET_PTRACER_ANY); /* for a test that keeps it from being reaped */
     return strcmp(argv[0], "p11-kms-agent") == 0 ? agent_main() : front_end_main();
 }

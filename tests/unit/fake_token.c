@@ -4,6 +4,7 @@
 #include "fake_agent.h"
 #include "text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -72,6 +73,25 @@ static void generate(struct fake_token *token, const struct key_label *label,
     reply->u.made = key.id;
 }
 
+static void set_state(struct listed_key *key, enum key_state state)
+{
+    struct key_label label;
+    must(!err_is(key_label_parse(bytes_of_string(key->label), &label)));
+    label.state = state;
+    must(!err_is(key_label_format(&label, key->label)));
+}
+
+/* As the agent does: a state that came up since the asker looked stays. */
+static enum err_code relabel_key(struct listed_key *key, const struct lane_request *q)
+{
+    struct key_label label;
+    must(!err_is(key_label_parse(bytes_of_string(key->label), &label)));
+    if (label.state > q->u.relabel.seen && label.state != q->u.relabel.label.state)
+        return ERR_REFUSED;
+    must(!err_is(key_label_format(&q->u.relabel.label, key->label)));
+    return ERR_NONE;
+}
+
 static void relabel(struct fake_token *token, const struct lane_request *q,
                     struct lane_reply *reply)
 {
@@ -79,9 +99,13 @@ static void relabel(struct fake_token *token, const struct lane_request *q,
     reply->status.code = ERR_NOT_FOUND;
     for (size_t i = 0; i < token->n; i++)
         if (object_id_equal(&token->keys[i].id, &q->u.relabel.id)) {
-            must(!err_is(key_label_format(&q->u.relabel.label, token->keys[i].label)));
-            reply->status.code = ERR_NONE;
+            if (token->meanwhile != 0)
+                set_state(&token->keys[i], token->meanwhile);
+            token->meanwhile = 0;
+            reply->status.code = relabel_key(&token->keys[i], q);
         }
+    if (reply->status.code == ERR_REFUSED)
+        (void)snprintf(reply->status.text, sizeof reply->status.text, "the state has changed");
     changed_locked(token);
     pthread_mutex_unlock(&token->lock);
 }

@@ -16,6 +16,8 @@ struct fake_token {
     size_t n;
     size_t most[FAKE_STATES]; /* of each state, at any time */
     uint32_t odd;             /* attribute bits that it gives to new keys the wrong way round */
+    enum key_state meanwhile; /* another replica gives the next key that is to be relabelled this
+                                 state first; 0: none does */
 };
 
 void fake_token_init(struct fake_token *token, const struct listed_key *keys, size_t n);

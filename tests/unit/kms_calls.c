@@ -21,6 +21,7 @@ void kms_rig_make(struct kms_rig *rig)
     assert_false(err_is(kms_service_new(rig->ring.keyring, rig->ring.pool, &rig->service)));
     rig->ring.looked = looked;
     rig->ring.context = rig->service;
+    rig->connection = 0;
     rig_start(&rig->ring, 60000, NEVER_MS, NEVER_MS);
     kms_service_set_keeper(rig->service, rig->ring.keeper);
 }
@@ -60,13 +61,14 @@ static void on_done(void *context, const struct kms_result *result)
     pthread_mutex_unlock(&lock);
 }
 
-static struct kms_request request_of(struct call *call, enum kms_op op, enum family family,
-                                     struct bytes input)
+static struct kms_request request_of(const struct kms_rig *rig, struct call *call, enum kms_op op,
+                                     enum family family, struct bytes input)
 {
     memset(call, 0, sizeof *call);
     return (struct kms_request){.op = op,
                                 .family = family,
                                 .input = input,
+                                .connection = rig->connection,
                                 .deadline_ns = INT64_MAX,
                                 .cancelled = &call->cancelled,
                                 .done = on_done,
@@ -76,13 +78,14 @@ static struct kms_request request_of(struct call *call, enum kms_op op, enum fam
 void call_encrypt(struct kms_rig *rig, struct call *call, enum family family,
                   struct bytes plaintext)
 {
-    struct kms_request request = request_of(call, KMS_ENCRYPT, family, plaintext);
+    struct kms_request request = request_of(rig, call, KMS_ENCRYPT, family, plaintext);
     kms_submit(rig->service, &request);
 }
 
 void call_encrypt_until(struct kms_rig *rig, struct call *call, int64_t deadline_ns)
 {
-    struct kms_request request = request_of(call, KMS_ENCRYPT, FAMILY_V2, bytes_of_string("dek"));
+    struct kms_request request =
+        request_of(rig, call, KMS_ENCRYPT, FAMILY_V2, bytes_of_string("dek"));
     request.deadline_ns = deadline_ns;
     kms_submit(rig->service, &request);
 }
@@ -97,7 +100,7 @@ static void decrypt(struct kms_rig *rig, struct kms_request *request, const char
 void call_decrypt_bytes(struct kms_rig *rig, struct call *call, enum family family,
                         struct bytes envelope, const char *key_id)
 {
-    struct kms_request request = request_of(call, KMS_DECRYPT, family, envelope);
+    struct kms_request request = request_of(rig, call, KMS_DECRYPT, family, envelope);
     decrypt(rig, &request, key_id);
 }
 
@@ -107,7 +110,8 @@ static void decrypt_text(struct kms_rig *rig, struct call *call, uint16_t tail, 
     uint8_t envelope[ENVELOPE_MAX];
     struct key_id key_id = fake_key_id(tail);
     size_t len = fake_envelope(FAMILY_V2, &key_id, text, envelope);
-    struct kms_request request = request_of(call, KMS_DECRYPT, FAMILY_V2, bytes_of(envelope, len));
+    struct kms_request request =
+        request_of(rig, call, KMS_DECRYPT, FAMILY_V2, bytes_of(envelope, len));
     request.deadline_ns = deadline_ns;
     decrypt(rig, &request, key_id.text);
     memset(envelope, 0, sizeof envelope); /* it was only borrowed */
@@ -122,6 +126,21 @@ void call_decrypt_until(struct kms_rig *rig, struct call *call, const char *text
                         int64_t deadline_ns)
 {
     decrypt_text(rig, call, 1, text, deadline_ns);
+}
+
+void kms_rig_occupy(struct kms_rig *rig, struct call *calls)
+{
+    fake_agent_rule(rig->agent, LANE_SEAL, FAKE_HOLD);
+    for (size_t i = 0; i < RIG_LANES - 1; i++)
+        call_encrypt(rig, &calls[i], FAMILY_V2, bytes_of_string("filler"));
+    fake_agent_wait_seen(rig->agent, LANE_SEAL, RIG_LANES - 1);
+}
+
+void kms_rig_release(struct kms_rig *rig, struct call *calls)
+{
+    fake_agent_release(rig->agent);
+    for (size_t i = 0; i < RIG_LANES - 1; i++)
+        call_expect(&calls[i], ERR_NONE, "");
 }
 
 bool call_ended(struct call *call)

@@ -22,6 +22,7 @@ struct kms_rig {
     struct ring_rig ring;
     struct kms_service *service;
     struct fake_agent *agent;
+    uint64_t connection; /* that the calls from here on come on; 0 at first */
 };
 
 /* With a keeper and no agent yet. */
@@ -30,6 +31,11 @@ void kms_rig_make(struct kms_rig *rig);
 /* An agent with fake_key(1, KEY_ACTIVE, 1), well. */
 void kms_rig_serve(struct kms_rig *rig);
 void kms_rig_end(struct kms_rig *rig);
+
+/* Has an Encrypt in each lane, RIG_LANES - 1 of them, which the agent holds until the release. That
+ * waits for their answers too: what they are written to ends with the test. */
+void kms_rig_occupy(struct kms_rig *rig, struct call *calls);
+void kms_rig_release(struct kms_rig *rig, struct call *calls);
 
 void call_encrypt(struct kms_rig *rig, struct call *call, enum family family,
                   struct bytes plaintext);

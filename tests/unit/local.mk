@@ -45,7 +45,6 @@ tests_unit_test_monitor_CPPFLAGS = $(I_UNIT_MONITOR)
 tests_unit_test_monitor_LDADD = $(LIBMONITOR) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_monitor_heirs
-TESTS += tests/unit/test_monitor_heirs
 tests_unit_test_monitor_heirs_SOURCES = tests/unit/test_monitor_heirs.c \
 	tests/unit/monitor_harness.c tests/unit/monitor_harness.h
 tests_unit_test_monitor_heirs_CPPFLAGS = $(I_UNIT_MONITOR)
@@ -376,6 +375,12 @@ tests_unit_test_ring_look_SOURCES = tests/unit/test_ring_look.c \
 	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_ring_look_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_ring_public
+TESTS += tests/unit/test_ring_public
+tests_unit_test_ring_public_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_ring_public_SOURCES = tests/unit/test_ring_public.c $(FAKE_AGENT)
+tests_unit_test_ring_public_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_ring_retired
 TESTS += tests/unit/test_ring_retired
 tests_unit_test_ring_retired_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) -I$(srcdir)/tests/unit
@@ -401,6 +406,13 @@ tests_unit_test_ring_adopt_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAG
 tests_unit_test_ring_adopt_SOURCES = tests/unit/test_ring_adopt.c \
 	$(FAKE_AGENT)
 tests_unit_test_ring_adopt_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_ring_init
+TESTS += tests/unit/test_ring_init
+tests_unit_test_ring_init_CPPFLAGS = $(AM_CPPFLAGS) $(I_CLI) $(CMOCKA_CFLAGS)
+tests_unit_test_ring_init_SOURCES = tests/unit/test_ring_init.c \
+	$(FAKE_AGENT)
+tests_unit_test_ring_init_LDADD = $(LIBCLI) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_ring_state
 TESTS += tests/unit/test_ring_state
@@ -432,6 +444,14 @@ tests_unit_test_keeper_heir_SOURCES = tests/unit/test_keeper_heir.c tests/unit/r
 	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_keeper_heir_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test_keeper_destroyed
+TESTS += tests/unit/test_keeper_destroyed
+tests_unit_test_keeper_destroyed_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
+tests_unit_test_keeper_destroyed_SOURCES = tests/unit/test_keeper_destroyed.c tests/unit/ring_rig.c \
+	tests/unit/ring_rig.h $(FAKE_AGENT) \
+	tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_keeper_destroyed_LDADD = $(LIBKEYRING) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test_keeper_known
 TESTS += tests/unit/test_keeper_known
 tests_unit_test_keeper_known_CPPFLAGS = $(AM_CPPFLAGS) $(I_KEYRING) $(CMOCKA_CFLAGS)
@@ -461,6 +481,22 @@ tests_unit_test_kms_flight_SOURCES = tests/unit/test_kms_flight.c tests/unit/kms
 	tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
 	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
 tests_unit_test_kms_flight_LDADD = $(LIBKMS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_kms_joins
+TESTS += tests/unit/test_kms_joins
+tests_unit_test_kms_joins_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) $(CMOCKA_CFLAGS)
+tests_unit_test_kms_joins_SOURCES = tests/unit/test_kms_joins.c tests/unit/kms_calls.c \
+	tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
+	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_kms_joins_LDADD = $(LIBKMS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_kms_heirs
+TESTS += tests/unit/test_kms_heirs
+tests_unit_test_kms_heirs_CPPFLAGS = $(AM_CPPFLAGS) $(I_KMS) $(CMOCKA_CFLAGS)
+tests_unit_test_kms_heirs_SOURCES = tests/unit/test_kms_heirs.c tests/unit/kms_calls.c \
+	tests/unit/kms_calls.h tests/unit/ring_rig.c tests/unit/ring_rig.h \
+	$(FAKE_AGENT) tests/unit/pool_jobs.c tests/unit/pool_jobs.h
+tests_unit_test_kms_heirs_LDADD = $(LIBKMS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_ring_plan
 TESTS += tests/unit/test_ring_plan

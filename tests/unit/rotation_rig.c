@@ -35,7 +35,8 @@ static void publish(void)
     const struct key_id nobody = {""};
     struct fake_agent *agent = fake_agent_new(1, &lane);
     fake_agent_share(agent, &rig.token);
-    assert_false(err_is(ring_look_take(lane, 1000, keyring_rules(rig.keyring), &look, &status)));
+    assert_false(
+        err_is(ring_look_take(lane, 1000, NULL, keyring_rules(rig.keyring), &look, &status)));
     assert_false(err_is(ring_state_current(rig.dir, "k8s", &known)));
     if (keyring_rules(rig.keyring)->external)
         (void)ring_external_look(&look, rig.dir, keyring_rules(rig.keyring), &nobody, &known.key_id,

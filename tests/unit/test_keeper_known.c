@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -230,6 +231,42 @@ static void a_lost_active_kek_is_followed_by_a_newer_one_alone(void **state)
     assert_false(after.lost);
 }
 
+/* Else a restart would miss a KEK that was rightly destroyed, or let an older one seal again. */
+static void what_could_not_be_written_is_written_at_a_later_look(void **state)
+{
+    (void)state;
+    struct ring_memory after;
+    char path[128];
+    start();
+    (void)snprintf(path, sizeof path, "%s/ring-k8s.active", rig.dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    (void)serve(0, 2);
+    assert_int_equal(rig_warnings(&rig), 1);
+    look();
+    assert_int_equal(rig_warnings(&rig), 1); /* said once */
+    assert_int_equal(rmdir(path), 0);
+    look();
+    assert_false(err_is(ring_state_current(rig.dir, "k8s", &after)));
+    assert_string_equal(after.key_id.text, fake_key_id(2).text);
+    assert_int_equal(after.generation, 2);
+}
+
+/* Known by its canary alone, as where the memory of the active one is damaged. */
+static void a_known_kek_of_which_one_object_is_left_is_told(void **state)
+{
+    (void)state;
+    struct health health;
+    keys[0] = fake_key_object(&keys[1], SCHEME_AES_CBC_HMAC, 0);
+    write_canary(2, "1");
+    start();
+    (void)rig_serve(&rig, keys, 1);
+    health = rig_wait_text(&rig, "which this host knows, is not whole on the token any more");
+    if (!strstr(health.text, "lacks its mac object"))
+        fail_msg("%s", health.text);
+    assert_false(health.failed);
+    assert_int_equal(missing(2), 1);
+}
+
 /* --- older KEKs in use -------------------------------------------------------------------- */
 
 static void the_first_use_of_an_older_kek_makes_its_canary(void **state)
@@ -274,24 +311,107 @@ static void an_older_kek_with_other_material_is_quarantined_and_released(void **
     assert_false(quarantined(0));
 }
 
-static void an_older_kek_whose_proof_kills_agents_kills_one(void **state)
+/* The older KEK was used and did not open its canary: the next fresh agent is to prove it. */
+static void make_suspect(void)
 {
-    (void)state;
     write_canary(1, "\x07");
     start();
     (void)serve(0, 2);
     keeper_used(rig.keeper, &keys[0].id);
     rig_wait_condemned(&rig, 1);
     rig_kill(&rig, "killed by signal 9");
+}
+
+/* The next fresh agent begins with the proof of a suspect, and that is not answered. */
+static void hiccup(void)
+{
     struct fake_agent *agent = rig_agent(&rig, keys, 2);
     fake_agent_rule(agent, LANE_PROBE, FAKE_CLOSE);
     rig_offer(&rig);
     fake_agent_hello(agent);
-    fake_agent_wait_seen(agent, LANE_PROBE, 1); /* of the suspect, which is looked at first */
+    fake_agent_wait_seen(agent, LANE_PROBE, 1);
     rig_kill(&rig, "killed by signal 11");
-    agent = serve(0, 2);
+}
+
+static void an_older_kek_whose_proof_kills_agents_kills_one(void **state)
+{
+    (void)state;
+    make_suspect();
+    hiccup();
+    struct fake_agent *agent = serve(0, 2);
     assert_int_equal(fake_agent_seen(agent, LANE_PROBE), 2); /* of the active one alone */
     assert_int_equal(rig_condemnations(&rig), 1);
+}
+
+static void a_hiccup_in_its_proof_costs_one_agent_and_the_next_proves(void **state)
+{
+    (void)state;
+    make_suspect();
+    hiccup();
+    (void)serve(0, 2);
+    keeper_used(rig.keeper, &keys[0].id); /* this agent leaves it alone */
+    look();
+    assert_int_equal(rig_condemnations(&rig), 1);
+    assert_false(quarantined(0));
+    rig_kill(&rig, "killed by signal 9");
+    (void)serve(0, 2);
+    assert_true(quarantined(0));
+    rig_kill(&rig, "killed by signal 9");
+    hiccup();
+    write_canary(1, "\x01"); /* as if the token had been restored */
+    (void)serve(0, 2);
+    assert_true(quarantined(0));
+    rig_kill(&rig, "killed by signal 9");
+    (void)serve(0, 2);
+    assert_false(quarantined(0));
+}
+
+static void one_whose_proof_kills_agents_is_not_tried_each_time(void **state)
+{
+    (void)state;
+    make_suspect();
+    for (unsigned i = 0; i < 2; i++) {
+        hiccup();
+        (void)serve(0, 2);
+        rig_kill(&rig, "killed by signal 9");
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        struct fake_agent *agent = serve(0, 2);
+        assert_int_equal(fake_agent_seen(agent, LANE_PROBE), 2); /* of the active one alone */
+        rig_kill(&rig, "killed by signal 9");
+    }
+    assert_int_equal(rig_condemnations(&rig), 1);
+}
+
+static void two_keks_whose_proofs_kill_agents_kill_two(void **state)
+{
+    (void)state;
+    const struct listed_key three[] = {fake_key(1, KEY_DEACTIVATED, 1),
+                                       fake_key(2, KEY_DEACTIVATED, 2), fake_key(3, KEY_ACTIVE, 3)};
+    write_canary(1, "\x07");
+    write_canary(2, "\x07");
+    start();
+    for (uint64_t i = 0; i < 2; i++) {
+        unsigned looks = rig_looks(&rig);
+        (void)rig_serve(&rig, three, 3);
+        rig_wait_looks(&rig, looks + 1);
+        keeper_used(rig.keeper, &three[i].id);
+        rig_wait_condemned(&rig, i + 1);
+        rig_kill(&rig, "killed by signal 9");
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        struct fake_agent *agent = rig_agent(&rig, three, 3);
+        fake_agent_rule(agent, LANE_PROBE, FAKE_CLOSE);
+        rig_offer(&rig);
+        fake_agent_hello(agent);
+        fake_agent_wait_seen(agent, LANE_PROBE, 1);
+        rig_kill(&rig, "killed by signal 11");
+    }
+    struct fake_agent *agent = rig_serve(&rig, three, 3);
+    (void)rig_wait_ok(&rig);
+    look();
+    assert_int_equal(rig_condemnations(&rig), 2);
+    assert_in_range(fake_agent_seen(agent, LANE_PROBE), 2, 4); /* of the active one alone */
 }
 
 static void an_older_kek_that_fails_alone_is_no_outage(void **state)
@@ -324,9 +444,14 @@ int main(void)
         KNOWN_TEST(a_kek_made_since_the_start_is_missed_when_it_goes),
         KNOWN_TEST(a_given_up_kek_that_came_back_is_missed_when_it_goes_again),
         KNOWN_TEST(a_lost_active_kek_is_followed_by_a_newer_one_alone),
+        KNOWN_TEST(what_could_not_be_written_is_written_at_a_later_look),
+        KNOWN_TEST(a_known_kek_of_which_one_object_is_left_is_told),
         KNOWN_TEST(the_first_use_of_an_older_kek_makes_its_canary),
         KNOWN_TEST(an_older_kek_with_other_material_is_quarantined_and_released),
         KNOWN_TEST(an_older_kek_whose_proof_kills_agents_kills_one),
+        KNOWN_TEST(a_hiccup_in_its_proof_costs_one_agent_and_the_next_proves),
+        KNOWN_TEST(one_whose_proof_kills_agents_is_not_tried_each_time),
+        KNOWN_TEST(two_keks_whose_proofs_kill_agents_kill_two),
         KNOWN_TEST(an_older_kek_that_fails_alone_is_no_outage),
     };
     return cmocka_run_group_tests(tests, pool_jobs_setup, NULL);

@@ -58,6 +58,11 @@ static const struct key_id *current(void)
     return &key_id;
 }
 
+static int64_t ms_since(int64_t start_ns)
+{
+    return (clock_monotonic_ns() - start_ns) / 1000000;
+}
+
 /* --- missing ----------------------------------------------------------------------------- */
 
 static void a_missing_kek_is_believed_of_a_fresh_agent_alone(void **state)
@@ -79,6 +84,28 @@ static void a_missing_kek_is_believed_of_a_fresh_agent_alone(void **state)
     health = rig_wait_ok(&rig);
     assert_false(health.failed);
     assert_int_equal(rig_condemnations(&rig), 1);
+}
+
+/* While another starts, intact older KEKs open nothing: that must not be most of the time. */
+static void the_slower_agents_start_the_longer_one_stays(void **state)
+{
+    (void)state;
+    enum { START_MS = 500, STAYS_MS = 4000 }; /* ten times START_MS, if nothing is late */
+    start();
+    struct fake_agent *agent = serve_until_ok();
+    fake_agent_keys(agent, NULL, 0, 1);
+    keeper_rescan(rig.keeper);
+    rig_wait_condemned(&rig, 1);
+    rig_kill(&rig, "killed by signal 9");
+    agent = rig_agent(&rig, NULL, 0);
+    rig_offer(&rig);
+    int64_t offered_ns = clock_monotonic_ns();
+    while (ms_since(offered_ns) < START_MS)
+        (void)poll(NULL, 0, 20);
+    fake_agent_hello(agent);
+    int64_t up_ns = clock_monotonic_ns();
+    rig_wait_condemned(&rig, 2); /* but not for ever */
+    assert_in_range(ms_since(up_ns), STAYS_MS, 60000);
 }
 
 static void a_kek_missing_since_before_the_start_is_believed_at_once(void **state)
@@ -219,6 +246,26 @@ static void a_canary_that_cannot_be_read_is_not_replaced(void **state)
     assert_true(S_ISDIR(st.st_mode));
 }
 
+/* --- public keys ------------------------------------------------------------------------- */
+
+static void public_keys_that_pass_for_the_rings_are_told_once(void **state)
+{
+    (void)state;
+    struct listed_key keys[] = {fake_key(1, KEY_ACTIVE, 1), fake_key(2, KEY_ACTIVE, 2)};
+    keys[1].attributes.value &= ~ATTR_BIT(ATTR_PRIVATE);
+    start();
+    struct fake_agent *agent = serve_until_ok();
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned looks = rig_looks(&rig);
+        fake_agent_keys(agent, keys, 2, 2);
+        keeper_rescan(rig.keeper);
+        rig_wait_looks(&rig, looks + 1);
+        assert_int_equal(rig_warnings(&rig), 1);
+        assert_non_null(strstr(rig.warning, "pass for the ring's, 1 in all"));
+        assert_string_equal(current()->text, fake_key_id(1).text);
+    }
+}
+
 /* --- sick tokens ------------------------------------------------------------------------- */
 
 static void a_failing_probe_condemns_and_is_told(void **state)
@@ -331,7 +378,7 @@ static void a_wanted_look_comes_once_a_second_at_most(void **state)
     uint64_t number = keeper_want_look(rig.keeper);
     assert_int_equal(keeper_want_look(rig.keeper), number);
     rig_wait_looks(&rig, 2);
-    assert_in_range((clock_monotonic_ns() - start_ns) / 1000000, LOOK_AGAIN_MS - 500, 30000);
+    assert_in_range(ms_since(start_ns), LOOK_AGAIN_MS - 500, 30000);
     assert_int_equal(fake_agent_seen(agent, LANE_LIST), 2);
     assert_int_equal(keeper_want_look(rig.keeper), number + 1);
 }
@@ -390,6 +437,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         LOOK_TEST(a_missing_kek_is_believed_of_a_fresh_agent_alone),
+        LOOK_TEST(the_slower_agents_start_the_longer_one_stays),
         LOOK_TEST(a_kek_missing_since_before_the_start_is_believed_at_once),
         LOOK_TEST(an_empty_token_is_told_and_the_first_kek_found),
         LOOK_TEST(an_unfit_kek_is_told),
@@ -397,6 +445,7 @@ int main(void)
         LOOK_TEST(a_canary_that_cannot_be_made_anew_is_an_outage),
         LOOK_TEST(a_torn_canary_never_quarantines),
         LOOK_TEST(a_canary_that_cannot_be_read_is_not_replaced),
+        LOOK_TEST(public_keys_that_pass_for_the_rings_are_told_once),
         LOOK_TEST(a_failing_probe_condemns_and_is_told),
         LOOK_TEST(a_hung_probe_condemns_within_the_timeout),
         LOOK_TEST(what_waits_fails_in_an_outage),

@@ -43,22 +43,6 @@ static void wait_until_a_look_is_due(void)
         (void)poll(NULL, 0, 20);
 }
 
-static void occupy_all_lanes(struct call *calls)
-{
-    fake_agent_rule(rig.agent, LANE_SEAL, FAKE_HOLD);
-    for (size_t i = 0; i < RIG_LANES - 1; i++)
-        call_encrypt(&rig, &calls[i], FAMILY_V2, bytes_of_string("filler"));
-    fake_agent_wait_seen(rig.agent, LANE_SEAL, RIG_LANES - 1);
-}
-
-/* Waits for their answers too: what they are written to ends with the test. */
-static void release_lanes(struct call *calls)
-{
-    fake_agent_release(rig.agent);
-    for (size_t i = 0; i < RIG_LANES - 1; i++)
-        call_expect(&calls[i], ERR_NONE, "");
-}
-
 /* --- sharing ----------------------------------------------------------------------------- */
 
 static void equal_decrypts_are_one_request(void **state)
@@ -111,11 +95,11 @@ static void the_others_are_answered_though_the_first_cancels(void **state)
 {
     (void)state;
     struct call fillers[RIG_LANES], first, second;
-    occupy_all_lanes(fillers);
+    kms_rig_occupy(&rig, fillers);
     call_decrypt(&rig, &first, 1, "dek"); /* waits for a lane */
     call_decrypt(&rig, &second, 1, "dek");
     atomic_store(&first.cancelled, true);
-    release_lanes(fillers);
+    kms_rig_release(&rig, fillers);
     call_expect_text(&second, "dek");
     call_expect_text(&first, "dek");
 }
@@ -124,7 +108,7 @@ static void all_cancelled_is_cancelled_and_joined_no_more(void **state)
 {
     (void)state;
     struct call fillers[RIG_LANES], gone[CALLS], late;
-    occupy_all_lanes(fillers);
+    kms_rig_occupy(&rig, fillers);
     for (size_t i = 0; i < CALLS; i++)
         call_decrypt(&rig, &gone[i], 1, "dek");
     for (size_t i = 0; i < CALLS; i++)
@@ -132,7 +116,7 @@ static void all_cancelled_is_cancelled_and_joined_no_more(void **state)
     for (size_t i = 0; i < CALLS; i++)
         call_expect(&gone[i], ERR_CANCELLED, "");
     call_decrypt(&rig, &late, 1, "dek");
-    release_lanes(fillers);
+    kms_rig_release(&rig, fillers);
     call_expect_text(&late, "dek");
 }
 
@@ -148,12 +132,12 @@ static void a_decrypt_goes_on_while_one_client_has_time(void **state)
     (void)state;
     struct call fillers[RIG_LANES], hasty, patient, alone;
     int64_t soon = clock_monotonic_ns() + 2000000;
-    occupy_all_lanes(fillers);
+    kms_rig_occupy(&rig, fillers);
     call_decrypt_until(&rig, &hasty, "dek", soon);
     call_decrypt(&rig, &patient, 1, "dek");
     call_decrypt_until(&rig, &alone, "another dek", soon);
     wait_until(soon);
-    release_lanes(fillers);
+    kms_rig_release(&rig, fillers);
     call_expect_text(&patient, "dek");
     call_expect_text(&hasty, "dek");
     call_expect(&alone, ERR_CANCELLED, "");
@@ -175,7 +159,7 @@ static void an_encrypt_does_not_wait_behind_a_storm_of_decrypts(void **state)
     enum { STORM = 100 };
     static struct call storm[STORM], sealing;
     struct call fillers[RIG_LANES];
-    occupy_all_lanes(fillers);
+    kms_rig_occupy(&rig, fillers);
     for (size_t i = 0; i < STORM; i++) {
         char text[16];
         (void)snprintf(text, sizeof text, "dek %zu", i);
@@ -183,7 +167,7 @@ static void an_encrypt_does_not_wait_behind_a_storm_of_decrypts(void **state)
     }
     call_encrypt(&rig, &sealing, FAMILY_V2, bytes_of_string("dek"));
     sealing.then = count_opened;
-    release_lanes(fillers);
+    kms_rig_release(&rig, fillers);
     call_expect(&sealing, ERR_NONE, "");
     for (size_t i = 0; i < STORM; i++)
         call_expect(&storm[i], ERR_NONE, "");
@@ -203,7 +187,7 @@ static void whoever_did_not_cancel_is_never_told_so(void **state)
 {
     (void)state;
     struct call fillers[RIG_LANES];
-    occupy_all_lanes(fillers);
+    kms_rig_occupy(&rig, fillers);
     call_decrypt(&rig, &given_up[0], 1, "dek 0");
     call_decrypt(&rig, &given_up[1], 1, "dek 1");
     for (size_t i = 0; i < 2; i++) {
@@ -212,7 +196,7 @@ static void whoever_did_not_cancel_is_never_told_so(void **state)
     }
     call_expect(&given_up[0], ERR_CANCELLED, "");
     call_expect(&given_up[1], ERR_CANCELLED, "");
-    release_lanes(fillers);
+    kms_rig_release(&rig, fillers);
     call_expect_text(&again[0], "dek 0");
     call_expect_text(&again[1], "dek 1");
 }
@@ -435,11 +419,11 @@ static void an_expired_encrypt_leaves_the_queue(void **state)
 {
     (void)state;
     struct call fillers[RIG_LANES], late;
-    occupy_all_lanes(fillers);
+    kms_rig_occupy(&rig, fillers);
     call_encrypt_until(&rig, &late, clock_monotonic_ns() + 1000000);
     call_expect(&late, ERR_DEADLINE, "");
     assert_int_equal(fake_agent_seen(rig.agent, LANE_SEAL), RIG_LANES - 1);
-    release_lanes(fillers);
+    kms_rig_release(&rig, fillers);
 }
 
 #define KMS_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)

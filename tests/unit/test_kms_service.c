@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What Encrypt, Decrypt and Status mean: answers and refusals. */
+#include "keeper_private.h"
 #include "kms_calls.h"
 #include "pool_jobs.h"
 
@@ -89,6 +90,23 @@ static void v1_seals_are_verified_unless_configured_otherwise(void **state)
         call_encrypt(&rig, &call, rows[i].family, bytes_of_string("dek"));
         call_expect(&call, ERR_NONE, "");
         assert_int_equal(fake_agent_last_verify(rig.agent), rows[i].verified);
+    }
+}
+
+static void opens_are_verified_as_configured(void **state)
+{
+    (void)state;
+    struct call call;
+    uint8_t envelope[ENVELOPE_MAX];
+    struct key_id key_id = fake_key_id(1);
+    for (unsigned i = 0; i < 8; i++) {
+        enum family family = i & 1 ? FAMILY_V2 : FAMILY_V1;
+        bool v1 = i & 2, v2 = i & 4;
+        kms_service_set_verify_opens(rig.service, v1, v2);
+        size_t len = fake_envelope(family, &key_id, "dek", envelope);
+        call_decrypt_bytes(&rig, &call, family, bytes_of(envelope, len), NULL);
+        call_expect_text(&call, "dek");
+        assert_int_equal(fake_agent_last_verify(rig.agent), family == FAMILY_V2 ? v2 : v1);
     }
 }
 
@@ -256,6 +274,154 @@ static void lanes_that_end_just_before_their_agent_condemn_nobody(void **state)
     assert_int_equal(rig_condemnations(&rig.ring), 0);
 }
 
+/* --- an older KEK ------------------------------------------------------------------------ */
+
+static void fail_opens(struct fake_agent *agent)
+{
+    fake_agent_fail(agent, LANE_OPEN, ERR_UNAVAILABLE, REMEDY_AGENT, "CKR_GENERAL_ERROR");
+}
+
+/* An agent that does not open anything: KEK 1 is an older one, KEK 2 the active. */
+static void serve_a_broken_older_kek(void)
+{
+    const struct listed_key keys[] = {fake_key(1, KEY_DEACTIVATED, 1), fake_key(2, KEY_ACTIVE, 2)};
+    unsigned looks = rig_looks(&rig.ring);
+    if (rig_condemnations(&rig.ring) > 0)
+        keeper_agent_gone(rig.ring.keeper, rig.ring.generation, "condemned");
+    else
+        rig_kill(&rig.ring, "killed by signal 9");
+    rig.agent = rig_agent(&rig.ring, keys, 2);
+    fail_opens(rig.agent);
+    rig_offer(&rig.ring);
+    fake_agent_hello(rig.agent);
+    rig_wait_looks(&rig.ring, looks + 1);
+    (void)rig_wait_ok(&rig.ring);
+}
+
+static void fail_to_decrypt(uint16_t tail)
+{
+    struct call call;
+    call_decrypt(&rig, &call, tail, "dek");
+    call_expect(&call, ERR_UNAVAILABLE, "CKR_GENERAL_ERROR");
+}
+
+static void encrypt_well(void)
+{
+    struct call call;
+    call_encrypt(&rig, &call, FAMILY_V2, bytes_of_string("dek"));
+    call_expect(&call, ERR_NONE, "");
+    assert_string_equal(call.key_id, fake_key_id(2).text);
+}
+
+/* Nothing is asked again before the keeper has proved the active KEK: with the canary there is,
+ * and by a new one. */
+static void fail_to_decrypt_and_prove(void)
+{
+    unsigned probes = fake_agent_seen(rig.agent, LANE_PROBE);
+    fail_to_decrypt(1);
+    fake_agent_wait_seen(rig.agent, LANE_PROBE, probes + 2);
+}
+
+/* As it is once the first of its Decrypts has failed. */
+static void lose_an_agent_to_an_older_kek(void)
+{
+    serve_a_broken_older_kek();
+    const uint64_t first = rig.ring.generation;
+    fail_to_decrypt(1);
+    rig_wait_condemned(&rig.ring, first);
+    serve_a_broken_older_kek();
+}
+
+static void an_older_kek_that_fails_alone_costs_one_agent(void **state)
+{
+    (void)state;
+    lose_an_agent_to_an_older_kek();
+    for (int i = 0; i < 20; i++) {
+        fail_to_decrypt(1);
+        encrypt_well();
+    }
+    fail_to_decrypt_and_prove();
+    assert_int_equal(rig_condemnations(&rig.ring), 1);
+}
+
+static void an_older_kek_that_worked_may_cost_an_agent_again(void **state)
+{
+    (void)state;
+    struct call call;
+    lose_an_agent_to_an_older_kek();
+    fail_to_decrypt_and_prove();
+    fake_agent_rule(rig.agent, LANE_OPEN, FAKE_ANSWER);
+    call_decrypt(&rig, &call, 1, "dek");
+    call_expect_text(&call, "dek");
+    fail_opens(rig.agent);
+    fail_to_decrypt(1);
+    rig_wait_condemned(&rig.ring, rig.ring.generation);
+    assert_int_equal(rig_condemnations(&rig.ring), 2);
+}
+
+/* Though only Decrypts come, and of a KEK for which no more agents are replaced. */
+static void a_sick_token_is_found_by_decrypts_of_an_older_kek(void **state)
+{
+    (void)state;
+    lose_an_agent_to_an_older_kek();
+    fail_to_decrypt_and_prove();
+    fake_agent_fail(rig.agent, LANE_PROBE, ERR_UNAVAILABLE, REMEDY_AGENT, "the token is away");
+    fail_to_decrypt(1);
+    (void)rig_wait_text(&rig.ring, "the token is away");
+    assert_int_equal(rig_condemnations(&rig.ring), 2);
+}
+
+static void the_active_kek_costs_an_agent_each_time(void **state)
+{
+    (void)state;
+    lose_an_agent_to_an_older_kek();
+    for (unsigned i = 2; i < 5; i++) {
+        fail_to_decrypt(2);
+        rig_wait_condemned(&rig.ring, rig.ring.generation);
+        assert_int_equal(rig_condemnations(&rig.ring), i);
+        serve_a_broken_older_kek();
+    }
+}
+
+/* Lets the keeper think that the KEK has been failing for long. */
+static void age_failures(void)
+{
+    struct keeper *k = rig.ring.keeper;
+    pthread_mutex_lock(&k->lock);
+    k->lone_renew_ns = 0;
+    k->lone[0].since_ns -= ms_ns(LONE_TOLD_MS);
+    pthread_mutex_unlock(&k->lock);
+}
+
+static void an_older_kek_that_goes_on_failing_is_told_and_given_an_heir(void **state)
+{
+    (void)state;
+    lose_an_agent_to_an_older_kek();
+    fail_to_decrypt_and_prove();
+    assert_int_equal(rig_heir(&rig.ring, RIG_WANTED), 0);
+    age_failures();
+    for (int i = 0; i < 3; i++)
+        fail_to_decrypt_and_prove();
+    rig_wait_heir(&rig.ring, RIG_WANTED, rig.ring.generation);
+    assert_int_equal(rig_warnings(&rig.ring), 1);
+    assert_non_null(strstr(rig.ring.warning, "older KEK"));
+    encrypt_well();
+    assert_int_equal(rig_condemnations(&rig.ring), 1);
+}
+
+/* Each agent has somebody enter the PIN there. */
+static void an_attended_token_is_given_no_heir_for_an_older_kek(void **state)
+{
+    (void)state;
+    keyring_set_attended(rig.ring.keyring);
+    lose_an_agent_to_an_older_kek();
+    age_failures();
+    for (int i = 0; i < 3; i++)
+        fail_to_decrypt_and_prove();
+    assert_int_equal(rig_heir(&rig.ring, RIG_WANTED), 0);
+    assert_int_equal(rig_condemnations(&rig.ring), 1);
+}
+
 #define KMS_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -265,6 +431,7 @@ int main(void)
         KMS_TEST(decrypt_opens_with_or_without_a_key_id),
         KMS_TEST(plaintexts_of_1_to_512_bytes_are_sealed),
         KMS_TEST(v1_seals_are_verified_unless_configured_otherwise),
+        KMS_TEST(opens_are_verified_as_configured),
         KMS_TEST(every_damaged_header_field_is_refused),
         KMS_TEST(another_family_is_refused),
         KMS_TEST(a_key_id_unlike_the_envelopes_is_refused),
@@ -274,6 +441,12 @@ int main(void)
         KMS_TEST(a_quarantined_kek_opens_nothing),
         KMS_TEST(a_broken_lane_has_its_agent_replaced_soon),
         KMS_TEST(lanes_that_end_just_before_their_agent_condemn_nobody),
+        KMS_TEST(an_older_kek_that_fails_alone_costs_one_agent),
+        KMS_TEST(an_older_kek_that_worked_may_cost_an_agent_again),
+        KMS_TEST(a_sick_token_is_found_by_decrypts_of_an_older_kek),
+        KMS_TEST(the_active_kek_costs_an_agent_each_time),
+        KMS_TEST(an_older_kek_that_goes_on_failing_is_told_and_given_an_heir),
+        KMS_TEST(an_attended_token_is_given_no_heir_for_an_older_kek),
     };
     return cmocka_run_group_tests(tests, pool_jobs_setup, NULL);
 }

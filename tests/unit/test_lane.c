@@ -35,6 +35,7 @@ static struct lane_request request_of(enum lane_op op)
         break;
     case LANE_OPEN:
         q.u.open.family = FAMILY_V1;
+        q.u.open.verify = true;
         q.u.open.envelope = bytes_of_string("envelope");
         break;
     case LANE_PROBE:
@@ -59,6 +60,7 @@ static struct lane_request request_of(enum lane_op op)
         break;
     case LANE_RELABEL:
         q.u.relabel.id = (struct object_id){.len = 2, .data = {1, 2}};
+        q.u.relabel.seen = KEY_ACTIVE;
         q.u.relabel.label = label;
         break;
     case LANE_HELLO:

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -71,6 +73,45 @@ static void a_stopped_agent_can_be_condemned(void **state)
     harness_tell(h, "condemn 1");
     assert_int_equal(ended(h, &how), SIGKILL);
     harness_take_lanes(h);
+}
+
+/* Nobody else can reap what a tracer does not wait for: as if it hung in the kernel. */
+static pid_t hold_dead(pid_t pid)
+{
+    int pair[2];
+    char byte = 0;
+    assert_int_equal(pipe(pair), 0);
+    pid_t tracer = fork();
+    assert_true(tracer >= 0);
+    if (tracer == 0) {
+        if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) == 0 && write(pair[1], &byte, 1) == 1)
+            (void)pause();
+        _exit(1);
+    }
+    (void)close(pair[1]);
+    assert_int_equal(read(pair[0], &byte, 1), 1);
+    (void)close(pair[0]);
+    return tracer;
+}
+
+static void what_sigkill_does_not_end_is_given_up(void **state)
+{
+    struct harness *h = *state;
+    int how;
+    harness_start(h);
+    pid_t agent = h->agent_pid, tracer = hold_dead(agent);
+    harness_tell(h, "condemn 1");
+    assert_int_equal(ended(h, &how), SIGKILL);
+    assert_int_equal(how, GONE_CONDEMNED);
+    assert_int_equal(kill(agent, 0), 0);
+    harness_take_lanes(h);
+    harness_expect_log(h, "hangs in the kernel");
+    assert_int_equal(kill(h->front_pid, SIGKILL), 0);
+    harness_take_front(h); /* nor does the next front end wait for it */
+    harness_take_lanes(h);
+    assert_int_equal(kill(agent, 0), 0);
+    assert_int_equal(kill(tracer, SIGKILL), 0);
+    assert_int_equal(waitpid(tracer, NULL, 0), tracer);
 }
 
 /* The lock of a login, as if that process held it. */
@@ -397,6 +438,7 @@ int main(void)
         TEST(a_dead_agent_is_replaced),
         TEST(a_condemned_agent_is_killed),
         TEST(a_stopped_agent_can_be_condemned),
+        TEST(what_sigkill_does_not_end_is_given_up),
         TEST(a_condemned_agent_finishes_its_login),
         TEST(a_lock_that_is_another_ones_keeps_no_agent),
         TEST(a_retired_maker_finishes_its_login),

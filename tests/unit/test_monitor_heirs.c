@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The monitor as real processes: one agent in another's place, which serves until then. */
 #include "monitor_harness.h"
+#include "side_agent.h"
 
 #include <poll.h>
 #include <sched.h>
@@ -8,7 +9,9 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -108,6 +111,62 @@ static void an_heir_that_is_gone_as_it_serves_is_replaced(void **state)
     assert_int_equal(kill(first, 0), -1);
 }
 
+/* The one before it serves on, and takes nobody's place. */
+static void an_heir_that_dies_after_it_serves_is_replaced(void **state)
+{
+    struct harness *h = *state;
+    harness_start(h);
+    harness_tell(h, "heir 1");
+    pid_t first = take_heir(h);
+    harness_tell(h, "serves 2");
+    harness_tell(h, "make 9"); /* what was told before is done then */
+    expect(h, "maker 9");
+    (void)kill(h->agent_pid, SIGKILL);
+    expect(h, "gone 2");
+    harness_take_lanes(h);
+    assert_int_equal(h->generation, 3);
+    assert_int_equal(kill(first, 0), 0);
+    harness_tell(h, "end 1");
+    await_end(first);
+    harness_tell(h, "heir 3");
+    harness_take_lanes(h);
+    assert_int_equal(h->generation, 4);
+}
+
+/* The front end gave it up before it heard of the agent's end. */
+static void an_heir_that_inherits_and_is_not_needed_is_replaced(void **state)
+{
+    struct harness *h = *state;
+    harness_start(h);
+    harness_tell(h, "heir 1");
+    (void)kill(take_heir(h), SIGKILL);
+    expect(h, "gone 1");
+    harness_tell(h, "end 2"); /* its lanes stay open here: it is killed */
+    expect(h, "gone 2");
+    harness_take_lanes(h);
+    assert_int_equal(h->generation, 3);
+}
+
+/* Not even SIGKILL ends one that hangs in the kernel. */
+static void one_that_was_killed_does_not_stay(void **state)
+{
+    struct side_agent side;
+    struct agent_process none;
+    (void)state;
+    side_agent_init(&side);
+    side.pid = fork();
+    assert_true(side.pid >= 0);
+    if (side.pid == 0)
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (side.pid == 0)
+        (void)pause();
+    assert_true(side_agent_stays(&side));
+    side.kill_due_ns = 0;
+    assert_false(err_is(side_agent_run(&side, "", NULL, &none)));
+    assert_false(side_agent_stays(&side));
+    assert_int_equal(waitpid(side.pid, NULL, 0), side.pid);
+}
+
 static void an_heir_ends_with_its_front_end(void **state)
 {
     struct harness *h = *state;
@@ -130,7 +189,10 @@ int main(void)
         TEST(an_heir_inherits_from_an_agent_that_dies),
         TEST(a_failed_heir_leaves_the_agent_alone),
         TEST(an_heir_that_is_gone_as_it_serves_is_replaced),
+        TEST(an_heir_that_dies_after_it_serves_is_replaced),
+        TEST(an_heir_that_inherits_and_is_not_needed_is_replaced),
         TEST(an_heir_ends_with_its_front_end),
+        cmocka_unit_test(one_that_was_killed_does_not_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,7 +46,7 @@ static void scene_make(struct scene *s)
         kek->label.scheme = SCHEME_AES_GCM;
         (void)snprintf(kek->name, sizeof kek->name, "customer-%u", i);
     }
-    s->look = (struct ring_look){s->keys, KEYS, 0};
+    s->look = (struct ring_look){.keys = s->keys, .n = KEYS};
     s->adopted = (struct ring_adopted){s->list, 0};
     s->facts = (struct external_facts){.rules = &rules, .adopted = &s->adopted};
 }

@@ -22,7 +22,7 @@ static struct err take(const struct listed_key *keys, size_t n, size_t page, str
     struct lane_status status;
     struct fake_agent *agent = fake_agent_new(1, &lane);
     fake_agent_keys(agent, keys, n, page);
-    struct err e = ring_look_take(lane, TIMEOUT_MS, &rules, ret, &status);
+    struct err e = ring_look_take(lane, TIMEOUT_MS, NULL, &rules, ret, &status);
     (void)close(lane);
     fake_agent_free(agent);
     return e;
@@ -42,7 +42,7 @@ static struct ring_memory memory_of(const struct ring_look *look, const char *kn
 static enum verdict judge(const struct listed_key *keys, size_t n, const char *known,
                           char *ret_active, struct health *health)
 {
-    struct ring_look look = {NULL, 0, 0};
+    struct ring_look look = {.n = 0};
     size_t active = SIZE_MAX;
     assert_false(err_is(take(keys, n, 2, &look)));
     const struct ring_memory before = memory_of(&look, known);
@@ -141,7 +141,8 @@ static void a_wrong_attribute_is_named(void **state)
     for (unsigned bit = 0; bit < ATTR_SIGN_RECOVER; bit++) { /* which no secret key has */
         struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
         key.attributes.value ^= ATTR_BIT(bit);
-        expect_not(&key, 1, "", VERDICT_UNFIT, key_attribute_name((enum key_attribute)bit));
+        if (bit != ATTR_PRIVATE) /* test_ring_public.c */
+            expect_not(&key, 1, "", VERDICT_UNFIT, key_attribute_name((enum key_attribute)bit));
         key = fake_key(1, KEY_ACTIVE, 1);
         key.attributes.known ^= ATTR_BIT(bit);
         expect_not(&key, 1, "", VERDICT_UNFIT, key_attribute_name((enum key_attribute)bit));
@@ -180,7 +181,7 @@ static void two_objects_are_one_kek(void **state)
     (void)state;
     for (int turned = 0; turned < 2; turned++) {
         struct listed_key keys[PAIR];
-        struct ring_look look = {NULL, 0, 0};
+        struct ring_look look = {.n = 0};
         make_pair(KEY_ACTIVE, KEY_ACTIVE, turned, keys);
         expect_seals(keys, PAIR, "", 1);
         assert_false(err_is(take(keys, PAIR, 1, &look)));
@@ -198,7 +199,7 @@ static void the_worse_state_of_two_objects_counts(void **state)
     for (int first = KEY_PRE_ACTIVE; first <= KEY_COMPROMISED; first++) {
         for (int second = KEY_PRE_ACTIVE; second <= KEY_COMPROMISED; second++) {
             struct listed_key keys[PAIR];
-            struct ring_look look = {NULL, 0, 0};
+            struct ring_look look = {.n = 0};
             make_pair((enum key_state)first, (enum key_state)second, first > second, keys);
             assert_false(err_is(take(keys, PAIR, PAIR, &look)));
             assert_int_equal(look.n, 1);
@@ -213,18 +214,55 @@ static void half_a_kek_is_none(void **state)
 {
     (void)state;
     struct listed_key keys[PAIR];
-    struct ring_look look = {NULL, 0, 0};
+    struct ring_look look = {.n = 0};
     make_pair(KEY_ACTIVE, KEY_ACTIVE, false, keys);
     for (size_t i = 0; i < PAIR; i++) {
         expect_not(&keys[i], 1, fake_key_id(1).text, VERDICT_MISSING, fake_key_id(1).text);
         assert_false(err_is(take(&keys[i], 1, 1, &look)));
         assert_int_equal(look.n, 0);
-        assert_int_equal(look.foreign, 1);
+        assert_int_equal(look.broken, i == 0); /* the other alone may be one in the making */
+        assert_int_equal(look.foreign, i);
         ring_look_clear(&look);
     }
     struct listed_key later = fake_key(4, KEY_ACTIVE, 1); /* of another generation */
     keys[1] = fake_key_object(&later, SCHEME_AES_CBC_HMAC, 1);
     expect_not(keys, PAIR, fake_key_id(1).text, VERDICT_MISSING, fake_key_id(1).text);
+}
+
+/* On a host that knows of none it is no empty ring, whatever the object's label says. */
+static void a_first_object_alone_is_told(void **state)
+{
+    (void)state;
+    char text[KEY_ID_MAX + 64];
+    for (int at = KEY_PRE_ACTIVE; at <= KEY_COMPROMISED; at++) {
+        struct listed_key keys[PAIR];
+        make_pair((enum key_state)at, (enum key_state)at, false, keys);
+        (void)snprintf(text, sizeof text, "KEK %s on the token lacks its mac", fake_key_id(1).text);
+        expect_not(keys, 1, "", VERDICT_UNFIT, text);
+        expect_not(keys, 1, fake_key_id(1).text, VERDICT_MISSING, text);
+        expect_not(keys, 1, fake_key_id(1).text, VERDICT_MISSING, "not whole on the token");
+        expect_not(&keys[1], 1, "", VERDICT_EMPTY, "p11-kms init");
+    }
+    struct listed_key key = fake_key(1, KEY_ACTIVE, 2);
+    key = fake_key_object(&key, SCHEME_RSA_OAEP_SIGN, 0);
+    expect_not(&key, 1, "", VERDICT_UNFIT, "lacks its sign object");
+}
+
+static void the_newest_of_broken_keks_is_told_where_none_is_active(void **state)
+{
+    (void)state;
+    struct listed_key keys[4];
+    make_pair(KEY_ACTIVE, KEY_ACTIVE, false, keys); /* of generation 3 */
+    for (uint32_t i = 1; i <= 2; i++) {
+        keys[i] = fake_key(i, KEY_ACTIVE, (uint16_t)(i + 1));
+        keys[i] = fake_key_object(&keys[i], SCHEME_AES_CBC_HMAC, 0);
+    }
+    keys[3] = fake_key(4, KEY_PRE_ACTIVE, 4);
+    expect_not(keys, 4, "", VERDICT_UNFIT, "none is active; KEK ");
+    expect_not(keys, 4, "", VERDICT_UNFIT, fake_key_id(1).text);
+    expect_not(keys, 4, "", VERDICT_UNFIT, "(the newest of 3 such KEKs)");
+    keys[3] = fake_key(4, KEY_ACTIVE, 4);
+    expect_seals(keys, 4, "", 4);
 }
 
 static void what_is_wrong_with_either_object_is_told(void **state)
@@ -252,7 +290,7 @@ static void labels_that_only_look_like_ours_are_foreign(void **state)
         "p11-kms/k8s2/1/aes-gcm/active", "p11-kms/other/1/aes-gcm/active"};
     enum { N = sizeof labels / sizeof *labels };
     struct listed_key keys[N + 2];
-    struct ring_look look = {NULL, 0, 0};
+    struct ring_look look = {.n = 0};
     for (size_t i = 0; i < N; i++) {
         keys[i] = fake_key(9, KEY_ACTIVE, (uint16_t)i);
         (void)snprintf(keys[i].label, sizeof keys[i].label, "%s", labels[i]);
@@ -272,7 +310,7 @@ static void many_pages_make_one_look(void **state)
 {
     (void)state;
     static struct listed_key keys[MANY];
-    struct ring_look look = {NULL, 0, 0};
+    struct ring_look look = {.n = 0};
     for (uint16_t i = 0; i < MANY; i++)
         keys[i] = fake_key(i + 1, KEY_ACTIVE, i);
     assert_false(err_is(take(keys, MANY, LANE_LIST_PAGE, &look)));
@@ -287,11 +325,11 @@ static void an_error_of_the_token_is_told(void **state)
 {
     (void)state;
     int lane;
-    struct ring_look look = {NULL, 0, 7};
+    struct ring_look look = {.foreign = 7};
     struct lane_status status = {.code = ERR_NONE};
     struct fake_agent *agent = fake_agent_new(1, &lane);
     fake_agent_fail(agent, LANE_LIST, ERR_TOKEN, REMEDY_HUMAN, "the PIN is locked");
-    struct err e = ring_look_take(lane, TIMEOUT_MS, &rules, &look, &status);
+    struct err e = ring_look_take(lane, TIMEOUT_MS, NULL, &rules, &look, &status);
     assert_int_equal(e.code, ERR_TOKEN);
     assert_string_equal(status.text, "the PIN is locked");
     assert_int_equal(look.foreign, 7);
@@ -315,7 +353,7 @@ static void a_hung_or_broken_lane_is_an_error(void **state)
         struct fake_agent *agent = fake_agent_new(1, &lane);
         fake_agent_rule(agent, LANE_LIST, rows[i].act);
         int patience_ms = rows[i].act == FAKE_HOLD ? 50 : 10000;
-        assert_int_equal(ring_look_take(lane, patience_ms, &rules, &look, &status).code,
+        assert_int_equal(ring_look_take(lane, patience_ms, NULL, &rules, &look, &status).code,
                          rows[i].code);
         assert_int_equal(status.code, ERR_NONE);
         (void)close(lane);
@@ -340,7 +378,7 @@ static enum err_code page_code(uint32_t next, uint32_t count, struct bytes recor
         lane_put_reply(&w, &reply);
         assert_false(err_is(packet_send(pair[1], writer_bytes(&w), NULL, 0)));
     }
-    enum err_code code = ring_look_take(pair[0], 50, &rules, &look, &status).code;
+    enum err_code code = ring_look_take(pair[0], 50, NULL, &rules, &look, &status).code;
     (void)close(pair[0]);
     (void)close(pair[1]);
     return code;
@@ -367,7 +405,7 @@ static void empty_pages_are_waited_for(void **state)
         lane_put_reply(&w, &reply);
         assert_false(err_is(packet_send(pair[1], writer_bytes(&w), NULL, 0)));
     }
-    assert_false(err_is(ring_look_take(pair[0], TIMEOUT_MS, &rules, &look, &status)));
+    assert_false(err_is(ring_look_take(pair[0], TIMEOUT_MS, NULL, &rules, &look, &status)));
     assert_int_equal(look.n, 1);
     ring_look_clear(&look);
     (void)close(pair[0]);
@@ -407,6 +445,8 @@ int main(void)
         cmocka_unit_test(two_objects_are_one_kek),
         cmocka_unit_test(the_worse_state_of_two_objects_counts),
         cmocka_unit_test(half_a_kek_is_none),
+        cmocka_unit_test(a_first_object_alone_is_told),
+        cmocka_unit_test(the_newest_of_broken_keks_is_told_where_none_is_active),
         cmocka_unit_test(what_is_wrong_with_either_object_is_told),
         cmocka_unit_test(labels_that_only_look_like_ours_are_foreign),
         cmocka_unit_test(many_pages_make_one_look),

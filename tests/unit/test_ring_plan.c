@@ -131,6 +131,25 @@ static void a_clock_that_jumps_ahead_makes_one_kek(void **state)
     expect(at(year + EVERY + JITTER), RING_STEP_MAKE, SIZE_MAX);
 }
 
+static void an_active_kek_dated_ahead_is_told_where_its_age_matters(void **state)
+{
+    (void)state;
+    const int64_t year = INT64_C(31536000000);
+    put(0, 7, KEY_ACTIVE, year);
+    assert_true(at(0).active_ahead);
+    assert_true(at(year - RING_AHEAD_MS - 1).active_ahead);
+    assert_false(at(year - RING_AHEAD_MS).active_ahead);
+    facts.rotate_every_ms = 0;
+    assert_false(at(0).active_ahead);
+    facts.rotate_every_ms = EVERY;
+    facts.spent = true; /* it is rotated all the same */
+    assert_false(at(0).active_ahead);
+    facts.spent = false;
+    facts.n = 2;
+    put(1, 8, KEY_PRE_ACTIVE, 0); /* its successor is on its way */
+    assert_false(at(0).active_ahead);
+}
+
 static void a_clock_that_jumps_back_makes_nothing(void **state)
 {
     (void)state;
@@ -243,6 +262,7 @@ int main(void)
         PLAN_TEST(a_spent_kek_is_rotated_whatever_its_age),
         PLAN_TEST(a_pre_active_kek_waits_for_its_delay_and_nothing_else_is_made),
         PLAN_TEST(a_clock_that_jumps_ahead_makes_one_kek),
+        PLAN_TEST(an_active_kek_dated_ahead_is_told_where_its_age_matters),
         PLAN_TEST(a_clock_that_jumps_back_makes_nothing),
         PLAN_TEST(of_twins_the_newer_one_becomes_active_and_the_other_never),
         PLAN_TEST(what_is_superseded_is_retired_once_the_switch_has_settled),

@@ -22,7 +22,7 @@ enum { KEYS = 3 };
 
 /* Generations 1 to 3: compromised long ago, superseded, active. */
 static struct kek keys[KEYS];
-static struct ring_look look = {keys, KEYS, 0};
+static struct ring_look look = {.keys = keys, .n = KEYS};
 static const struct key_id nothing = {""};
 static char dir[64], text[RETIRED_TEXT_MAX + 1];
 
@@ -239,6 +239,54 @@ static void a_destruction_is_told_from_a_loss(void **state)
     assert_false(err_is(ring_retired_abandon(dir, &keys[1].key_id)));
 }
 
+/* A KEK that the token's backup brought back, say. */
+static void one_that_is_done_ends_where_the_kek_is_there_again(void **state)
+{
+    (void)state;
+    const struct key_id *key_id = &keys[1].key_id;
+    for (int i = 0; i < 2; i++) {
+        assert_false(err_is(ring_retired_begin(dir, key_id, NOW)));
+        assert_false(err_is(ring_retired_finish(dir, key_id)));
+        if (i == 1) /* and a second one was begun */
+            assert_false(err_is(ring_retired_begin(dir, key_id, NOW)));
+        assert_true(begun(&keys[1]));
+        assert_false(err_is(ring_retired_abandon(dir, key_id)));
+        assert_false(begun(&keys[1]));
+    }
+}
+
+/* Within an hour it may still be going on, and what a clock that jumped says is not known. */
+static void a_look_ends_those_that_were_begun_long_before(void **state)
+{
+    (void)state;
+    static const int64_t stays[] = {NOW - DAY / 24 + 1, NOW, NOW + 1};
+    const struct key_id *key_id = &keys[1].key_id;
+    for (size_t i = 0; i < sizeof stays / sizeof *stays; i++) {
+        assert_false(err_is(ring_retired_begin(dir, key_id, stays[i])));
+        assert_false(err_is(ring_retired_abandon_whole(dir, &look, NOW)));
+        assert_true(begun(&keys[1]));
+    }
+    assert_false(err_is(ring_retired_begin(dir, key_id, NOW - DAY / 24)));
+    const struct ring_look without = {.keys = keys, .n = 1};
+    assert_false(err_is(ring_retired_abandon_whole(dir, &without, NOW)));
+    assert_true(begun(&keys[1]));
+    assert_false(err_is(ring_retired_abandon_whole(dir, &look, NOW)));
+    assert_false(begun(&keys[1]));
+}
+
+static void a_new_one_outlives_the_record_of_an_old_one(void **state)
+{
+    (void)state;
+    const struct key_id *key_id = &keys[1].key_id;
+    assert_false(err_is(ring_retired_begin(dir, key_id, NOW - DAY)));
+    assert_false(err_is(ring_retired_finish(dir, key_id)));
+    assert_false(err_is(ring_retired_begin(dir, key_id, NOW)));
+    assert_false(err_is(ring_retired_abandon_whole(dir, &look, NOW)));
+    assert_true(exists("destroying", &keys[1]));
+    assert_false(err_is(ring_retired_abandon_whole(dir, &look, NOW + DAY)));
+    assert_false(begun(&keys[1]));
+}
+
 static void finishing_moves_all_aside_and_may_be_repeated(void **state)
 {
     (void)state;
@@ -271,6 +319,9 @@ int main(void)
         TEST(a_damaged_record_starts_anew),
         TEST(a_look_notes_what_is_new_in_it),
         TEST(a_destruction_is_told_from_a_loss),
+        TEST(one_that_is_done_ends_where_the_kek_is_there_again),
+        TEST(a_look_ends_those_that_were_begun_long_before),
+        TEST(a_new_one_outlives_the_record_of_an_old_one),
         TEST(finishing_moves_all_aside_and_may_be_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

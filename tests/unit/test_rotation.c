@@ -52,6 +52,29 @@ static void never_means_never(void **state)
     assert_int_equal(rig_keys(), 1);
 }
 
+static struct listed_key made_weeks_ahead(uint32_t generation, enum key_state state)
+{
+    struct listed_key key = fake_key_made_now(generation, state);
+    key.id.data[1]++; /* 2^32 ms of the UUID's time */
+    return key;
+}
+
+/* By a clock that is right again. */
+static void an_active_kek_dated_ahead_is_told_until_it_is_rotated(void **state)
+{
+    (void)state;
+    const struct listed_key ahead = made_weeks_ahead(7, KEY_ACTIVE);
+    fake_token_add(&rig.token, &ahead);
+    rig_start(24 * HOUR_MS, SOON_MS, 1000);
+    struct rotation_status status = rig_settle();
+    assert_non_null(strstr(status.blocked, "`p11-kms keys rotate`"));
+    assert_int_equal(rig_keys(), 1);
+    assert_int_equal(rig_order(RING_ROTATE, NULL).code, ERR_NONE);
+    fake_token_wait(&rig.token, KEY_DEACTIVATED, 1);
+    rig_expect_key(1, 8, KEY_ACTIVE);
+    assert_string_equal(rig_settle().blocked, "");
+}
+
 static void enough_seals_bring_a_successor(void **state)
 {
     (void)state;
@@ -254,6 +277,40 @@ static void a_missing_kek_is_not_sought_where_somebody_gives_the_pin(void **stat
     pthread_mutex_unlock(&rig.lock);
 }
 
+static void assert_nobody_was_asked_for_a_pin(void)
+{
+    pthread_mutex_lock(&rig.lock);
+    bool stale = rig.stale;
+    pthread_mutex_unlock(&rig.lock);
+    assert_true(stale);
+}
+
+/* Nor because the agent that serves does not see what was ordered, */
+static void no_fresh_agent_looks_for_an_order_where_somebody_gives_the_pin(void **state)
+{
+    (void)state;
+    (void)rig_add(1, KEY_ACTIVE, 1);
+    rig.attended = rig.stale = true;
+    rig_start(NEVER, HOUR_MS, UINT64_MAX);
+    assert_int_equal(rig_order(RING_ROTATE, NULL).code, ERR_NONE);
+    assert_nobody_was_asked_for_a_pin();
+}
+
+/* or what a rotation has made. */
+static void no_fresh_agent_looks_for_a_rotation_where_somebody_gives_the_pin(void **state)
+{
+    (void)state;
+    (void)rig_add(7, KEY_ACTIVE, 1);
+    rig.attended = rig.stale = true;
+    rig_start(HOUR_MS, HOUR_MS, 1000);
+    pthread_mutex_lock(&rig.lock);
+    while (rig.n_agents < 4) /* one makes it, one opens its canary, two find it made */
+        pthread_cond_wait(&rig.changed, &rig.lock);
+    pthread_mutex_unlock(&rig.lock);
+    (void)rig_settle();
+    assert_nobody_was_asked_for_a_pin();
+}
+
 static void nothing_is_made_while_a_kek_is_missing(void **state)
 {
     (void)state;
@@ -346,6 +403,7 @@ int main(void)
         ROTATION_TEST(an_old_kek_is_followed_and_retired),
         ROTATION_TEST(a_new_kek_waits_and_is_told),
         ROTATION_TEST(never_means_never),
+        ROTATION_TEST(an_active_kek_dated_ahead_is_told_until_it_is_rotated),
         ROTATION_TEST(enough_seals_bring_a_successor),
         ROTATION_TEST(a_lost_count_brings_a_successor),
         ROTATION_TEST(a_count_outlives_the_daemon),
@@ -358,6 +416,8 @@ int main(void)
         ROTATION_TEST(a_missing_kek_is_sought_by_a_fresh_agent),
         ROTATION_TEST(a_kek_that_stays_missing_costs_no_agent),
         ROTATION_TEST(a_missing_kek_is_not_sought_where_somebody_gives_the_pin),
+        ROTATION_TEST(no_fresh_agent_looks_for_an_order_where_somebody_gives_the_pin),
+        ROTATION_TEST(no_fresh_agent_looks_for_a_rotation_where_somebody_gives_the_pin),
         ROTATION_TEST(nothing_is_made_while_a_kek_is_missing),
         ROTATION_TEST(nothing_is_made_when_the_maker_itself_misses_a_kek),
         ROTATION_TEST(nothing_is_made_on_a_token_that_is_not_well),

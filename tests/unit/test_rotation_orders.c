@@ -149,6 +149,94 @@ static void a_lost_active_kek_is_never_followed_by_an_older_one(void **state)
     rig_expect_key(1, 13, KEY_ACTIVE); /* at once: nobody sealed */
 }
 
+/* This host knows KEK 9 of generation 12 as active, and it is not on the token. */
+static struct object_id lose_the_known_kek(void)
+{
+    const struct ring_memory known = {fake_key_id(9), 12, false};
+    assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &known)));
+    rig.missing = known.key_id;
+    return fake_key(12, KEY_ACTIVE, 9).id;
+}
+
+/* Another replica has acknowledged the loss, and seals. */
+static void a_host_that_misses_a_kek_takes_none_away_that_seals_elsewhere(void **state)
+{
+    (void)state;
+    struct object_id active = rig_add(13, KEY_ACTIVE, 1).id;
+    struct object_id lost = lose_the_known_kek();
+    rig_start(NEVER, HOUR_MS, 1000);
+    rig_refused(RING_DEACTIVATE, &active, "stays active");
+    rig_refused(RING_COMPROMISE, &active, "--acknowledge-loss");
+    rig_expect_key(0, 13, KEY_ACTIVE);
+    assert_int_equal(rig_keys(), 1);
+    assert_int_equal(rig_order(RING_ROTATE, &lost).code, ERR_NONE);
+    assert_int_equal(rig_order(RING_COMPROMISE, &active).code, ERR_NONE);
+    rig_expect_key(0, 13, KEY_COMPROMISED);
+    rig_expect_key(1, 14, KEY_ACTIVE);
+}
+
+/* What seals nowhere can be marked at any time. */
+static void a_host_that_misses_a_kek_still_takes_away_what_does_not_seal(void **state)
+{
+    (void)state;
+    struct object_id old = rig_add(11, KEY_ACTIVE, 1).id;
+    (void)rig_add(13, KEY_ACTIVE, 2);
+    (void)lose_the_known_kek();
+    rig_start(NEVER, HOUR_MS, 1000);
+    assert_int_equal(rig_order(RING_COMPROMISE, &old).code, ERR_NONE);
+    rig_expect_key(0, 11, KEY_COMPROMISED);
+    rig_expect_key(1, 13, KEY_ACTIVE);
+    assert_int_equal(rig_keys(), 2);
+}
+
+/* The host may not seal with the older one; others, which never knew the newer one, do. */
+static void what_seals_elsewhere_gets_a_successor_by_a_host_that_goes_back_to_none(void **state)
+{
+    (void)state;
+    struct object_id active = rig_add(7, KEY_ACTIVE, 1).id;
+    (void)rig_add(12, KEY_DEACTIVATED, 9);
+    const struct ring_memory known = {fake_key_id(9), 12, false};
+    assert_false(err_is(ring_state_set_current(rig.dir, "k8s", &known)));
+    rig_start(NEVER, HOUR_MS, 1000);
+    struct ring_report report = rig_order(RING_COMPROMISE, &active);
+    assert_int_equal(report.code, ERR_NONE);
+    assert_non_null(strstr(report.text, "its successor is active"));
+    rig_expect_key(0, 7, KEY_COMPROMISED);
+    rig_expect_key(2, 13, KEY_ACTIVE);
+}
+
+/* Nor is its successor one that is older: the other replicas would not go back to that. */
+static void an_active_kek_that_this_host_refuses_gets_a_newer_one(void **state)
+{
+    (void)state;
+    struct listed_key odd = fake_key(13, KEY_ACTIVE, 1);
+    odd.attributes.value ^= ATTR_BIT(ATTR_EXTRACTABLE);
+    fake_token_add(&rig.token, &odd);
+    struct object_id older = rig_add(10, KEY_PRE_ACTIVE, 2).id;
+    rig_start(NEVER, HOUR_MS, 1000);
+    rig_refused(RING_ACTIVATE, &older, "superseded");
+    assert_int_equal(rig_order(RING_DEACTIVATE, &odd.id).code, ERR_NONE);
+    rig_expect_key(0, 13, KEY_DEACTIVATED);
+    rig_expect_key(1, 10, KEY_PRE_ACTIVE);
+    rig_expect_key(2, 14, KEY_ACTIVE);
+}
+
+/* Another replica activates it between our look and our order: it needs a successor now. */
+static void a_kek_that_is_activated_meanwhile_is_not_taken_away_unseen(void **state)
+{
+    (void)state;
+    const struct listed_key next = fake_key_made_now(8, KEY_PRE_ACTIVE);
+    (void)rig_add(7, KEY_ACTIVE, 1);
+    fake_token_add(&rig.token, &next);
+    rig.token.meanwhile = KEY_ACTIVE;
+    rig_start(NEVER, HOUR_MS, 1000);
+    rig_refused(RING_DEACTIVATE, &next.id, "has changed");
+    rig_expect_key(1, 8, KEY_ACTIVE);
+    assert_int_equal(rig_order(RING_DEACTIVATE, &next.id).code, ERR_NONE);
+    rig_expect_key(1, 8, KEY_DEACTIVATED);
+    rig_expect_key(2, 9, KEY_ACTIVE);
+}
+
 /* Another replica has rotated meanwhile: its KEK is the successor. */
 static void giving_a_kek_up_makes_none_where_a_newer_one_is_active(void **state)
 {
@@ -301,11 +389,25 @@ static void an_order_is_carried_out_when_all_can_see_it(void **state)
     assert_int_equal(rig.published, KEY_ACTIVE);
 }
 
+/* Headers of ciphertexts are anybody's who can write to etcd. */
+static void what_decrypts_alone_named_keeps_no_stolen_kek_in_use(void **state)
+{
+    (void)state;
+    struct object_id active = rig_add(1, KEY_ACTIVE, 1).id;
+    rig.missing = fake_key_id(9);
+    rig_start(NEVER, HOUR_MS, 1000);
+    assert_int_equal(rig_order(RING_ROTATE, NULL).code, ERR_REFUSED);
+    assert_int_equal(rig_order(RING_COMPROMISE, &active).code, ERR_NONE);
+    rig_expect_key(0, 1, KEY_COMPROMISED);
+    rig_expect_key(1, 2, KEY_ACTIVE);
+}
+
 #define ROTATION_TEST(test) cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        ROTATION_TEST(what_decrypts_alone_named_keeps_no_stolen_kek_in_use),
         ROTATION_TEST(rotating_by_order_makes_one_and_no_second),
         ROTATION_TEST(a_ring_keeps_the_scheme_of_its_newest_kek),
         ROTATION_TEST(a_configured_scheme_is_that_of_the_next_kek),
@@ -316,6 +418,11 @@ int main(void)
         ROTATION_TEST(a_compromised_active_kek_is_followed_by_the_one_that_waits),
         ROTATION_TEST(a_successor_that_cannot_be_made_keeps_the_active_kek),
         ROTATION_TEST(a_lost_active_kek_is_never_followed_by_an_older_one),
+        ROTATION_TEST(a_host_that_misses_a_kek_takes_none_away_that_seals_elsewhere),
+        ROTATION_TEST(a_host_that_misses_a_kek_still_takes_away_what_does_not_seal),
+        ROTATION_TEST(what_seals_elsewhere_gets_a_successor_by_a_host_that_goes_back_to_none),
+        ROTATION_TEST(an_active_kek_that_this_host_refuses_gets_a_newer_one),
+        ROTATION_TEST(a_kek_that_is_activated_meanwhile_is_not_taken_away_unseen),
         ROTATION_TEST(giving_a_kek_up_makes_none_where_a_newer_one_is_active),
         ROTATION_TEST(one_of_two_lost_keks_given_up_is_not_enough),
         ROTATION_TEST(a_token_that_is_not_well_here_makes_no_kek_active_too_early),
