@@ -8,7 +8,7 @@ DEMO_PACKAGES="softhsm2"
 TOKEN_PACKAGES="opencryptoki libnss3 libnss3-tools p11-kit p11-kit-modules dbus dbus-daemon swtpm tpm2-abrmd
  libtss2-tcti-tabrmd0 libtss2-tcti-swtpm0 libtpm2-pkcs11-1 libtpm2-pkcs11-tools util-linux"
 TEST_PACKAGES="softhsm2 opensc opensc-pkcs11 clang clang-format clang-tidy libclang-rt-14-dev cppcheck shellcheck
- python3 python3-grpcio python3-protobuf python3-cryptography valgrind systemd procps mandoc prometheus git
+ python3 python3-grpcio python3-protobuf python3-cryptography openssl valgrind systemd procps mandoc prometheus git
  $TOKEN_PACKAGES"
 
 say() {

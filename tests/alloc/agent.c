@@ -58,7 +58,7 @@ static bool round_trip(void)
     struct lane_request seal = {.op = LANE_SEAL}, open = {.op = LANE_OPEN};
     seal.u.seal.family = open.u.open.family = FAMILY_V2;
     seal.u.seal.scheme = f->scheme->scheme;
-    seal.u.seal.verify = true;
+    seal.u.seal.verify = open.u.open.verify = true;
     seal.u.seal.key_id = key;
     seal.u.seal.plaintext = bytes_of_string("dek");
     if (call(&seal) != ERR_NONE)

@@ -31,8 +31,8 @@ bool alloc_failed(void);
 void alloc_exempt(bool exempt);
 
 /* Runs it once to count its allocations, then once for each of them, which fails: several at once,
- * in processes of their own. A run that allocates less often than the first, and a count of none,
- * fail the test. Prints the figure. */
+ * in processes of their own. An allocation that is not made again, also when it is tried some more
+ * times, and a count of none, fail the test. Prints the figure. */
 void alloc_sweep(const char *name, void (*run)(void));
 
 /* The same for system calls, once for each call and each way in which it can fail (io_fail.h). How

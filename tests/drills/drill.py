@@ -318,8 +318,8 @@ def went_wrong(span):
 
 
 def longest(spans, holds):
-    """The longest run of spans, in seconds, of which each `holds`; a span without calls ends none."""
-    worst = began = 0
+    """The longest run of spans, in seconds, of which each `holds`, and its end; a span without calls ends none."""
+    worst, began = (0, 0), 0
     for span in spans:
         if not span.calls:
             continue
@@ -327,7 +327,7 @@ def longest(spans, holds):
             began = 0
             continue
         began = began or span.at
-        worst = max(worst, span.at + SPAN - began)
+        worst = max(worst, (span.at + SPAN - began, span.at + SPAN))
     return worst
 
 
@@ -352,9 +352,14 @@ class Judge:
 
     def untruthful(self):
         """The longest time that Status said ok while calls failed, or something else while none did."""
+        return self.worst_lie()[0]
+
+    def worst_lie(self):
+        """That time, when it ended (the log's clock), and which of the two."""
         flattery = longest(self.spans, lambda span: went_wrong(span) > 0 and self.says(span, True))
         slander = longest(self.spans, lambda span: went_wrong(span) == 0 and self.says(span, False))
-        return max(flattery, slander)
+        (seconds, end), what = max((flattery, "ok while calls failed"), (slander, "not ok while none failed"))
+        return seconds, time.strftime("%H:%M:%S", time.gmtime(end + time.time() - time.monotonic())), what
 
     def gap(self):
         """The longest time without an answer by the daemon."""

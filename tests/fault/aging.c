@@ -139,16 +139,35 @@ static void test_what_another_replica_makes_is_seen_each_rescan(void **state)
     h->passed = true;
 }
 
+static const uint8_t dek[DEK_LEN] = "the data encryption key sealed.";
+
+static void seal_elsewhere(const struct harness *other, const char *key_id, struct kms_sealed *ret)
+{
+    struct kms_failure failure;
+    CLEANUP(kms_client_close_p) struct kms_client *elsewhere = harness_client(other);
+    assert_false(err_is(kms_client_encrypt(elsewhere, KMS_API_V2, bytes_of(dek, DEK_LEN),
+                                           HARNESS_CALL_MS, ret, &failure)));
+    assert_string_equal(ret->key_id, key_id);
+}
+
+static void open_here(const struct harness *h, const struct kms_sealed *sealed)
+{
+    struct kms_failure failure;
+    AUTO_SECRET struct secret *opened = NULL;
+    assert_false(err_is(secret_new(DEK_LEN * 2, &opened)));
+    CLEANUP(kms_client_close_p) struct kms_client *here = harness_client(h);
+    struct err e = kms_client_decrypt(here, KMS_API_V2, sealed, HARNESS_CALL_MS, opened, &failure);
+    if (err_is(e))
+        fail_msg("Decrypt: %s %s", failure.name, failure.message);
+    assert_true(bytes_equal(secret_bytes(opened), bytes_of(dek, DEK_LEN)));
+}
+
 /* A KEK that seals elsewhere before the next rescan: the first Decrypt finds it. */
 static void test_a_decrypt_of_what_it_has_not_seen(void **state)
 {
     struct harness *h = *state, other;
     char first[KMS_CLIENT_KEY_ID_MAX + 1], second[KMS_CLIENT_KEY_ID_MAX + 1];
-    static const uint8_t dek[DEK_LEN] = "the data encryption key sealed.";
     CLEANUP(kms_sealed_release) struct kms_sealed sealed = {.n_annotations = 0};
-    AUTO_SECRET struct secret *opened = NULL;
-    struct kms_failure failure;
-    assert_false(err_is(secret_new(DEK_LEN * 2, &opened)));
     use_aging_module(h, known, rarely);
     harness_start(h);
     (void)harness_await_health(h, "ok", HARNESS_START_MS);
@@ -156,16 +175,37 @@ static void test_a_decrypt_of_what_it_has_not_seen(void **state)
     key_id_of(h, first);
     rotate(&other);
     await_another(&other, first, second);
-    CLEANUP(kms_client_close_p) struct kms_client *elsewhere = harness_client(&other);
-    CLEANUP(kms_client_close_p) struct kms_client *here = harness_client(h);
-    assert_false(err_is(kms_client_encrypt(elsewhere, KMS_API_V2, bytes_of(dek, DEK_LEN),
-                                           HARNESS_CALL_MS, &sealed, &failure)));
-    assert_string_equal(sealed.key_id, second);
-    struct err e = kms_client_decrypt(here, KMS_API_V2, &sealed, HARNESS_CALL_MS, opened, &failure);
-    if (err_is(e))
-        fail_msg("Decrypt: %s %s", failure.name, failure.message);
-    assert_true(bytes_equal(secret_bytes(opened), bytes_of(dek, DEK_LEN)));
+    seal_elsewhere(&other, second, &sealed);
+    open_here(h, &sealed);
     stop_replica(&other);
+    h->passed = true;
+}
+
+/* Killed in its first look, with its place taken already: the next one finds what it was to find,
+ * and the agent before it goes only then. */
+static void test_an_heir_dies_in_its_first_look(void **state)
+{
+    struct harness *h = *state, other;
+    char first[KMS_CLIENT_KEY_ID_MAX + 1], second[KMS_CLIENT_KEY_ID_MAX + 1];
+    faults_use(h);
+    use_aging_module(h, known, rarely);
+    h->config.token = "  sessions: 2\n  probeEvery: 1h\n";
+    harness_write_config(h);
+    harness_start(h);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+    pid_t agent = harness_agent(h);
+    start_replica(h, &other);
+    key_id_of(h, first);
+    rotate(&other);
+    await_another(&other, first, second);
+    CLEANUP(kms_sealed_release) struct kms_sealed sealed = {.n_annotations = 0};
+    seal_elsewhere(&other, second, &sealed);
+    stop_replica(&other);
+    faults_once(h, "C_EncryptInit", "kill"); /* of a canary */
+    open_here(h, &sealed);
+    assert_int_equal(faults_count(h, "fault"), 1);
+    await_key(h, second);
+    assert_true(await(is_gone, &agent, GONE_MS, NULL));
     h->passed = true;
 }
 
@@ -174,6 +214,20 @@ static bool log_says(void *context)
     const struct harness *h = context;
     static char text[1 << 20];
     return strstr(harness_read(h->log, text, sizeof text), "does not see what others change");
+}
+
+/* An agent that was started meanwhile, on a busy machine, sees the new KEK by itself. */
+static void rotate_until_found_out(struct harness *h, char first[], char second[])
+{
+    for (;;) {
+        pid_t agent = harness_agent(h);
+        rotate(h);
+        await_another(h, first, second);
+        if (log_says(h))
+            return;
+        assert_int_not_equal(harness_agent(h), agent);
+        memcpy(first, second, KMS_CLIENT_KEY_ID_MAX + 1);
+    }
 }
 
 /* Nothing is known of the token: its own rotation shows it how it is. */
@@ -189,9 +243,7 @@ static void test_an_unknown_token_is_found_out(void **state)
     key_id_of(h, first);
     struct load *load = load_start(h->socket);
     assert_non_null(load);
-    rotate(h);
-    await_another(h, first, second);
-    assert_true(log_says(h));
+    rotate_until_found_out(h, first, second);
     start_replica(h, &other);
     rotate(&other);
     await_another(&other, second, third);
@@ -209,6 +261,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         AGING(test_what_another_replica_makes_is_seen_each_rescan),
         AGING(test_a_decrypt_of_what_it_has_not_seen),
+        AGING(test_an_heir_dies_in_its_first_look),
         AGING(test_an_unknown_token_is_found_out),
     };
     return HARNESS_RUN("agents that do not see what others do", tests, TEST_SECONDS);

@@ -26,6 +26,14 @@ void faults_use(struct harness *h)
     faults_end(h);
 }
 
+int faults_setup(void **state)
+{
+    int failed = harness_setup(state);
+    if (failed == 0)
+        faults_use(*state);
+    return failed;
+}
+
 void faults_script(const struct harness *h, const char *record, const char *lines)
 {
     char text[SCRIPT_MAX];

@@ -8,6 +8,9 @@
 /* Puts faultp11 before SoftHSM in h->config; write the config then. Calls are recorded. */
 void faults_use(struct harness *h);
 
+/* cmocka set-up: harness_setup, then that; the config is not written. */
+int faults_setup(void **state);
+
 /* Replaces what the script says beyond module and files: lines as docs/drills.md has them. `record`
  * is what the calls' file is called, and of which process, such as "calls of p11-kms-maker". */
 void faults_script(const struct harness *h, const char *record, const char *lines);

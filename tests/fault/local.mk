@@ -96,7 +96,6 @@ tests_fault_aging_module_so_SOURCES = tests/fault/aging_module.c $(WRAPPER)
 tests_fault_aging_module_so_LDADD = -ldl -lpthread
 
 check_PROGRAMS += tests/fault/aging
-TESTS += tests/fault/aging
 tests_fault_aging_CPPFLAGS = $(FAULT_CPPFLAGS)
 tests_fault_aging_CFLAGS = $(HARNESS_CFLAGS)
 tests_fault_aging_SOURCES = tests/fault/aging.c
@@ -104,7 +103,6 @@ tests_fault_aging_LDADD = $(FAULT_LDADD)
 
 # A start-up storm on a token that is as slow as a TPM; --long: as big as the mission has it.
 check_PROGRAMS += tests/fault/storm
-TESTS += tests/fault/storm
 tests_fault_storm_CPPFLAGS = $(FAULT_CPPFLAGS)
 tests_fault_storm_CFLAGS = $(HARNESS_CFLAGS)
 tests_fault_storm_SOURCES = tests/fault/storm.c

@@ -9,6 +9,7 @@
 
 #include "text.h"
 
+#include <getopt.h>
 #include <signal.h>
 #include <string.h>
 
@@ -40,6 +41,7 @@ struct scene {
 };
 
 static unsigned stride = STRIDE;
+static unsigned part = 1, parts = 1; /* of the places, for several programs beside each other */
 
 /* --- the ring before --------------------------------------------------------------------- */
 
@@ -293,9 +295,9 @@ static bool die_at(struct scene *s, struct place place, bool restart, const char
 static bool is_chosen(const struct calls *calls, size_t i)
 {
     const char *function = calls->names[i / n_ways];
-    return i % stride == 0 || strcmp(function, "C_GenerateKey") == 0 ||
-           strcmp(function, "C_GenerateKeyPair") == 0 ||
-           strcmp(function, "C_SetAttributeValue") == 0;
+    return i % parts == part - 1 && (i % stride == 0 || strcmp(function, "C_GenerateKey") == 0 ||
+                                     strcmp(function, "C_GenerateKeyPair") == 0 ||
+                                     strcmp(function, "C_SetAttributeValue") == 0);
 }
 
 /* Dies there, and tells how many faults the module has recorded. */
@@ -326,9 +328,10 @@ static void sweep(struct scene *s, const struct calls *calls)
             faults +=
                 visit(s, calls, place, place.way < DEATHS && (place.number + place.way) % 2 == 0);
     }
-    printf("figure: %zu faults in %zu of %zu cases: calls of a rotation x %zu ways\n", faults,
-           chosen, calls->n * n_ways, n_ways);
-    assert_true(chosen >= 3 * n_ways); /* made, activated, retired */
+    printf(
+        "figure: %zu faults in %zu of %zu cases, part %u of %u: calls of a rotation x %zu ways\n",
+        faults, chosen, calls->n * n_ways, part, parts, n_ways);
+    assert_true(chosen * parts >= 3 * n_ways); /* made, activated, retired */
     assert_int_equal(faults, chosen);
 }
 
@@ -346,11 +349,39 @@ static void test_death_at_every_call(void **state)
 static int usage(void)
 {
     (void)fputs(
-        "usage: rotation [--every N [--all-ways]]\n"
+        "usage: rotation [--every N] [--all-ways] [--part I/N]\n"
         "  --every N    die at every Nth place, and wherever the token is changed (default 13)\n"
-        "  --all-ways   fail in every other way as well\n",
+        "  --all-ways   fail in every other way as well\n"
+        "  --part I/N   of these, every Nth from the Ith on: N programs do all\n",
         stderr);
     return 2;
+}
+
+static bool parse_part(const char *text)
+{
+    char rest;
+    return sscanf(text, "%3u/%3u%c", &part, &parts, &rest) == 2 && part >= 1 && part <= parts;
+}
+
+static bool parse_options(int argc, char **argv)
+{
+    enum { EVERY = 'e', ALL_WAYS = 'a', PART = 'p' };
+    static const struct option options[] = {{"every", required_argument, NULL, EVERY},
+                                            {"all-ways", no_argument, NULL, ALL_WAYS},
+                                            {"part", required_argument, NULL, PART},
+                                            {NULL, 0, NULL, 0}};
+    uint64_t every = STRIDE;
+    bool good = true;
+    for (int c; good && (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c == EVERY)
+            good = !err_is(parse_u64(optarg, 1, CALLS_MAX, &every));
+        else if (c == ALL_WAYS)
+            n_ways = WAYS;
+        else
+            good = c == PART && parse_part(optarg);
+    }
+    stride = (unsigned)every;
+    return good && optind == argc;
 }
 
 int main(int argc, char **argv)
@@ -358,12 +389,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_death_at_every_call, harness_setup, harness_teardown),
     };
-    uint64_t every = STRIDE;
-    if (argc == 4 && strcmp(argv[3], "--all-ways") == 0)
-        n_ways = WAYS;
-    if (argc != 1 && ((argc != 3 && n_ways != WAYS) || strcmp(argv[1], "--every") != 0 ||
-                      err_is(parse_u64(argv[2], 1, CALLS_MAX, &every))))
+    if (!parse_options(argc, argv))
         return usage();
-    stride = (unsigned)every;
     return HARNESS_RUN("rotations that die", tests, TEST_SECONDS);
 }

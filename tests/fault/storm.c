@@ -7,6 +7,7 @@
 #include "faults.h"
 
 #include "async.h"
+#include "rounds.h"
 #include "watch.h"
 
 #include <stdatomic.h>
@@ -200,11 +201,12 @@ static void slow_down(const struct harness *h)
     faults_script(h, "calls of nobody", lines);
 }
 
-static void weather(struct harness *h, const char *token)
+static bool weather(struct harness *h, const char *token)
 {
     struct watch_figures status;
-    faults_use(h);
+    harness_stop(h);
     h->config.token = token;
+    h->config.ring = "  verifyOpens: none\n"; /* one operation a Decrypt, as on a token of MACs */
     harness_write_config(h);
     harness_start(h);
     (void)harness_await_health(h, "ok", HARNESS_START_MS);
@@ -228,28 +230,29 @@ static void weather(struct harness *h, const char *token)
     assert_true(writes.n > 0);
     if (writes.failed > 0)
         fail_msg("an Encrypt failed: %s", writes.failure);
-    if (!HARNESS_SANITIZED)
-        assert_true(watch_was_quick(&status));
     harness_round_trips(h);
-    h->passed = true;
+    return HARNESS_SANITIZED || watch_was_quick(&status);
 }
 
-static void test_a_start_up_storm(void **state)
+static bool a_start_up_storm(void *context)
 {
-    weather(*state, "  sessions: 1\n  timeout: 10s\n");
+    return weather(context, "  sessions: 1\n  timeout: 10s\n");
 }
 
-static void test_a_start_up_storm_over_four_lanes(void **state)
+static bool a_start_up_storm_over_four_lanes(void *context)
 {
-    weather(*state, "  sessions: 4\n  timeout: 10s\n");
+    return weather(context, "  sessions: 4\n  timeout: 10s\n");
 }
+
+TEST_OF_TIME(a_start_up_storm)
+TEST_OF_TIME(a_start_up_storm_over_four_lanes)
 
 int main(int argc, char **argv)
 {
     bool is_long = argc > 1 && strcmp(argv[1], "--long") == 0;
     if (is_long)
         scale = (struct scale){STORM_MAX, 50, 900};
-#define STORM(test) cmocka_unit_test_setup_teardown(test, harness_setup, harness_teardown)
+#define STORM(test) cmocka_unit_test_setup_teardown(test, faults_setup, harness_teardown)
     const struct CMUnitTest tests[] = {
         STORM(test_a_start_up_storm),
         STORM(test_a_start_up_storm_over_four_lanes),

@@ -5,6 +5,7 @@
 
 #include "load.h"
 
+#include <glob.h>
 #include <string.h>
 
 enum {
@@ -15,7 +16,9 @@ enum {
     FAULT_MS = 1500,
     WARM_CALLS = 100,
     AFTER_CALLS = 400,
-    OK_MS = 20000
+    OK_MS = 20000,
+    RUN_MS = 30000,
+    BROKEN_CALLS = 50
 };
 
 /* --- a daemon under load, before faultp11 --------------------------------------- */
@@ -166,6 +169,14 @@ static struct opened decrypt_code(const struct harness *h, const struct kms_seal
     return opened;
 }
 
+static void seal(const struct harness *h, struct kms_sealed *ret)
+{
+    CLEANUP(kms_client_close_p) struct kms_client *client = harness_client(h);
+    struct kms_failure failure;
+    assert_false(err_is(kms_client_encrypt(client, KMS_API_V2, bytes_of_string("a DEK"),
+                                           HARNESS_CALL_MS, ret, &failure)));
+}
+
 static void break_once(const struct harness *h, const struct kms_sealed *sealed,
                        const struct ckr *ckr, const char *function)
 {
@@ -195,16 +206,13 @@ static bool seals(void *context)
 static void test_each_ckr_once(void **state)
 {
     struct harness *h = *state;
-    struct kms_failure failure;
     faults_use(h);
     h->config.token = "  probeEvery: 1h\n"; /* so that no probe takes the fault */
     harness_write_config(h);
     harness_start(h);
     (void)harness_await_health(h, "ok", HARNESS_START_MS);
-    CLEANUP(kms_client_close_p) struct kms_client *client = harness_client(h);
     CLEANUP(kms_sealed_release) struct kms_sealed sealed = {.n_annotations = 0};
-    assert_false(err_is(kms_client_encrypt(client, KMS_API_V2, bytes_of_string("a DEK"),
-                                           HARNESS_CALL_MS, &sealed, &failure)));
+    seal(h, &sealed);
     for (size_t i = 0; i < CKRS * FUNCTIONS; i++) {
         assert_true(await(seals, h, BACK_MS, NULL));
         assert_int_equal(decrypt_code(h, &sealed).code, GRPC_STATUS_OK);
@@ -357,6 +365,119 @@ static void test_handle_of_another_key(void **state)
     h->passed = true;
 }
 
+/* --- one KEK ------------------------------------------------------------------------------ */
+
+/* Where SoftHSM's file of a key has the value, or a private exponent, of so many bytes: attributes
+ * are type, kind and length of 8 bytes each, and their bytes. NULL in another file. */
+static uint8_t *find_value(uint8_t *file, size_t size, size_t *ret_len)
+{
+    static const uint8_t kinds[][16] = {{[6] = 0x00, [7] = 0x11, [15] = 3},
+                                        {[6] = 0x01, [7] = 0x23, [15] = 3}};
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t *at = memmem(file, size, kinds[i], sizeof kinds[i]);
+        size_t room = at ? size - (size_t)(at - file) : 0;
+        *ret_len = room > 24 ? (size_t)at[22] << 8 | at[23] : 0;
+        if (*ret_len >= 48 && *ret_len <= room - 24)
+            return at + 24;
+    }
+    return NULL;
+}
+
+/* The object is there as before, but its value, which the token has encrypted in CBC mode, has no
+ * padding any more: the token fails with CKR_GENERAL_ERROR whoever uses it. */
+static bool damage_object(const char *path)
+{
+    uint8_t file[16384];
+    size_t len = 0;
+    CLEANUP(fclose_p) FILE *f = fopen(path, "r+");
+    assert_non_null(f);
+    size_t size = fread(file, 1, sizeof file, f);
+    assert_in_range(size, 1, sizeof file - 1);
+    uint8_t *value = find_value(file, size, &len);
+    if (!value)
+        return false;
+    value[len - 17] ^= 0x55;
+    rewind(f);
+    assert_int_equal(fwrite(file, 1, size, f), size);
+    return true;
+}
+
+/* Makes another KEK the active one. */
+static void rotate(const struct harness *h)
+{
+    char *const argv[] = {(char[]){"build/p11-kms"},
+                          (char[]){"keys"},
+                          (char[]){"rotate"},
+                          (char[]){"--config"},
+                          (char *)(uintptr_t)h->config_path,
+                          NULL};
+    assert_int_equal(process_run(argv, h->log, RUN_MS), 0);
+}
+
+static void damage_objects(const glob_t *files)
+{
+    unsigned damaged = 0;
+    for (size_t i = 0; i < files->gl_pathc; i++)
+        if (!strstr(files->gl_pathv[i], "token.object"))
+            damaged += damage_object(files->gl_pathv[i]);
+    assert_true(damaged > 0);
+}
+
+struct older {
+    const struct harness *h;
+    struct kms_sealed sealed; /* with the KEK that is the older one then */
+    pid_t agent;
+};
+
+/* Nothing more is to be changed on the token. */
+static bool is_rotated(void *context)
+{
+    const struct older *o = context;
+    char log[16384];
+    return strstr(harness_read(o->h->log, log, sizeof log), "deactivated a KEK") != NULL;
+}
+
+static bool has_another_agent(void *context)
+{
+    const struct older *o = context;
+    return harness_agent(o->h) != o->agent && encrypt_code(o->h, KMS_API_V2) == GRPC_STATUS_OK;
+}
+
+/* A KEK that is not the active one, and fails whenever it is used, costs the others one agent. */
+static void test_an_older_kek_is_damaged(void **state)
+{
+    struct harness *h = *state;
+    struct older older = {.h = h};
+    char pattern[HARNESS_PATH_MAX];
+    glob_t files;
+    h->config.ring = "  rotateEvery: never\n  activationDelay: 0s\n";
+    harness_write_config(h);
+    harness_path(h, "tokens/*/*.object", pattern);
+    assert_int_equal(glob(pattern, 0, NULL, &files), 0);
+    harness_start(h);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+    seal(h, &older.sealed);
+    rotate(h);
+    assert_true(await(is_rotated, &older, RUN_MS, NULL));
+    harness_stop(h);
+    damage_objects(&files);
+    globfree(&files);
+    harness_start(h);
+    (void)harness_await_health(h, "ok", HARNESS_START_MS);
+    older.agent = harness_agent(h);
+    assert_int_equal(decrypt_code(h, &older.sealed).code, GRPC_STATUS_UNAVAILABLE);
+    assert_true(await(has_another_agent, &older, BACK_MS, NULL));
+    older.agent = harness_agent(h);
+    for (int i = 0; i < BROKEN_CALLS; i++) {
+        assert_int_equal(decrypt_code(h, &older.sealed).code, GRPC_STATUS_UNAVAILABLE);
+        assert_int_equal(encrypt_code(h, KMS_API_V2), GRPC_STATUS_OK);
+    }
+    assert_int_equal(harness_agent(h), older.agent);
+    (void)harness_await_health(h, "ok", 0);
+    kms_sealed_release(&older.sealed);
+    h->passed = true;
+}
+
 int main(void)
 {
 #define TOKEN(test) cmocka_unit_test_setup_teardown(test, harness_setup, harness_teardown)
@@ -373,6 +494,7 @@ int main(void)
         TOKEN(test_wrong_plaintext),
         TOKEN(test_wrong_plaintext_is_an_outage),
         TOKEN(test_handle_of_another_key),
+        TOKEN(test_an_older_kek_is_damaged),
     };
     return HARNESS_RUN("a token that breaks", tests, TEST_SECONDS);
 }

@@ -32,7 +32,6 @@ tests_protocol_libpeer_a_CFLAGS = $(HARNESS_CFLAGS)
 tests_protocol_libpeer_a_SOURCES = tests/protocol/peer.c tests/protocol/peer.h
 
 check_PROGRAMS += tests/protocol/assertions_altered
-TESTS += tests/protocol/assertions_altered
 tests_protocol_assertions_altered_CPPFLAGS = $(HARNESS_CPPFLAGS)
 tests_protocol_assertions_altered_CFLAGS = $(HARNESS_CFLAGS)
 tests_protocol_assertions_altered_SOURCES = tests/protocol/assertions_altered.c
@@ -143,7 +142,6 @@ dist_check_SCRIPTS += tests/protocol/halves.sh
 TESTS += tests/protocol/halves.sh
 
 dist_check_SCRIPTS += tests/protocol/doctor.sh
-TESTS += tests/protocol/doctor.sh
 
 # The walk-through of docs/external-keys.md, as it stands.
 dist_check_SCRIPTS += tests/protocol/external_walk.sh

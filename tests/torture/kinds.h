@@ -27,8 +27,4 @@ extern const size_t kinds_n;
 /* Whether the client may be told so. */
 bool kind_allows(const struct kind *kind, bool encrypt, int code);
 
-/* Whether nobody can notice: a scheme whose token opens alone believes a plaintext of the right
- * length. The API server does not: its own AES-GCM fails with that DEK. */
-bool kind_is_unnoticeable(const struct kind *kind, bool encrypt, const char *function);
-
 #endif

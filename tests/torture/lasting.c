@@ -31,8 +31,7 @@ static void judge(const struct kind *kind, bool encrypt, int code, const char *t
 }
 
 /* Calls, then Status: one look. Both calls are of before, so that Status cannot know less. */
-static void look(struct scene *s, const char *function, const struct kind *kind, struct watch *w,
-                 struct verdict *v)
+static void look(struct scene *s, const struct kind *kind, struct watch *w, struct verdict *v)
 {
     char text[256], status[256];
     bool other = false;
@@ -42,7 +41,7 @@ static void look(struct scene *s, const char *function, const struct kind *kind,
         scene_forget_last(s);
     int opened = scene_decrypt(s, 1, v, text, &other);
     judge(kind, false, opened, text, v);
-    if (other && !kind_is_unnoticeable(kind, false, function))
+    if (other)
         WRONG(v, "another plaintext was answered");
     bool ok = scene_status(s, status) && strcmp(status, "ok") == 0;
     bool works = sealed == GRPC_STATUS_OK && opened == GRPC_STATUS_OK && !other;
@@ -56,12 +55,12 @@ static void look(struct scene *s, const char *function, const struct kind *kind,
         WRONG(v, "calls have failed for %d ms (%s), and Status says ok", (int)SCENE_TOLD_MS, text);
 }
 
-static void watch(struct scene *s, const char *function, const struct kind *kind, struct verdict *v)
+static void watch(struct scene *s, const struct kind *kind, struct verdict *v)
 {
     struct watch w = {.told = 0};
     int64_t began = now_ms();
     while (w.told < ENOUGH && w.works < ENOUGH && !is_wrong(v)) {
-        look(s, function, kind, &w, v);
+        look(s, kind, &w, v);
         pass_time(EVERY_MS);
         if (now_ms() - began > WATCH_MS)
             WRONG(v, "neither does Status tell of it for long, nor do calls succeed");
@@ -77,7 +76,7 @@ void lasting_case(struct scene *s, const char *function, const struct kind *kind
         harness_agent(s->h); /* no later one: that may log in, and would have burnt a try */
     scene_arm(s, line);
     (void)kill(agent, SIGKILL);
-    watch(s, function, kind, v);
+    watch(s, kind, v);
     if (blocks && faults_count(s->h, "C_Login") != 1)
         WRONG(v, "a PIN that counts as refused was tried %u times", faults_count(s->h, "C_Login"));
     if (faults_count(s->h, "fault") == 0)

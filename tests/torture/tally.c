@@ -7,7 +7,6 @@ bool tally_add(struct tally *sum, const struct tally *worker)
 {
     sum->cases += worker->cases;
     sum->passed += worker->passed;
-    sum->unnoticeable += worker->unnoticeable;
     sum->stops += worker->stops;
     sum->stops_passed += worker->stops_passed;
     sum->lasting += worker->lasting;

@@ -11,7 +11,7 @@ enum { SCENARIOS_MAX = 16 };
 
 struct tally {
     size_t calls[SCENARIOS_MAX]; /* of each scenario; every worker must find as many */
-    size_t cases, passed, unnoticeable;
+    size_t cases, passed;
     size_t stops, stops_passed;
     size_t functions; /* that failed for a while */
     size_t lasting, lasting_passed;
