@@ -12,11 +12,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LANES = 8, OPS = LANE_TRIAL + 1 };
+enum { LANES = 8, OPS = LANE_TRIAL + 1, PROBED_MAX = 8 };
 
 struct held {
     size_t len; /* 0: nothing held */
     uint8_t packet[LANE_LIST_PACKET_MAX];
+};
+
+/* How often a KEK was probed. */
+struct probed {
+    struct key_id key_id;
+    unsigned times;
 };
 
 struct fake_agent {
@@ -29,6 +35,8 @@ struct fake_agent {
     bool stop, verify;
     struct fake_rule rules[OPS];
     unsigned seen[OPS];
+    struct probed probed[PROBED_MAX];
+    size_t n_probed;
     struct held held[LANES];
     uint8_t material;
     size_t n_keys, page;
@@ -93,6 +101,23 @@ static void open_envelope(const struct lane_request *q, struct lane_reply *reply
         reply->status = (struct lane_status){ERR_AUTH, REMEDY_CALLER, 0, "does not open"};
     else
         reply->u.plaintext = envelope.fields;
+}
+
+/* The KEK's place among those that were probed, or the next free one. */
+static struct probed *probed_of(struct fake_agent *agent, const struct key_id *key_id)
+{
+    size_t i = 0;
+    while (i < agent->n_probed && strcmp(agent->probed[i].key_id.text, key_id->text) != 0)
+        i++;
+    must(i < PROBED_MAX);
+    return &agent->probed[i];
+}
+
+static void count_probe(struct fake_agent *agent, const struct key_id *key_id)
+{
+    struct probed *probed = probed_of(agent, key_id);
+    probed->key_id = *key_id;
+    agent->n_probed += probed->times++ == 0;
 }
 
 static void probe(struct fake_agent *agent, const struct lane_request *q, struct lane_reply *reply)
@@ -194,6 +219,8 @@ static void serve_locked(struct fake_agent *agent, size_t lane)
         return;
     }
     must(!err_is(lane_get_request(bytes_of(packet, len), &request)));
+    if (request.op == LANE_PROBE)
+        count_probe(agent, &request.u.probe.key_id);
     const struct fake_rule *rule = &agent->rules[request.op];
     struct lane_reply reply = {.op = request.op, .number = request.number};
     if (rule->act == FAKE_FAIL)
@@ -369,6 +396,22 @@ void fake_agent_wait_seen(struct fake_agent *agent, enum lane_op op, unsigned le
 {
     pthread_mutex_lock(&agent->lock);
     while (agent->seen[op] < least)
+        pthread_cond_wait(&agent->changed, &agent->lock);
+    pthread_mutex_unlock(&agent->lock);
+}
+
+unsigned fake_agent_probes_of(struct fake_agent *agent, struct key_id key_id)
+{
+    pthread_mutex_lock(&agent->lock);
+    unsigned times = probed_of(agent, &key_id)->times;
+    pthread_mutex_unlock(&agent->lock);
+    return times;
+}
+
+void fake_agent_wait_probes_of(struct fake_agent *agent, struct key_id key_id, unsigned least)
+{
+    pthread_mutex_lock(&agent->lock);
+    while (probed_of(agent, &key_id)->times < least)
         pthread_cond_wait(&agent->changed, &agent->lock);
     pthread_mutex_unlock(&agent->lock);
 }

@@ -68,6 +68,10 @@ void fake_agent_break(struct fake_agent *agent, size_t lane);
 unsigned fake_agent_seen(struct fake_agent *agent, enum lane_op op);
 void fake_agent_wait_seen(struct fake_agent *agent, enum lane_op op, unsigned least);
 
+/* Of LANE_PROBE, those that named this KEK. */
+unsigned fake_agent_probes_of(struct fake_agent *agent, struct key_id key_id);
+void fake_agent_wait_probes_of(struct fake_agent *agent, struct key_id key_id, unsigned least);
+
 /* The last LANE_SEAL's or LANE_OPEN's verify. */
 bool fake_agent_last_verify(struct fake_agent *agent);
 
