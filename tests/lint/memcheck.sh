@@ -43,7 +43,7 @@ check() {
     case $1 in
     unit)
         # shellcheck disable=SC2086 # a list of options
-        P11KMS_MEMCHECK=yes timeout 300 valgrind -q --error-exitcode=99 $leaks "$2" >"$log" 2>&1 || status=$?
+        P11KMS_MEMCHECK=yes timeout 900 valgrind -q --error-exitcode=99 $leaks "$2" >"$log" 2>&1 || status=$?
         ;;
     token)
         P11KMS_MEMCHECK=yes P11KMS_AGENT=$folder/agent srcdir=. timeout 600 "$2" >"$log" 2>&1 || status=$?
