@@ -32,6 +32,18 @@ static void be_slow(int64_t ms)
     (void)pthread_mutex_unlock(&token);
 }
 
+/* Nobody frees it. */
+static void leak(unsigned long mib)
+{
+    static void *volatile leaked;
+    void **memory = malloc(mib << 20);
+    if (!memory)
+        return;
+    memset(memory, 0x5a, mib << 20); /* what is not touched is not there */
+    *memory = leaked;
+    leaked = memory;
+}
+
 static void end_by(int number)
 {
     (void)signal(number, SIG_DFL);
@@ -101,6 +113,8 @@ void act_before(CK_FUNCTION_LIST *real, struct call *call)
         for_each_slot(real, lose_sessions);
     if (action->kind == ACTION_LOG_OUT)
         for_each_slot(real, log_out);
+    if (action->kind == ACTION_LEAK)
+        leak(action->by);
     call->answered = action->kind == ACTION_RETURN || action->kind == ACTION_NOTHING;
     call->rv = action->kind == ACTION_RETURN ? action->rv : CKR_OK;
 }

@@ -214,6 +214,7 @@ static const struct {
     {"garbage", ACTION_GARBAGE},
     {"flip", ACTION_FLIP},
     {"nothing", ACTION_NOTHING},
+    {"leak", ACTION_LEAK},
     {"lose-sessions", ACTION_LOSE_SESSIONS},
     {"log-out", ACTION_LOG_OUT},
     {"remove-token", ACTION_REMOVE_TOKEN},
@@ -242,6 +243,9 @@ static bool read_measure(struct line *line, const char *word, struct action *act
     if (action->kind == ACTION_HANG || action->kind == ACTION_SLOW)
         return parse_duration(word, &action->ms) ||
                FAIL(line, "'%s' is no duration such as 500ms or 2s", word);
+    if (action->kind == ACTION_LEAK)
+        return (parse_number(word, "MiB", &action->by) && action->by <= LEAK_MIB_MAX) ||
+               FAIL(line, "'%s' is no size of at most %dMiB", word, (int)LEAK_MIB_MAX);
     if (action->kind != ACTION_SHORT && action->kind != ACTION_LONG)
         return FAIL(line, "'%s' is too much", word);
     if (!parse_number(word, "", &action->by) || action->by == 0)

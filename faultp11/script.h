@@ -16,6 +16,8 @@ enum {
     PROCESS_NAME_MAX = 15 /* as the kernel keeps it */
 };
 
+enum { LEAK_MIB_MAX = 1024 };
+
 enum action_kind {
     ACTION_RETURN,
     ACTION_HANG,
@@ -28,6 +30,7 @@ enum action_kind {
     ACTION_GARBAGE,
     ACTION_FLIP,
     ACTION_NOTHING,
+    ACTION_LEAK,
     ACTION_LOSE_SESSIONS,
     ACTION_LOG_OUT,
     ACTION_REMOVE_TOKEN,
@@ -40,7 +43,7 @@ struct action {
     bool after;       /* the real call is made first */
     CK_RV rv;         /* of ACTION_RETURN */
     int64_t ms;       /* of ACTION_HANG, negative: for ever; and of ACTION_SLOW */
-    unsigned long by; /* how many fewer or more: bytes, or items of a list */
+    unsigned long by; /* how many fewer or more: bytes, or items of a list; of ACTION_LEAK, MiB */
     CK_FLAGS set, clear;
     char text[48]; /* as the script has it, for the list of faults */
 };

@@ -10,6 +10,7 @@
 #include "secret.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Written once, before the lane threads start; what changes later has its own lock. */
 struct agent {
@@ -18,7 +19,8 @@ struct agent {
     struct p11_module *module;
     struct p11_token token;
     struct key_cache *keys;
-    pthread_mutex_t login_lock; /* one C_Login of this process at a time */
+    pthread_mutex_t login_lock;      /* one C_Login of this process at a time */
+    atomic_uint_fast64_t operations; /* seals and opens begun, for lane_wear */
 };
 
 /* All that a seal or open needs, in locked memory, wiped after each request. */

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static const char canary_text[] = "p11-kms canary of ";
 
@@ -139,6 +140,17 @@ static struct err verify_seal(struct lane *lane, const struct scheme_ops *scheme
                   "answered; check the token");
 }
 
+/* What is sealed has a length that every key takes, and anything may stand in it: a token that
+ * refuses it as data has a fault. Whoever probes the key finds out whether it lasts. */
+static struct err not_the_callers_fault(struct err e, struct advice *advice)
+{
+    if (e.kind != ERR_KIND_CKR || p11_ckr_find(e.native)->remedy != REMEDY_CALLER)
+        return e;
+    e.code = ERR_UNAVAILABLE;
+    return advise(advice, e, REMEDY_NONE, "%s: %s (0x%lx) for data that is as it must be", e.where,
+                  p11_ckr_find(e.native)->name, e.native);
+}
+
 /* The handle may be as old as this agent, and the token may have destroyed its key and given it to
  * another, with which seal and verification work as well. Read after sealing, the CKA_ID proves
  * that it was still ours: a destroyed key does not come back to its handle. Opening needs no such
@@ -148,7 +160,9 @@ static struct err seal_task(struct lane *lane, const struct scheme_ops *scheme,
 {
     struct crypt *c = context;
     struct bytes sealed;
-    TRY(seal_envelope(lane, scheme, keys, c, lane->room->work, &sealed));
+    struct err e = seal_envelope(lane, scheme, keys, c, lane->room->work, &sealed);
+    if (err_is(e))
+        return not_the_callers_fault(e, advice);
     if (c->verify)
         TRY(verify_seal(lane, scheme, keys, c, sealed, advice));
     TRY(key_set_check(&lane->session, keys));
@@ -168,6 +182,20 @@ static struct err open_task(struct lane *lane, const struct scheme_ops *scheme,
     return ERR_OK;
 }
 
+static void count_operation(struct lane *lane)
+{
+    (void)atomic_fetch_add_explicit(&lane->agent->operations, 1, memory_order_relaxed);
+}
+
+static struct lane_wear wear(const struct lane *lane)
+{
+    struct rusage usage = {.ru_maxrss = 0};
+    (void)getrusage(RUSAGE_SELF, &usage);
+    return (struct lane_wear){
+        .operations = atomic_load_explicit(&lane->agent->operations, memory_order_relaxed),
+        .memory_mib = (uint32_t)(usage.ru_maxrss / 1024)};
+}
+
 static bool api_family(enum family family)
 {
     return family == FAMILY_V1 || family == FAMILY_V2;
@@ -182,6 +210,7 @@ struct err op_seal(struct lane *lane, const struct lane_request *request, struct
                       .verify = request->u.seal.verify};
     if (!api_family(c.family) || c.plaintext.len < 1 || c.plaintext.len > PLAINTEXT_MAX)
         return err_make(ERR_INVALID, "seal");
+    count_operation(lane);
     TRY(key_use(lane, request->u.seal.scheme, bytes_of_string(c.key_id->text), seal_task, &c,
                 advice));
     ret->u.envelope = c.result;
@@ -196,6 +225,7 @@ struct err op_open(struct lane *lane, const struct lane_request *request, struct
     TRY(envelope_parse(request->u.open.envelope, &envelope));
     if (!api_family(request->u.open.family) || envelope.family != request->u.open.family)
         return err_make(ERR_INVALID, "envelope of another API family");
+    count_operation(lane);
     TRY(key_use(lane, envelope.scheme, envelope.key_id, open_task, &c, advice));
     ret->u.plaintext = c.result;
     return ERR_OK;
@@ -223,6 +253,7 @@ struct err op_probe(struct lane *lane, const struct lane_request *request, struc
     put_bytes(&w, bytes_of_string(canary_text));
     put_bytes(&w, bytes_of_string(c.key_id->text));
     c.plaintext = writer_bytes(&w);
+    ret->wear = wear(lane);
     if (request->u.probe.canary.len > 0)
         return probe_open(lane, request, c.plaintext, advice);
     TRY(key_use(lane, request->u.probe.scheme, bytes_of_string(c.key_id->text), seal_task, &c,

@@ -39,7 +39,7 @@ static void greet(struct keeper *k)
     }
     if (reply.status.code != ERR_NONE) {
         k->explained = true;
-        k->pin_blocked = reply.status.remedy == REMEDY_PIN;
+        k->pin_blocked = k->pin_blocked || reply.status.remedy == REMEDY_PIN;
         keeper_drop_agent(k);
         keeper_make_room(k, reply.status.code);
         keeper_outage(k, reply.status.text);

@@ -73,6 +73,7 @@ void keeper_take_agent(struct keeper *k, uint64_t generation, const int *fds, si
     k->start_due_ns = k->since_ns + ms_ns(LOGIN_TOLD_MS);
     k->fresh = true;
     k->explained = k->was_up = false;
+    k->wear_mib = 0;
     known_keks_clear(&k->proved);
 }
 
@@ -141,6 +142,27 @@ void keeper_greet_heir(struct keeper *k)
         refused(k, &reply.status);
     else
         succeed(k, &reply.u.hello);
+}
+
+static const char *worn_out(const struct keeper *k, const struct lane_wear *wear)
+{
+    const bool aged = clock_monotonic_ns() >= k->since_ns + ms_ns(WORN_MS);
+    if (wear->memory_mib >= k->wear_mib + (aged ? WORN_MIB : WORN_AT_ONCE_MIB))
+        return "it has grown, as with modules that leak";
+    return wear->operations >= WORN_OPERATIONS ? "it has done ten million operations" : NULL;
+}
+
+void keeper_note_wear(struct keeper *k, const struct lane_wear *wear)
+{
+    const int64_t now = clock_monotonic_ns();
+    if (k->wear_mib == 0)
+        k->wear_mib = wear->memory_mib;
+    const char *why = worn_out(k, wear);
+    if (!why || k->heir.asked || k->old_lane >= 0 || now < k->worn_due_ns ||
+        keyring_attended(k->keyring))
+        return;
+    k->worn_due_ns = now + ms_ns(WORN_AGAIN_MS);
+    keeper_want_heir(k, why);
 }
 
 void keeper_tend_heir(struct keeper *k)

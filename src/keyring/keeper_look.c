@@ -198,7 +198,7 @@ void keeper_broken_lane(struct keeper *k, struct err e)
 
 void keeper_sick_token(struct keeper *k, const struct lane_status *status)
 {
-    k->pin_blocked = status->remedy == REMEDY_PIN;
+    k->pin_blocked = k->pin_blocked || status->remedy == REMEDY_PIN;
     keeper_condemn(k, CONDEMN_SICK, status->text);
     keeper_outage(k, status->text);
 }

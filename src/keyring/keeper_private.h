@@ -28,7 +28,12 @@ enum {
     NAMED_MAX = 64,
     LONE_MAX = 64,
     LONE_TOLD_MS = 3000,
-    LONE_RENEW_MS = 300000 /* how often a fresh agent is tried for KEKs that fail alone */
+    LONE_RENEW_MS = 300000, /* how often a fresh agent is tried for KEKs that fail alone */
+    WORN_MIB = 64,          /* what an agent may grow by after its first look */
+    WORN_AT_ONCE_MIB = 512, /* and what it may in less than WORN_MS */
+    WORN_MS = 300000,
+    WORN_OPERATIONS = 10000000,
+    WORN_AGAIN_MS = 60000
 };
 
 enum agent_phase { AGENT_NONE, AGENT_STARTING, AGENT_UP };
@@ -134,8 +139,10 @@ struct keeper {
     unsigned doubt_losses;    /* agents lost so since a look that left nothing alone */
     int64_t doubt_due_ns;     /* when the next may be risked, where that happens again and again */
     struct known_keks proved; /* older KEKs whose canaries this agent has opened */
+    uint32_t wear_mib;        /* what this agent began with; 0: not told yet */
+    int64_t worn_due_ns;      /* no agent is replaced for its wear before this */
     struct health health;
-    bool pin_blocked; /* the last agent that came so far said so */
+    bool pin_blocked; /* the last agent that came as far as the PIN said so */
     struct token_identity token;
     uint8_t memory[LANE_PACKET_MAX];
 };
@@ -195,6 +202,10 @@ struct lane_watch keeper_watch(struct keeper *k);
 
 /* Of an agent that has not greeted: tells what takes so long, or loses it. */
 void keeper_start_goes_on(struct keeper *k, int64_t now);
+
+/* Modules leak, and what an agent has used up ends with it: one that has grown, or has worked for
+ * long, gets an heir. Not where a person would be asked for a PIN because of that. */
+void keeper_note_wear(struct keeper *k, const struct lane_wear *wear);
 
 /* Tells those who wait for a look that there can be none. */
 void keeper_look_in_vain(struct keeper *k);

@@ -17,6 +17,8 @@ static bool probe_call(struct keeper *k, const struct kek *key, struct bytes can
                                      sizeof k->memory, ret);
     if (err_is(e))
         keeper_broken_lane(k, e);
+    else if (ret->status.code == ERR_NONE)
+        keeper_note_wear(k, &ret->wear);
     return !err_is(e);
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* The first byte of every packet: front end and agent of different builds must not talk. */
-enum { LANE_VERSION = 5, REPLY_BIT = 0x80 };
+enum { LANE_VERSION = 6, REPLY_BIT = 0x80 };
 
 static void put_text(struct writer *w, const char *text)
 {
@@ -222,8 +222,12 @@ static void put_reply_body(struct writer *w, const struct lane_reply *reply)
         put_u32(w, reply->u.list.nameless);
         put_sized(w, reply->u.list.records);
         break;
-    case LANE_SEAL:
     case LANE_PROBE:
+        put_u64(w, reply->wear.operations);
+        put_u32(w, reply->wear.memory_mib);
+        put_sized(w, reply->u.envelope);
+        break;
+    case LANE_SEAL:
         put_sized(w, reply->u.envelope);
         break;
     case LANE_OPEN:
@@ -281,8 +285,12 @@ static bool get_reply_body(struct reader *r, struct lane_reply *p)
         p->u.list.nameless = get_u32(r);
         p->u.list.records = get_sized(r);
         return p->u.list.count <= LANE_LIST_PAGE;
-    case LANE_SEAL:
     case LANE_PROBE:
+        p->wear.operations = get_u64(r);
+        p->wear.memory_mib = get_u32(r);
+        p->u.envelope = get_sized(r);
+        return true;
+    case LANE_SEAL:
         p->u.envelope = get_sized(r);
         return true;
     case LANE_OPEN:

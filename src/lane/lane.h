@@ -130,11 +130,18 @@ struct facts {
     } u;
 };
 
+/* What an agent has come to: modules leak, and some more than a server has. */
+struct lane_wear {
+    uint64_t operations; /* seals and opens that it was asked for */
+    uint32_t memory_mib; /* the most that it had resident */
+};
+
 /* A reply. A body is there only when status.code is ERR_NONE. */
 struct lane_reply {
     enum lane_op op;
     uint64_t number;
     struct lane_status status;
+    struct lane_wear wear; /* LANE_PROBE */
     union {
         struct token_identity hello;
         struct {

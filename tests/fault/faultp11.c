@@ -164,6 +164,8 @@ static const struct {
     {"on C_Encrypt every return 0x30z", "'0x30z' is no return value"},
     {"on C_Encrypt every hang 2h", "'2h' is no duration"},
     {"on C_Encrypt every short 0", "'0' does not say by how much"},
+    {"on C_Encrypt every leak 9GiB", "'9GiB' is no size of at most 1024MiB"},
+    {"on C_Encrypt every leak 1025MiB", "'1025MiB' is no size"},
     {"on C_Encrypt every flip after", "only return, hang, slow, crash, abort and kill"},
     {"on C_Encrypt every slow", "'slow' wants a duration"},
     {"on C_Encrypt every crash twice", "'twice' is too much"},

@@ -122,3 +122,11 @@ tests_fault_numbers_CPPFLAGS = $(FAULT_CPPFLAGS)
 tests_fault_numbers_CFLAGS = $(HARNESS_CFLAGS)
 tests_fault_numbers_SOURCES = tests/fault/numbers.c
 tests_fault_numbers_LDADD = $(FAULT_LDADD)
+
+# An agent whose module leaks.
+check_PROGRAMS += tests/fault/worn
+TESTS += tests/fault/worn
+tests_fault_worn_CPPFLAGS = $(FAULT_CPPFLAGS)
+tests_fault_worn_CFLAGS = $(HARNESS_CFLAGS)
+tests_fault_worn_SOURCES = tests/fault/worn.c
+tests_fault_worn_LDADD = $(FAULT_LDADD)

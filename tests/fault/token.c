@@ -314,6 +314,31 @@ static void test_wrong_plaintext(void **state)
     assert_nothing_is_sealed(state, "C_Decrypt");
 }
 
+/* What is sealed is p11-kms's own choice: a token that refuses it as data has a fault, which Status
+ * tells though no probe is due. */
+static void test_data_refused_is_an_outage(void **state)
+{
+    static const char *const answers[] = {"return CKR_DATA_INVALID", "return CKR_DATA_LEN_RANGE",
+                                          "return CKR_ENCRYPTED_DATA_INVALID"};
+    struct harness *h = *state;
+    struct unwell unwell = {.h = h};
+    faults_use(h);
+    h->config.token = "  probeEvery: 1h\n";
+    harness_write_config(h);
+    harness_start(h);
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        (void)harness_await_health(h, "ok", HARNESS_START_MS);
+        faults_always(h, "C_EncryptInit", answers[i]);
+        assert_int_equal(encrypt_code(h, KMS_API_V2), GRPC_STATUS_UNAVAILABLE);
+        assert_true(await(is_unwell, &unwell, TOLD_MS, NULL));
+        printf("  %s\n", unwell.status.healthz);
+        faults_end(h);
+    }
+    (void)harness_await_health(h, "ok", BACK_MS);
+    harness_round_trips(h);
+    h->passed = true;
+}
+
 /* The canary tells of a token that opens to something else, and a fresh agent's new canary tells
  * that the KEK is not to blame: an outage, no quarantine. */
 static void test_wrong_plaintext_is_an_outage(void **state)
@@ -482,19 +507,13 @@ int main(void)
 {
 #define TOKEN(test) cmocka_unit_test_setup_teardown(test, harness_setup, harness_teardown)
     const struct CMUnitTest tests[] = {
-        TOKEN(test_store_moved_away),
-        TOKEN(test_each_ckr_once),
-        TOKEN(test_device_error_for_a_while),
-        TOKEN(test_session_lost_for_a_while),
-        TOKEN(test_logged_out_for_a_while),
-        TOKEN(test_object_gone_for_a_while),
-        TOKEN(test_hang_in_encrypt),
-        TOKEN(test_crash_in_decrypt),
-        TOKEN(test_wrong_ciphertext),
-        TOKEN(test_wrong_plaintext),
-        TOKEN(test_wrong_plaintext_is_an_outage),
-        TOKEN(test_handle_of_another_key),
-        TOKEN(test_an_older_kek_is_damaged),
+        TOKEN(test_store_moved_away),          TOKEN(test_each_ckr_once),
+        TOKEN(test_device_error_for_a_while),  TOKEN(test_session_lost_for_a_while),
+        TOKEN(test_logged_out_for_a_while),    TOKEN(test_object_gone_for_a_while),
+        TOKEN(test_hang_in_encrypt),           TOKEN(test_crash_in_decrypt),
+        TOKEN(test_wrong_ciphertext),          TOKEN(test_wrong_plaintext),
+        TOKEN(test_data_refused_is_an_outage), TOKEN(test_wrong_plaintext_is_an_outage),
+        TOKEN(test_handle_of_another_key),     TOKEN(test_an_older_kek_is_damaged),
     };
     return HARNESS_RUN("a token that breaks", tests, TEST_SECONDS);
 }

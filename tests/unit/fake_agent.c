@@ -39,6 +39,7 @@ struct fake_agent {
     size_t n_probed;
     struct held held[LANES];
     uint8_t material;
+    struct lane_wear wear;
     size_t n_keys, page;
     struct listed_key keys[FAKE_KEYS_MAX];
     struct fake_token *token; /* whose keys they are, or NULL */
@@ -125,6 +126,7 @@ static void probe(struct fake_agent *agent, const struct lane_request *q, struct
     struct bytes canary = q->u.probe.canary;
     struct bytes made =
         sealed(agent, FAMILY_CANARY, q->u.probe.key_id, bytes_of(&agent->material, 1));
+    reply->wear = agent->wear;
     if (canary.len == 0)
         reply->u.envelope = made;
     else if (!bytes_equal(canary, made))
@@ -339,6 +341,13 @@ void fake_agent_material(struct fake_agent *agent, uint8_t material)
 {
     pthread_mutex_lock(&agent->lock);
     agent->material = material;
+    pthread_mutex_unlock(&agent->lock);
+}
+
+void fake_agent_wear(struct fake_agent *agent, uint32_t memory_mib, uint64_t operations)
+{
+    pthread_mutex_lock(&agent->lock);
+    agent->wear = (struct lane_wear){.operations = operations, .memory_mib = memory_mib};
     pthread_mutex_unlock(&agent->lock);
 }
 

@@ -54,6 +54,9 @@ void fake_agent_share(struct fake_agent *agent, struct fake_token *token);
  * with. */
 void fake_agent_material(struct fake_agent *agent, uint8_t material);
 
+/* What it says of its wear; nothing at first. */
+void fake_agent_wear(struct fake_agent *agent, uint32_t memory_mib, uint64_t operations);
+
 /* Says hello on lane 0: well, or with the status of LANE_HELLO's rule. */
 void fake_agent_hello(struct fake_agent *agent);
 

@@ -115,7 +115,7 @@ static void what_is_not_utf8_is_told_in_ascii(void **state)
     (void)rig_wait_text(&rig, "Schl?ssel? fehlt: ?");
 }
 
-/* Blocked until an agent greets well, or the token says something else. */
+/* Blocked until an agent greets well. */
 static void a_refused_pin_is_told_as_such(void **state)
 {
     (void)state;
@@ -124,6 +124,12 @@ static void a_refused_pin_is_told_as_such(void **state)
     rig_offer(&rig);
     fake_agent_hello(agent);
     assert_true(rig_wait_text(&rig, "the PIN is wrong: mend it").pin_blocked);
+    rig_kill(&rig, "exited with code 0");
+    agent = rig_agent(&rig, NULL, 0); /* that does not come as far as the PIN */
+    fake_agent_fail(agent, LANE_HELLO, ERR_TOKEN, REMEDY_HUMAN, "the module is gone");
+    rig_offer(&rig);
+    fake_agent_hello(agent);
+    assert_true(rig_wait_text(&rig, "the module is gone").pin_blocked);
     rig_kill(&rig, "exited with code 0");
     (void)serve_well();
     assert_false(rig_wait_ok(&rig).pin_blocked);

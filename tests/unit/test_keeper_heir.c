@@ -403,6 +403,54 @@ static void without_an_agent_nobody_needs_an_heir(void **state)
     assert_int_equal(rig_heir(&rig, RIG_WANTED), 0);
 }
 
+/* Until the keeper has heard it. */
+static void tell_wear(struct fake_agent *agent, uint32_t memory_mib, uint64_t operations)
+{
+    fake_agent_wear(agent, memory_mib, operations);
+    await_turn(agent);
+    await_turn(agent);
+}
+
+static void an_agent_that_has_grown_gets_an_heir(void **state)
+{
+    (void)state;
+    struct fake_agent *agent = serve();
+    tell_wear(agent, 100, 1);
+    tell_wear(agent, 611, 9999999); /* much for five minutes' time, but not yet at once */
+    assert_int_equal(rig_heir(&rig, RIG_WANTED), 0);
+    fake_agent_wear(agent, 612, 9999999);
+    keeper_kick(rig.keeper);
+    rig_wait_heir(&rig, RIG_WANTED, 1);
+    struct fake_agent *heir = offer_heir();
+    fake_agent_wear(heir, 700, 1); /* what it begins with */
+    fake_agent_hello(heir);
+    rig_wait_heir(&rig, RIG_ENDED, 1);
+    forget_word(RIG_WANTED);
+    tell_wear(heir, 1300, 1); /* not twice in a minute */
+    assert_int_equal(rig_heir(&rig, RIG_WANTED), 0);
+    assert_int_equal(rig_texts(&rig), 1);
+}
+
+static void an_agent_that_has_worked_for_long_gets_an_heir(void **state)
+{
+    (void)state;
+    struct fake_agent *agent = serve();
+    fake_agent_wear(agent, 100, 10000000);
+    keeper_kick(rig.keeper);
+    rig_wait_heir(&rig, RIG_WANTED, 1);
+}
+
+/* Somebody would have to come to the token. */
+static void where_a_person_gives_the_pin_it_stays(void **state)
+{
+    (void)state;
+    struct fake_agent *agent = serve();
+    keyring_set_attended(rig.keyring);
+    tell_wear(agent, 100, 10000000);
+    tell_wear(agent, 9100, 10000000);
+    assert_int_equal(rig_heir(&rig, RIG_WANTED), 0);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -424,6 +472,9 @@ int main(void)
         TEST(a_slow_heir_that_misses_the_active_kek_is_not_soon_replaced),
         TEST(a_wanted_look_waits_for_the_end_of_the_agent_before),
         TEST(without_an_agent_nobody_needs_an_heir),
+        TEST(an_agent_that_has_grown_gets_an_heir),
+        TEST(an_agent_that_has_worked_for_long_gets_an_heir),
+        TEST(where_a_person_gives_the_pin_it_stays),
     };
     return cmocka_run_group_tests(tests, pool_jobs_setup, NULL);
 }
