@@ -36,7 +36,7 @@ static struct err prepare(struct cli *cli, const struct config *config, const ch
     d->rules = (struct ring_rules){.external = config->ring.mode == RING_EXTERNAL,
                                    .waive = config_waivers(config)};
     memcpy(d->rules.name, config->ring.name, sizeof config->ring.name);
-    d->agent = d->second = (struct own_agent){config, agent, {.pid = -1}, 0};
+    d->agent = d->second = (struct own_agent){config, agent, {.pid = -1}, 0, false};
     TRY(read_scheme(cli, &d->only));
     TRY(read_measure(cli, &d->measure_ms));
     return cli_timeout(cli, (int)config->token.generate_timeout_ms, &d->step_ms);

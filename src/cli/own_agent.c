@@ -46,7 +46,8 @@ struct err own_agent_start(struct own_agent *agent, enum agent_role role,
 
 static struct err start_maker(void *context, int *ret_lane, char text[static MAKER_TEXT_MAX + 1])
 {
-    return own_agent_start(context, AGENT_MAKE, NULL, ret_lane, text);
+    struct own_agent *agent = context;
+    return own_agent_start(agent, agent->serves ? AGENT_SERVE : AGENT_MAKE, NULL, ret_lane, text);
 }
 
 static void end(void *context)

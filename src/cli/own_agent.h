@@ -20,6 +20,7 @@ struct own_agent {
     const char *path;
     struct agent_process process;
     uint32_t lanes; /* of the next one; 0: one */
+    bool serves;    /* the next one for a maker has the sessions of one that serves a daemon */
 };
 
 /* The program of --agent, else the one that is found. */
@@ -30,7 +31,8 @@ MUST_CHECK struct err own_agent_start(struct own_agent *agent, enum agent_role r
                                       const struct object_id *doomed, int *ret_lane,
                                       char text[static MAKER_TEXT_MAX + 1]);
 
-/* For a struct maker: each step with an agent of AGENT_MAKE. The own_agent must outlive it. */
+/* For a struct maker: each step with an agent of AGENT_MAKE, or of AGENT_SERVE. The own_agent must
+ * outlive it. */
 struct maker_source own_agent_source(struct own_agent *agent);
 
 /* What a command leaves in stateDir must be readable for the daemon, and so must what the module

@@ -121,14 +121,25 @@ static struct err generate(struct session *s)
     return maker_generate(&s->maker, first_generation(s), s->choice.scheme, &s->made);
 }
 
-/* A new KEK counts only after a fresh agent has found it and opened its canary. */
+/* A new KEK counts only after a fresh agent has found it and opened its canary, in a session that
+ * may not write, as the daemon's: not every token lets those work. */
+static struct err prove(struct session *s)
+{
+    s->progress(s->context, "looking for it with a fresh agent, as the daemon will");
+    s->agent.serves = true;
+    struct err e = maker_prove(&s->maker, &s->made);
+    s->agent.serves = false;
+    return e;
+}
+
 static struct err finish(struct session *s)
 {
-    s->progress(s->context, "looking for it with a fresh agent");
-    TRY(maker_prove(&s->maker, &s->made));
+    TRY(prove(s));
     s->progress(s->context, "activating it");
+    TRY(maker_fresh(&s->maker));
+    TRY(maker_check(&s->maker, &s->made));
     TRY(maker_set_state(&s->maker, maker_find(&s->maker, &s->made), KEY_ACTIVE));
-    return maker_fresh(&s->maker);
+    return maker_look(&s->maker);
 }
 
 /* What a daemon has counted under it stands; and where nobody knows whether it was active here
@@ -224,7 +235,7 @@ static struct session session_of(const struct config *config, const char *agent_
         .progress = progress,
         .context = context,
         .lock = -1,
-        .agent = {config, agent_path, {.pid = -1}, 0}};
+        .agent = {config, agent_path, {.pid = -1}, 0, false}};
     memcpy(s.rules.name, config->ring.name, sizeof s.rules.name);
     return s;
 }

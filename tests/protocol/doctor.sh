@@ -289,3 +289,16 @@ expect 1 "$status" "the exit code after Ctrl-C"
 is 'interrupted: not all was tried' 'd["verdict"]'
 nothing_left
 echo "Ctrl-C: what was made is removed"
+
+# What init says of a token whose keys work where one may write alone: no daemon could serve with that KEK.
+fresh unserved
+faults <<<'on C_OpenSession every of p11-kms-agent return CKR_SESSION_PARALLEL_NOT_SUPPORTED'
+status=0
+p11-kms init >"$dir/out" 2>"$dir/err" || status=$?
+[ "$status" != 0 ] || fail "init makes a KEK that nobody can use"
+grep -qF CKR_SESSION_PARALLEL_NOT_SUPPORTED "$dir/err" || fail "init does not say why the KEK cannot be used"
+[ ! -e "$work/state/ring-k8s.active" ] || fail "init remembers a KEK that it has not activated"
+faults </dev/null
+expect completed "$(p11-kms init --json | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["result"])')" \
+    "the result of an init on the mended token"
+echo "a token without sessions that may only read: init activates nothing"
