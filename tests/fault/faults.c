@@ -102,3 +102,28 @@ void faults_await(const struct harness *h, const char *what, unsigned n, int tim
     if (!await(enough_calls, &wanted, timeout_ms, NULL))
         fail_msg("%s: %u times, expected %u", what, faults_count(h, what), n);
 }
+
+/* 0: none did. */
+static pid_t last_to_fail(const struct harness *h)
+{
+    char path[HARNESS_PATH_MAX], line[LINE_SIZE];
+    int pid = 0;
+    harness_path(h, "faults", path);
+    AUTO_FCLOSE FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        (void)sscanf(line, "%*s pid %d", &pid);
+    return pid;
+}
+
+static bool is_gone(void *context)
+{
+    return !process_alive(*(const pid_t *)context);
+}
+
+void faults_await_end(const struct harness *h, int timeout_ms)
+{
+    pid_t pid = last_to_fail(h);
+    assert_true(pid > 0);
+    if (!await(is_gone, &pid, timeout_ms, NULL))
+        fail_msg("process %d, which met the last fault, does not end", (int)pid);
+}

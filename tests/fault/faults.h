@@ -31,4 +31,8 @@ void faults_forget(const struct harness *h);
 /* Waits until there are n. */
 void faults_await(const struct harness *h, const char *what, unsigned n, int timeout_ms);
 
+/* Waits for the end of the process that met the last fault: an agent that is to be replaced goes on
+ * for a little after its answer, and what it is asked meanwhile may be lost. */
+void faults_await_end(const struct harness *h, int timeout_ms);
+
 #endif
