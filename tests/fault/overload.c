@@ -196,7 +196,7 @@ static bool expired_requests_never_reach_the_token(void *context)
     struct watch_figures status;
     atomic_store(&hasty->next, 1);
     atomic_store(&marker->next, EXPIRING + 1);
-    faults_always(h, "C_DecryptInit", "hang 1s"); /* a second each, and each is recorded */
+    faults_always(h, "C_DecryptInit", "hang 3s"); /* all expire in it; each is recorded */
     storm_start(patient, 1);
     faults_await(h, "fault", 1, HARNESS_CALL_MS);
     storm_start(hasty, EXPIRING);
@@ -228,9 +228,10 @@ static bool a_full_queue_refuses_at_once(void *context)
     serve(h, "  sessions: 1\n  timeout: 8s\n  probeEvery: 1h\n");
     struct store *store = store_make(h, KMS_API_V2, CALLS);
     struct watch *watch = watch_start(h->socket);
-    struct storm *storm = storm_open(h, store, CONNECTIONS, HARNESS_CALL_MS);
+    struct storm *storm = storm_open(h, store, CONNECTIONS, patience(HARNESS_CALL_MS));
     struct wanted_ends refused = {storm, CALLS - QUEUE_MAX - 1};
-    faults_once(h, "C_DecryptInit", HARNESS_SANITIZED ? "hang 5s" : "hang 2s"); /* all come in it */
+    /* All come in it, and the last is answered before it has waited for the token for 10 s. */
+    faults_once(h, "C_DecryptInit", HARNESS_SANITIZED ? "hang 4s" : "hang 2s");
     storm_start(storm, CALLS);
     assert_true(await(enough_ended, &refused, HARNESS_CALL_MS, NULL));
     storm_end(storm, "more than can wait", &ended);
