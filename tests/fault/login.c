@@ -208,7 +208,7 @@ static void test_login_outlasts_token_timeout(void **state)
 {
     struct harness *h = *state;
     const struct second_login login = {
-        .timeout = "  timeout: 500ms\n", .hang = "1500ms", .call_ms = HARNESS_CALL_MS};
+        .timeout = "  timeout: 1500ms\n", .hang = "4500ms", .call_ms = HARNESS_CALL_MS};
     await_fresh_agent(h, begin_second_login(h, &login));
 }
 
@@ -220,12 +220,14 @@ static void test_login_while_another_lane_breaks(void **state)
     await_fresh_agent(h, begin_second_login(h, &login));
 }
 
-/* Nobody waits for an answer any more, so the front end ends at once. */
+/* Nobody waits for an answer any more, so the front end ends at once; its agent has not been given
+ * up by then. */
 static void test_stopped_during_login(void **state)
 {
     struct harness *h = *state;
     char path[HARNESS_PATH_MAX], text[1024], word[16];
-    const struct second_login login = {.timeout = "", .hang = "2500ms", .call_ms = 1000};
+    const struct second_login login = {
+        .timeout = "  timeout: 8s\n", .hang = "4500ms", .call_ms = 2000};
     struct async *async = begin_second_login(h, &login);
     async_wait(async, 0);
     harness_stop(h);
