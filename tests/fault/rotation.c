@@ -272,23 +272,24 @@ static bool die_at(struct scene *s, struct place place, bool restart, const char
 {
     struct calls calls;
     char line[CALL_RECORD];
+    const char *broken = calls.names[place.number - 1];
     restore(s);
     (void)snprintf(line, sizeof line, "on * call %zu %s\n", place.number, ways[place.way].action);
     faults_script(s->h, "maker-calls of p11-kms-maker", line);
     harness_start(s->h);
     faults_await(s->h, "fault", 1, RUN_MS);
+    read_calls(s, &calls);
+    assert_true(calls.n >= place.number);
     if (restart)
         kill_daemon(s->h);
-    if (ways[place.way].dies && strcmp(function, "C_Login") == 0)
+    if (ways[place.way].dies && strcmp(broken, "C_Login") == 0)
         look_after_pin(s);
     if (restart)
         harness_start(s->h);
     await_rotated(s);
     assert_consistent(s, 3);
     harness_stop(s->h);
-    read_calls(s, &calls);
-    assert_true(calls.n >= place.number);
-    return strcmp(calls.names[place.number - 1], function) == 0;
+    return strcmp(broken, function) == 0;
 }
 
 /* Where the token changes, every time; elsewhere every stride-th place. */
