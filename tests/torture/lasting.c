@@ -51,8 +51,9 @@ static void look(struct scene *s, const struct kind *kind, struct watch *w, stru
         w->hidden_since = 0;
     else if (w->hidden_since == 0)
         w->hidden_since = now_ms();
-    else if (now_ms() - w->hidden_since > SCENE_TOLD_MS)
-        WRONG(v, "calls have failed for %d ms (%s), and Status says ok", (int)SCENE_TOLD_MS, text);
+    else if (now_ms() - w->hidden_since > patience(SCENE_TOLD_MS))
+        WRONG(v, "calls have failed for %d ms (%s), and Status says ok", patience(SCENE_TOLD_MS),
+              text);
 }
 
 static void watch(struct scene *s, const struct kind *kind, struct verdict *v)
@@ -62,7 +63,7 @@ static void watch(struct scene *s, const struct kind *kind, struct verdict *v)
     while (w.told < ENOUGH && w.works < ENOUGH && !is_wrong(v)) {
         look(s, kind, &w, v);
         pass_time(EVERY_MS);
-        if (now_ms() - began > WATCH_MS)
+        if (now_ms() - began > patience(WATCH_MS))
             WRONG(v, "neither does Status tell of it for long, nor do calls succeed");
     }
 }

@@ -22,8 +22,9 @@ enum {
     JOBS = 4, /* most of the time they wait */
     JOBS_MAX = 16,
     CALL_COMES_MS = 6000,
-    TRIES = 3,      /* of a case that was disturbed before its fault */
-    STOP_SHARE = 4, /* a sample takes the fewer of stops, which take longer */
+    TRIES = 3,       /* of a case that was disturbed before its fault */
+    RECORDINGS = 12, /* at most, until two in a row are the same */
+    STOP_SHARE = 4,  /* a sample takes the fewer of stops, which take longer */
 };
 
 #define LASTING "lasting"
@@ -35,6 +36,15 @@ struct sweep {
     const struct scenario *scenario;
     struct calls calls; /* of a run without faults */
 };
+
+/* What breaks in a case, and how. */
+struct place {
+    size_t number; /* of the call; 0: each of that function */
+    const char *function;
+    const struct kind *kind; /* NULL: the daemon is stopped inside it */
+};
+
+typedef void run_case(struct sweep *w, const struct place *at, struct verdict *v);
 
 static bool fault_came(void *context)
 {
@@ -96,14 +106,14 @@ static void look_after_pin(struct sweep *w, struct verdict *v)
     scene_mend_pin(s);
 }
 
-static void run_case(struct sweep *w, size_t number, const struct kind *kind, struct verdict *v)
+static void run_broken(struct sweep *w, const struct place *at, struct verdict *v)
 {
     struct scene *s = &w->scene;
-    const char *function = w->calls.names[number - 1];
+    const struct kind *kind = at->kind;
     struct result result = {.code = -1};
     char text[256];
     int tries = 1;
-    while (!act_broken(w, number, kind, &result, v) && !is_wrong(v)) {
+    while (!act_broken(w, at->number, kind, &result, v) && !is_wrong(v)) {
         if (tries++ == TRIES) {
             WRONG(v, "the call is never made, or those before it are not those of the recording");
             return;
@@ -114,7 +124,7 @@ static void run_case(struct sweep *w, size_t number, const struct kind *kind, st
     judge_code(w, kind, &result, v);
     if ((kind->flags & KIND_ENDS) && !(w->scenario->starts && kind->at_start))
         scene_expect_ended(s, v);
-    if ((kind->flags & KIND_BURNS_PIN) && strcmp(function, "C_Login") == 0)
+    if ((kind->flags & KIND_BURNS_PIN) && strcmp(at->function, "C_Login") == 0)
         look_after_pin(w, v);
     scene_expect_well(s, now_ms(), v);
     scene_expect_unchanged(s, v);
@@ -189,7 +199,7 @@ static void record(struct sweep *w)
 {
     static struct calls before;
     record_once(w, &w->calls);
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 1; i < RECORDINGS; i++) {
         before = w->calls;
         record_once(w, &w->calls);
         if (w->calls.n > 0 && w->calls.n == before.n && same_until(&w->calls, &before, before.n))
@@ -199,71 +209,86 @@ static void record(struct sweep *w)
              before.n, w->calls.n);
 }
 
+/* Such as "Encrypt v2, call 7 C_Encrypt, hang". */
+static const char *name_place(const struct sweep *w, const struct place *at, char ret[static 128])
+{
+    char which[32] = "every";
+    if (at->number > 0)
+        (void)snprintf(which, sizeof which, "call %zu", at->number);
+    (void)snprintf(ret, 128, "%s, %s %s, %s", w->scenario->name, which, at->function,
+                   at->kind ? at->kind->name : "stopped inside it");
+    return ret;
+}
+
 /* On a busy machine token.timeout may have been over by itself: the case says nothing, and is run
  * once more. */
-static void run_undisturbed(struct sweep *w, size_t number, const struct kind *kind,
+static void run_undisturbed(struct sweep *w, run_case *run, const struct place *at,
                             struct verdict *v)
 {
     struct lateness lateness;
+    char name[128];
     lateness_start(&lateness);
-    run_case(w, number, kind, v);
+    run(w, at, v);
     lateness_stop(&lateness);
     if (!is_wrong(v) || !lateness.busy)
         return;
-    printf("  THE MACHINE IS BUSY (late by %.0f ms): run once more: %s, call %zu, %s: %s\n",
-           lateness.worst_ms, w->scenario->name, number, kind->name, v->text);
+    printf("  AGAIN, AS THE MACHINE IS BUSY (late by %.0f ms): %s: %s\n", lateness.worst_ms,
+           name_place(w, at, name), v->text);
     scene_restart(&w->scene);
     v->text[0] = '\0';
-    run_case(w, number, kind, v);
+    run(w, at, v);
 }
 
-static void visit(struct sweep *w, size_t i)
+static void visit(struct sweep *w, run_case *run, const struct place *at, size_t *ran,
+                  size_t *passed)
 {
-    struct tally *tally = &tallies[worker];
     struct verdict v = {.text = ""};
-    size_t number = i / kinds_n + 1;
-    const struct kind *kind = &kinds[i % kinds_n];
-    const char *function = w->calls.names[number - 1];
+    char name[128];
     int64_t began = now_ms();
-    run_undisturbed(w, number, kind, &v);
-    tally->cases++;
-    tally->passed += !is_wrong(&v);
+    run_undisturbed(w, run, at, &v);
+    (*ran)++;
+    *passed += !is_wrong(&v);
     if (is_wrong(&v))
-        print_error("WRONG: %s, call %zu %s, %s: %s\n", w->scenario->name, number, function,
-                    kind->name, v.text);
+        print_error("WRONG: %s: %s\n", name_place(w, at, name), v.text);
     else if (options.verbose)
-        printf("  %s, call %zu %s, %s: %lld ms\n", w->scenario->name, number, function, kind->name,
-               (long long)(now_ms() - began));
+        printf("  %s: %lld ms\n", name_place(w, at, name), (long long)(now_ms() - began));
     (void)fflush(stdout);
     if (is_wrong(&v))
         scene_restart(&w->scene);
 }
 
-static void visit_stop(struct sweep *w, size_t number)
+static void run_stopped(struct sweep *w, const struct place *at, struct verdict *v)
 {
-    struct tally *tally = &tallies[worker];
-    struct verdict v = {.text = ""};
     struct scene *s = &w->scene;
     int tries = 0;
     do {
         (void)scene_settle(s);
         if (w->scenario->prepare)
             w->scenario->prepare(s);
-    } while (!stopping_case(s, w->scenario, number, &v) && ++tries < TRIES);
+    } while (!stopping_case(s, w->scenario, at->number, v) && ++tries < TRIES);
     if (tries == TRIES)
-        WRONG(&v, "the call is never made");
-    tally->stops++;
-    tally->stops_passed += !is_wrong(&v);
-    if (is_wrong(&v)) {
-        print_error("WRONG: stopped in %s, call %zu %s: %s\n", w->scenario->name, number,
-                    w->calls.names[number - 1], v.text);
-        scene_restart(s);
+        WRONG(v, "the call is never made");
+}
+
+static void visit_calls(struct sweep *w, size_t scenario)
+{
+    struct tally *tally = &tallies[worker];
+    size_t total = w->calls.n * kinds_n, swept = 0;
+    for (size_t i = 0; i < total; i++, swept++) {
+        const struct place at = {i / kinds_n + 1, w->calls.names[i / kinds_n], &kinds[i % kinds_n]};
+        if (is_chosen(scenario, i, total))
+            visit(w, run_broken, &at, &tally->cases, &tally->passed);
     }
+    for (size_t i = 0; i < w->calls.n && !options.kind; i++) {
+        const struct place at = {.number = i + 1, .function = w->calls.names[i]};
+        if (is_chosen(scenario, i, w->calls.n * STOP_SHARE))
+            visit(w, run_stopped, &at, &tally->stops, &tally->stops_passed);
+    }
+    assert_int_equal(swept, total);
 }
 
 static void sweep_scenario(struct sweep *w, size_t scenario)
 {
-    size_t swept = 0;
     w->scenario = &scenarios[scenario];
     if (options.only && strcmp(options.only, w->scenario->name) != 0)
         return;
@@ -273,14 +298,7 @@ static void sweep_scenario(struct sweep *w, size_t scenario)
     tallies[worker].calls[scenario] = w->calls.n;
     for (size_t i = 0; options.verbose && i < w->calls.n; i++)
         printf("  %s, call %zu: %s\n", w->scenario->name, i + 1, w->calls.names[i]);
-    size_t total = w->calls.n * kinds_n;
-    for (size_t i = 0; i < total; i++, swept++)
-        if (is_chosen(scenario, i, total))
-            visit(w, i);
-    for (size_t i = 0; i < w->calls.n && !options.kind; i++)
-        if (is_chosen(scenario, i, w->calls.n * STOP_SHARE))
-            visit_stop(w, i + 1);
-    assert_int_equal(swept, w->calls.n * kinds_n);
+    visit_calls(w, scenario);
     if (w->scenario->end)
         w->scenario->end(&w->scene);
 }
@@ -295,21 +313,9 @@ static size_t count_lasting_kinds(void)
     return n;
 }
 
-static void visit_lasting(struct sweep *w, const char *function, const struct kind *kind)
+static void run_lasting(struct sweep *w, const struct place *at, struct verdict *v)
 {
-    struct tally *tally = &tallies[worker];
-    struct verdict v = {.text = ""};
-    int64_t began = now_ms();
-    lasting_case(&w->scene, function, kind, &v);
-    tally->lasting++;
-    tally->lasting_passed += !is_wrong(&v);
-    if (is_wrong(&v))
-        print_error("WRONG: every %s, %s: %s\n", function, kind->name, v.text);
-    else if (options.verbose)
-        printf("  every %s, %s: %lld ms\n", function, kind->name, (long long)(now_ms() - began));
-    (void)fflush(stdout);
-    if (is_wrong(&v))
-        scene_restart(&w->scene);
+    lasting_case(&w->scene, at->function, at->kind, v);
 }
 
 /* While the daemon probes every second, as sick tokens are probed. */
@@ -317,6 +323,7 @@ static void sweep_lasting(struct sweep *w)
 {
     static struct calls functions;
     static const struct scenario start = {.name = LASTING, .starts = true, .act = scenario_start};
+    struct tally *tally = &tallies[worker];
     if (options.only && strcmp(options.only, LASTING) != 0)
         return;
     w->scenario = &start;
@@ -324,10 +331,11 @@ static void sweep_lasting(struct sweep *w)
     lasting_functions(&w->calls, &functions);
     tallies[worker].functions = functions.n;
     scenario_set_probes(&w->scene, SCENARIO_PROBES);
-    for (size_t i = 0; i < functions.n * kinds_n; i++)
-        if ((kinds[i % kinds_n].flags & KIND_LASTS) &&
-            is_chosen(scenarios_n, i, functions.n * kinds_n))
-            visit_lasting(w, functions.names[i / kinds_n], &kinds[i % kinds_n]);
+    for (size_t i = 0; i < functions.n * kinds_n; i++) {
+        const struct place at = {0, functions.names[i / kinds_n], &kinds[i % kinds_n]};
+        if ((at.kind->flags & KIND_LASTS) && is_chosen(scenarios_n, i, functions.n * kinds_n))
+            visit(w, run_lasting, &at, &tally->lasting, &tally->lasting_passed);
+    }
     scenario_set_probes(&w->scene, SCENARIO_TOKEN);
 }
 
