@@ -182,7 +182,7 @@ static void rotate_in_sequence(const struct harness *h, struct sequence *s, cons
         ask_and_seal(s);
     assert_string_equal(s->fresh, "");
     peer_begin_rotation(h, generation);
-    for (int64_t end = now_ms() + ROTATED_MS; !s->fresh[0] && now_ms() < end;)
+    for (int64_t end = now_ms() + patience(ROTATED_MS); !s->fresh[0] && now_ms() < end;)
         ask_and_seal(s);
     assert_string_not_equal(s->fresh, "");
     for (int i = 0; i < AFTER; i++)

