@@ -25,8 +25,8 @@ func TestAgentLossDuringWrites(t *testing.T) {
 		signal syscall.Signal
 		within time.Duration
 	}{
-		{"killed", syscall.SIGKILL, 3 * time.Second},
-		{"stopped", syscall.SIGSTOP, harness.TokenTimeout + 3*time.Second},
+		{"killed", syscall.SIGKILL, harness.Patience(3 * time.Second)},
+		{"stopped", syscall.SIGSTOP, harness.TokenTimeout + harness.Patience(3*time.Second)},
 	} {
 		t.Run(drill.name, func(t *testing.T) {
 			var since time.Time

@@ -66,7 +66,7 @@ func assertTokenLoss(t *testing.T, d *harness.Daemon) {
 	sealed := p.seal(t, key, "u")
 	d.Token.Hide(t)
 	d.SignalAgents(t, syscall.SIGKILL)
-	harness.Await(t, 3*time.Second, "a Status that says the token is lost", func() error {
+	harness.Await(t, harness.Patience(3*time.Second), "a Status that says the token is lost", func() error {
 		now := p.status(t)
 		if now.KeyID != before.KeyID {
 			t.Fatalf("key_id was %q and is %q without a token", before.KeyID, now.KeyID)

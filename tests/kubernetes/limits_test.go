@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -87,10 +86,10 @@ func assertLoad(t *testing.T, d *harness.Daemon) {
 	})
 }
 
-// wide is a limit of time, wider where scripts/check runs something beside this suite: the assertions in C
-// and Python judge the same, alone.
+// wide is a limit of some milliseconds, wider than by harness.Patience where scripts/check runs something
+// beside this suite: the assertions in C and Python judge the same, alone.
 func wide(t *testing.T, limit time.Duration) time.Duration {
-	if os.Getenv("P11KMS_BESIDE") != "yes" {
+	if !harness.BesideOthers() {
 		return limit
 	}
 	t.Logf("OTHER CHECKS RUN BESIDE THIS ONE: the limit is %v, not %v", 10*limit, limit)

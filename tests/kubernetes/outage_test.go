@@ -3,7 +3,6 @@
 package kubernetes
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -97,7 +96,7 @@ func statusText(t *testing.T, d *harness.Daemon) string {
 	t.Helper()
 	client := d.Dial(t, "")
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := call()
 	defer cancel()
 	status, err := client.Status(ctx, kms.V2)
 	if err != nil {
@@ -145,7 +144,7 @@ func back(t *testing.T, c *harness.Cluster, d *harness.Daemon, check string) {
 	t.Helper()
 	d.Token.Restore(t)
 	since := time.Now()
-	d.AwaitHealthy(t, wellSoon)
+	d.AwaitHealthy(t, harness.Patience(wellSoon))
 	t.Logf("the daemon was well %v after the token came back", time.Since(since).Round(time.Millisecond))
 	harness.Await(t, readySoon, "a ready kube-apiserver", func() error {
 		if text := reason(c, check); text != "" {

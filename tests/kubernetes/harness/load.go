@@ -60,12 +60,12 @@ func (l Load) Failures() Load {
 	return ret
 }
 
-// Recovery is how long after a moment the last failing attempt, or one that took longer than a second,
-// ended; zero when nothing was noticed.
+// Recovery is how long after a moment the last failing attempt, or one that took longer than
+// Patience(time.Second), ended; zero when nothing was noticed.
 func (l Load) Recovery(since time.Time) time.Duration {
 	var ret time.Duration
 	for _, a := range l {
-		if a.Err != nil || a.End.Sub(a.Begin) > time.Second {
+		if a.Err != nil || a.End.Sub(a.Begin) > Patience(time.Second) {
 			ret = max(ret, a.End.Sub(since))
 		}
 	}

@@ -166,6 +166,17 @@ func Await(t testing.TB, within time.Duration, what string, ask func() error) {
 	}
 }
 
+// BesideOthers says whether scripts/check runs something beside this suite.
+func BesideOthers() bool { return os.Getenv("P11KMS_BESIDE") == "yes" }
+
+// Patience is a limit of time, or three times that beside others.
+func Patience(limit time.Duration) time.Duration {
+	if BesideOthers() {
+		return 3 * limit
+	}
+	return limit
+}
+
 func tail(path string, lines int) []byte {
 	raw, err := os.ReadFile(path)
 	if err != nil {
