@@ -22,7 +22,7 @@ die() {
 
 # Installs what is missing of the packages named. Needs root only when something is.
 install_packages() {
-    local missing=() package
+    local missing=() package options=(-o Acquire::Retries=5 -o DPkg::Lock::Timeout=120)
     for package in "$@"; do
         dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
             missing+=("$package")
@@ -31,8 +31,8 @@ install_packages() {
     [ "$(id -u)" = 0 ] || die "run as root once, or install: ${missing[*]}"
     say "installing ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    apt-get "${options[@]}" update -qq || apt-get "${options[@]}" update -qq
+    apt-get "${options[@]}" install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 # configure_tree SOURCE [configure's arguments]: in the current directory.
