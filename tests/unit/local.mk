@@ -144,7 +144,7 @@ check_PROGRAMS += tests/unit/test_envelope
 TESTS += tests/unit/test_envelope
 tests_unit_test_envelope_CPPFLAGS = $(AM_CPPFLAGS) $(I_FORMAT)
 tests_unit_test_envelope_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_envelope_SOURCES = tests/unit/test_envelope.c tests/unit/hex.h
+tests_unit_test_envelope_SOURCES = tests/unit/test_envelope.c tests/unit/gcm_vectors.h tests/unit/hex.h
 tests_unit_test_envelope_LDADD = $(LIBFORMAT) $(CMOCKA_LIBS)
 
 dist_check_SCRIPTS += tests/unit/test_envelope_docs.sh
@@ -213,7 +213,8 @@ check_PROGRAMS += tests/unit/test_scheme_aes_gcm
 TESTS += tests/unit/test_scheme_aes_gcm
 tests_unit_test_scheme_aes_gcm_CPPFLAGS = $(AM_CPPFLAGS) $(I_AGENT) $(P11KIT_CFLAGS)
 tests_unit_test_scheme_aes_gcm_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_scheme_aes_gcm_SOURCES = tests/unit/test_scheme_aes_gcm.c tests/unit/gcm_token.c 	tests/unit/gcm_token.h tests/unit/hex.h
+tests_unit_test_scheme_aes_gcm_SOURCES = tests/unit/test_scheme_aes_gcm.c tests/unit/gcm_token.c \
+	tests/unit/gcm_token.h tests/unit/gcm_vectors.h tests/unit/hex.h
 tests_unit_test_scheme_aes_gcm_LDADD = $(LIBAGENT) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test_scheme_aes_cbc_hmac
