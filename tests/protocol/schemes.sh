@@ -5,6 +5,7 @@
 # tokens that cannot do one scheme or any.
 set -euo pipefail
 command -v pkcs11-tool >/dev/null || { echo "pkcs11-tool is missing"; exit 77; }
+/usr/bin/python3 -c 'import cryptography' 2>/dev/null || { echo "python3-cryptography is missing"; exit 77; }
 token_settings='generateTimeout: 30s, probeEvery: 1h'
 # shellcheck source=tests/protocol/stand.sh
 . "${srcdir:?set by make check}/tests/protocol/stand.sh"
@@ -43,13 +44,17 @@ number() { # SCHEME: its byte
 scheme_of() { # NAME: the scheme's byte
     od -An -tx1 -j1 -N1 "$work/$1" | tr -d ' '
 }
-# With that byte of it altered it is the caller's fault.
+# In the place of NAME, $work/bad is the caller's fault.
+bad_is_refused() { # NAME WHY-IT-IS-BAD
+    ! p11-kms call decrypt --raw --key-id "$(cat "$work/$1.key_id")" <"$work/bad" >/dev/null ||
+        fail "$2, and it opens"
+    grep -qE 'INVALID_ARGUMENT|NOT_FOUND' "$dir/output" || fail "$2: not the caller's fault"
+}
+# With that byte of it altered it is.
 refused_at() { # NAME BYTE
     /usr/bin/python3 -c 'import sys; b = bytearray(open(sys.argv[1], "rb").read())
 b[int(sys.argv[2])] ^= 1; open(sys.argv[3], "wb").write(b)' "$work/$1" "$2" "$work/bad"
-    ! p11-kms call decrypt --raw --key-id "$(cat "$work/$1.key_id")" <"$work/bad" >/dev/null ||
-        fail "byte $2 of $1 was altered, and it opens"
-    grep -qE 'INVALID_ARGUMENT|NOT_FOUND' "$dir/output" || fail "byte $2 of $1: not the caller's fault"
+    bad_is_refused "$1" "byte $2 of $1 was altered"
 }
 # Any byte of it is, and costs no health.
 refused() { # NAME
@@ -61,11 +66,18 @@ refused() { # NAME
     p11-kms status >/dev/null || fail "not healthy after altered ciphertexts"
 }
 
-# The token is not asked to decrypt anything for an altered ciphertext where a MAC or a signature is over it: told
-# by all calls that begin an operation, in their order. A MAC is computed twice more, lest the token be at fault; a
-# signature is verified in the agent.
+# Sets $begun: all operations that the token was asked to begin meanwhile, in their order.
+watched() { # COMMAND...
+    : >"$work/calls"
+    "$@"
+    begun=$(sed -n 's/^C_\(Sign\|Encrypt\|Decrypt\)Init .*/\1/p' "$work/calls" | tr '[:upper:]\n' '[:lower:] ')
+    rm "$work/calls"
+}
+
+# The token is not asked to decrypt anything for an altered ciphertext where a MAC or a signature is over it. A MAC is
+# computed twice more, lest the token be at fault; a signature is verified in the agent.
 undecrypted() { # SCHEME NAME
-    local size at wanted got
+    local size at wanted
     case $1 in
     aes-cbc-hmac) wanted='sign sign sign ' ;;
     rsa-oaep-sign) wanted='' ;;
@@ -73,12 +85,59 @@ undecrypted() { # SCHEME NAME
     esac
     size=$(stat -c %s "$work/$2")
     for at in 50 $((size - 81)) $((size - 40)) $((size - 1)); do
-        : >"$work/calls"
-        refused_at "$2" "$at"
-        got=$(sed -n 's/^C_\(Sign\|Encrypt\|Decrypt\)Init .*/\1/p' "$work/calls" | tr '[:upper:]\n' '[:lower:] ')
-        rm "$work/calls"
-        expect "$wanted" "$got" "what byte $at of $2 had the token do"
+        watched refused_at "$2" "$at"
+        expect "$wanted" "$begun" "what byte $at of $2 had the token do"
     done
+}
+
+# --- who knows the public half of unwrap, which is everybody --------------------------------
+
+tool() { # as another program sees the token
+    PIN=$(cat "$work/pin") pkcs11-tool --module "$(cat "$work/module")" --token-label k8s-kek --login --pin env:PIN \
+        "$@" 2>>"$dir/log"
+}
+# As docs/envelope.md has it, for the KEK of NAME: an envelope of the DEK but for its signature, the hash of what is
+# signed, and the signatures of nobody and of a stranger.
+forge() { # NAME
+    tool --read-object --type pubkey --id "$(sed 's/^k8s\.//; s/-//g' "$work/$1.key_id")" \
+        --output-file "$work/public" >>"$dir/log" || fail "no public half of $1's KEK"
+    (cd "$work" && DEK=$dek /usr/bin/python3 - "$1") <<'EOF'
+import hashlib, os, pathlib, sys
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+like = pathlib.Path(sys.argv[1]).read_bytes()
+header, number = like[:4 + like[3]], like[4 + like[3]]
+public = serialization.load_der_public_key(pathlib.Path("public").read_bytes())
+sha, key = {1: hashes.SHA1(), 2: hashes.SHA256()}[number], os.urandom(32)
+wrapped = public.encrypt(key, padding.OAEP(padding.MGF1(sha), sha, None))
+sealed = AESGCM(key).encrypt(bytes(12), os.environb[b"DEK"], b"p11-kms/envelope/v1\0" + header)
+fields = bytes([number]) + len(wrapped).to_bytes(2, "big") + wrapped + sealed
+signed = b"p11-kms/rsa-oaep-sign/v1\0" + header + fields
+stranger = ec.generate_private_key(ec.SECP256R1())
+r, s = utils.decode_dss_signature(stranger.sign(signed, ec.ECDSA(hashes.SHA256())))
+pathlib.Path("unsigned").write_bytes(header + fields)
+pathlib.Path("hash").write_bytes(hashlib.sha256(signed).digest())
+pathlib.Path("nobody").write_bytes(os.urandom(64))
+pathlib.Path("stranger").write_bytes(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+EOF
+}
+# Nothing but the signature is wrong with it: with the KEK's own, which takes the PIN, it opens.
+forgeries_are_refused() { # NAME
+    local who label
+    forge "$1"
+    for who in nobody stranger; do
+        cat "$work/unsigned" "$work/$who" >"$work/bad"
+        watched bad_is_refused "$1" "forged, and signed by $who"
+        grep -q INVALID_ARGUMENT "$dir/output" || fail "signed by $who: not told as INVALID_ARGUMENT"
+        expect '' "$begun" "what an envelope signed by $who had the token do"
+    done
+    label=$(tool --list-objects --type privkey | sed -n 's#^  label: *\(p11-kms/k8s/1/rsa-oaep-sign/sign/.*\)#\1#p')
+    tool --sign --mechanism ECDSA --label "$label" --input-file "$work/hash" --output-file "$work/own" >>"$dir/log" ||
+        fail "$label does not sign"
+    cat "$work/unsigned" "$work/own" >"$work/forged"
+    cp "$work/$1.key_id" "$work/forged.key_id"
+    opens forged v2
 }
 
 # A token that computes wrongly once: what it seals is not answered, what it opens is opened again.
@@ -129,6 +188,7 @@ walk() { # SCHEME OTHER
     opens ping v1beta1
     refused first
     undecrypted "$1" first
+    [ "$1" != rsa-oaep-sign ] || forgeries_are_refused first
     sick_once "$1"
     lies_once "$1"
     [ "$1" != aes-cbc-hmac ] || sick_once "$1" C_Sign
