@@ -115,7 +115,7 @@ check_PROGRAMS += tests/token/matrix
 tests_token_matrix_CPPFLAGS = $(TOKEN_CPPFLAGS)
 tests_token_matrix_CFLAGS = $(TOKEN_CFLAGS)
 tests_token_matrix_SOURCES = tests/token/matrix.c tests/token/matrix.h tests/token/matrix_rows.c \
-	tests/token/matrix_mocks.c
+	tests/token/matrix_mocks.c tests/token/openers.c tests/token/openers.h
 tests_token_matrix_LDADD = $(TOKEN_LDADD)
 
 # Key pairs on every token.

@@ -15,12 +15,12 @@ struct matrix_refusal {
 struct matrix_row {
     const char *token; /* its script is in-TOKEN */
     enum scheme scheme;
-    const char *kind; /* for make-key; NULL where it never is */
+    const char *kind; /* for make-key; NULL where it never makes one */
     struct matrix_refusal generate;
     struct matrix_refusal seal;
     size_t most;        /* bytes of plaintext that fit into its envelopes; 0: PLAINTEXT_MAX */
     uint32_t waive;     /* for keys made by make-key */
-    bool slow;          /* a sample of the bits is turned */
+    bool slow;          /* one bit of each byte is turned, and less opened at once */
     bool blind;         /* a process sees others' new keys only after C_Finalize */
     bool serves_on;     /* what runs does not notice that the service or store is away */
     enum err_code away; /* what an agent that starts then says; 0: ERR_UNAVAILABLE */

@@ -13,7 +13,7 @@ enum {
 #define HMAC(name) .token = (name), .scheme = SCHEME_HMAC_DERIVE, .kind = "hmac"
 #define CBC(name)  .token = (name), .scheme = SCHEME_AES_CBC_HMAC
 #define RSA(name)  .token = (name), .scheme = SCHEME_RSA_OAEP_SIGN, .slow = true
-/* External rings have keys of one object alone. */
+/* External rings have keys of one object alone, and no ring has one of a scheme that fails. */
 #define NOTHING_MADE                                                                               \
     {                                                                                              \
         "n/a: nothing is made", 0, NULL                                                            \
@@ -31,6 +31,12 @@ enum {
         then ": this user makes no keys", ACTION_PROHIBITED, "C_GenerateKey"                       \
     }
 
+/* The self-test finds it out, before there is a KEK. */
+#define OPENS_ALTERED                                                                              \
+    {                                                                                              \
+        "n/a: it opens what was altered", 0, "opens a ciphertext that was altered"                 \
+    }
+
 #define NO_MAKING_A_PAIR                                                                           \
     {                                                                                              \
         "n/a: this user makes no keys", ACTION_PROHIBITED, "C_GenerateKeyPair"                     \
@@ -39,6 +45,8 @@ enum {
 const struct matrix_row matrix_mocks[] = {
     {GCM("own-iv")},
     {HMAC("own-iv")},
+    {CBC("own-iv")},
+    {RSA("own-iv")},
     {GCM("cloudhsm"), .generate = NO_RELABEL("by a ceremony"), .waive = WAIVE_USAGE},
     {HMAC("cloudhsm"), .generate = NO_RELABEL("by a ceremony"), .waive = WAIVE_USAGE},
     {CBC("cloudhsm"), .generate = NO_RELABEL("n/a"), .seal = NOTHING_MADE},
@@ -46,6 +54,8 @@ const struct matrix_row matrix_mocks[] = {
     {GCM("iv-appended"),
      .seal = {"n/a: it appends an IV of its own", BUFFER_TOO_SMALL, "C_Encrypt"}},
     {HMAC("iv-appended")},
+    {CBC("iv-appended")},
+    {RSA("iv-appended")},
     {GCM("no-gcm"), .seal = NO_GCM},
     {HMAC("no-gcm")},
     {CBC("no-gcm")},
@@ -68,9 +78,22 @@ const struct matrix_row matrix_mocks[] = {
     {RSA("read-only-user"), .generate = NO_MAKING_A_PAIR, .seal = NOTHING_MADE},
     {GCM("protected-path")},
     {HMAC("protected-path")},
+    {CBC("protected-path")},
+    {RSA("protected-path")},
     {GCM("liar"), .seal = NO_GCM},
     {HMAC("liar")},
+    {CBC("liar")},
+    {RSA("liar")},
     {GCM("same-mac")},
+    {.token = "same-mac",
+     .scheme = SCHEME_HMAC_DERIVE,
+     .generate = OPENS_ALTERED,
+     .seal = NOTHING_MADE},
+    {CBC("same-mac"), .generate = OPENS_ALTERED, .seal = NOTHING_MADE},
+    {RSA("same-mac")},
+    {.token = "no-aad", .scheme = SCHEME_AES_GCM, .generate = OPENS_ALTERED, .seal = NOTHING_MADE},
     {HMAC("no-aad")},
+    {CBC("no-aad")},
+    {RSA("no-aad")},
 };
 const size_t matrix_mocks_count = sizeof matrix_mocks / sizeof *matrix_mocks;
