@@ -107,7 +107,7 @@ tests_token_test_external_LDADD = $(TOKEN_LDADD)
 
 # One suite on every token, for every scheme; and on tokens that cannot be had here (tests/mockp11).
 dist_check_SCRIPTS += tests/token/test_tokens.sh tests/token/test_mocks.sh tests/token/in-mock \
-	tests/token/mock_init.sh
+	tests/token/token_init.sh
 EXTRA_DIST += tests/token/tables.sh docs/tokens/mocks.md
 # What doctor says of each of them.
 dist_check_SCRIPTS += tests/token/test_doctor.sh

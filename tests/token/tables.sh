@@ -31,7 +31,9 @@ table() {
         }' "$results"
 }
 
-suite_tables() {
+all_tables() {
+    table init | sed 's/ | scheme | / | ring.scheme | /'
+    printf '\n'
     table generate seal open tamper rotate restart recover "two processes"
     printf '\nWhile the token was away, agents said:\n\n'
     table running starting | sed 's#/[^ |]*/##g' # no paths: they differ from machine to machine

@@ -28,15 +28,11 @@ for mock in own-iv cloudhsm iv-appended no-gcm few-sessions finalize new-process
     no-aad) schemes='auto aes-gcm' ;;
     esac
     # shellcheck disable=SC2086 # words
-    beside $mock "$here/mock_init.sh" $mock "$results" $schemes
+    beside $mock "$here/token_init.sh" $mock "$results" $schemes
     beside $mock tests/token/matrix $mock "$results"
 done
 
-{
-    table init | sed 's/ | scheme | / | ring.scheme | /'
-    printf '\n'
-    suite_tables | grep -v "KEK that was in use is gone" # SoftHSM's own words
-} >"$results.table"
+all_tables | grep -v "KEK that was in use is gone" >"$results.table" # SoftHSM's own words
 cat "$results.table"
 [ $failed = 0 ] || exit 1
 page_compare "$here/../../docs/tokens/mocks.md" '| token | ring.scheme' tests/token/test_mocks.sh "$@"

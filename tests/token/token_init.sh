@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Run by in-mock: what `p11-kms init` makes of the token.
+# Run by a script in-*, beside its token: what `p11-kms init` makes of that.
 #
-#   mock_init.sh PERSONALITY FILE RING.SCHEME...
+#   token_init.sh TOKEN FILE RING.SCHEME...
 #
-# appends "PERSONALITY|RING.SCHEME|init|RESULT" to FILE for each: the scheme taken, what was tried
-# before it and why not; or why there is no KEK.
+# appends "TOKEN|RING.SCHEME|init|RESULT" to FILE for each: the scheme taken, what was tried before
+# it and why not; or why there is no KEK.
 set -eu
-personality=$1 results=$2
+token=$1 results=$2
 shift 2
 pin_source=file:$TOKEN_DIR/pin
 [ ! -e "$TOKEN_DIR/pin-source" ] || pin_source=$(cat "$TOKEN_DIR/pin-source")
@@ -19,7 +19,7 @@ socket: unix://$TOKEN_DIR/kms.sock
 adminSocket: unix://$TOKEN_DIR/admin.sock
 stateDir: $TOKEN_DIR/state-$1
 allowUids: [$(id -u)]
-token: {module: "$(cat "$TOKEN_DIR/module")", uri: "pkcs11:token=test", pinSource: "$pin_source"}
+token: {module: "$(cat "$TOKEN_DIR/module")", uri: "$(cat "$TOKEN_DIR/uri")", pinSource: "$pin_source"}
 ring: {scheme: $1, name: $1}
 EOF
 }
@@ -44,5 +44,5 @@ for scheme in "$@"; do
     0 | 5) ;; # made one, or the token's fault
     *) cat "$TOKEN_DIR/output" >&2; exit 1 ;;
     esac
-    printf '%s|%s|init|%s\n' "$personality" "$scheme" "$(tell $status "$got")" >>"$results"
+    printf '%s|%s|init|%s\n' "$token" "$scheme" "$(tell $status "$got")" >>"$results"
 done
