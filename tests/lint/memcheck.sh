@@ -46,9 +46,9 @@ check() {
         P11KMS_MEMCHECK=yes timeout 900 valgrind -q --error-exitcode=99 $leaks "$2" >"$log" 2>&1 || status=$?
         ;;
     token)
-        P11KMS_MEMCHECK=yes P11KMS_AGENT=$folder/agent srcdir=. timeout 600 "$2" >"$log" 2>&1 || status=$?
+        P11KMS_MEMCHECK=yes P11KMS_AGENT=$folder/agent srcdir=. timeout 1800 "$2" >"$log" 2>&1 || status=$?
         ;;
-    daemon) P11KMS_DAEMON=$folder/monitor srcdir=. timeout 600 "$2" >"$log" 2>&1 || status=$? ;;
+    daemon) P11KMS_DAEMON=$folder/monitor srcdir=. timeout 1800 "$2" >"$log" 2>&1 || status=$? ;;
     esac
     [ $status != 0 ] || return 0
     echo "---- $2 (exit $status)"

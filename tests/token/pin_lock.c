@@ -374,6 +374,6 @@ int main(void)
         FRESH(daemon_whose_agents_die_in_login), FRESH(credential_made_anew),
         FRESH(daemon_that_ends_during_a_login),
     };
-    (void)alarm(TEST_SECONDS);
+    (void)alarm((unsigned)patience(TEST_SECONDS));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
