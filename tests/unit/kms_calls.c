@@ -29,10 +29,7 @@ void kms_rig_make(struct kms_rig *rig)
 void kms_rig_serve(struct kms_rig *rig)
 {
     struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
-    unsigned looks = rig_looks(&rig->ring);
-    rig->agent = rig_serve(&rig->ring, &key, 1);
-    (void)rig_wait_ok(&rig->ring);
-    rig_wait_looks(&rig->ring, looks + 1);
+    rig->agent = rig_serve_well(&rig->ring, &key, 1);
 }
 
 void kms_rig_end(struct kms_rig *rig)

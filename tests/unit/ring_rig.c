@@ -75,10 +75,12 @@ static void on_health(void *context, const struct health *health)
 static void on_looked(void *context, uint64_t number)
 {
     struct ring_rig *rig = context;
+    bool serves = lane_pool_has_lanes(rig->pool);
     if (rig->looked)
         rig->looked(rig->context, number);
     pthread_mutex_lock(&rig->lock);
     rig->looks++;
+    rig->served += serves;
     pthread_cond_broadcast(&rig->changed);
     pthread_mutex_unlock(&rig->lock);
 }
@@ -176,6 +178,15 @@ struct fake_agent *rig_serve(struct ring_rig *rig, const struct listed_key *keys
     return agent;
 }
 
+struct fake_agent *rig_serve_well(struct ring_rig *rig, const struct listed_key *keys, size_t n)
+{
+    unsigned served = rig_served(rig);
+    struct fake_agent *agent = rig_serve(rig, keys, n);
+    rig_wait_served(rig, served + 1);
+    (void)rig_wait_ok(rig);
+    return agent;
+}
+
 void rig_kill(struct ring_rig *rig, const char *how)
 {
     fake_agent_die(rig->agent);
@@ -203,12 +214,22 @@ struct health rig_wait_ok(struct ring_rig *rig)
     return health;
 }
 
-void rig_wait_looks(struct ring_rig *rig, unsigned least)
+static void wait_value(struct ring_rig *rig, const unsigned *value, unsigned least)
 {
     pthread_mutex_lock(&rig->lock);
-    while (rig->looks < least)
+    while (*value < least)
         pthread_cond_wait(&rig->changed, &rig->lock);
     pthread_mutex_unlock(&rig->lock);
+}
+
+void rig_wait_looks(struct ring_rig *rig, unsigned least)
+{
+    wait_value(rig, &rig->looks, least);
+}
+
+void rig_wait_served(struct ring_rig *rig, unsigned least)
+{
+    wait_value(rig, &rig->served, least);
 }
 
 void rig_wait_condemned(struct ring_rig *rig, uint64_t generation)
@@ -247,6 +268,11 @@ static unsigned value_of(struct ring_rig *rig, const unsigned *value)
 unsigned rig_looks(struct ring_rig *rig)
 {
     return value_of(rig, &rig->looks);
+}
+
+unsigned rig_served(struct ring_rig *rig)
+{
+    return value_of(rig, &rig->served);
 }
 
 unsigned rig_condemnations(struct ring_rig *rig)

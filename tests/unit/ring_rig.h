@@ -32,7 +32,7 @@ struct ring_rig {
     struct health health;
     char texts[RIG_TEXTS][HEALTH_TEXT_MAX + 1]; /* every health there was */
     size_t n_texts;
-    unsigned looks, warnings, condemnations;
+    unsigned looks, served, warnings, condemnations;
     uint64_t condemned;
     uint64_t heir[RIG_HEIR_WORDS]; /* the generation that each was last said of; 0: of none */
     char why[256], warning[256];
@@ -55,6 +55,9 @@ void rig_offer(struct ring_rig *rig);
 /* rig_agent, rig_offer and its hello. */
 struct fake_agent *rig_serve(struct ring_rig *rig, const struct listed_key *keys, size_t n);
 
+/* rig_serve, and waits until that agent has looked and serves, and all is well. */
+struct fake_agent *rig_serve_well(struct ring_rig *rig, const struct listed_key *keys, size_t n);
+
 /* Kills the agent as the monitor would. */
 void rig_kill(struct ring_rig *rig, const char *how);
 
@@ -62,15 +65,20 @@ void rig_kill(struct ring_rig *rig, const char *how);
 struct health rig_wait_text(struct ring_rig *rig, const char *word);
 struct health rig_wait_ok(struct ring_rig *rig);
 
-/* Waits until there were so many looks, or this generation was condemned. */
+/* Waits until rig_looks or rig_served are so many, or this generation was condemned. */
 void rig_wait_looks(struct ring_rig *rig, unsigned least);
+void rig_wait_served(struct ring_rig *rig, unsigned least);
 void rig_wait_condemned(struct ring_rig *rig, uint64_t generation);
 
 /* Waits until the keeper has said this of that generation. */
 void rig_wait_heir(struct ring_rig *rig, enum rig_heir what, uint64_t generation);
 uint64_t rig_heir(struct ring_rig *rig, enum rig_heir what);
 
+/* How many looks there were, and at the end of how many requests had lanes. A look in vain, as one
+ * at the beginning of an outage, is none of the latter: a test whose restart may become an outage,
+ * on a busy machine, waits for those. */
 unsigned rig_looks(struct ring_rig *rig);
+unsigned rig_served(struct ring_rig *rig);
 unsigned rig_condemnations(struct ring_rig *rig);
 unsigned rig_warnings(struct ring_rig *rig);
 size_t rig_texts(struct ring_rig *rig);

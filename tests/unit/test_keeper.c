@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-enum { TOO_MANY = AGENT_LANES_MAX + 1, DEATHS = 40 };
+enum { TOO_MANY = AGENT_LANES_MAX + 1, DEATHS = 40, ROUNDS = 5 };
 
 static struct ring_rig rig;
 
@@ -32,18 +32,10 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct fake_agent *serve_well(void)
-{
-    struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
-    return rig_serve(&rig, &key, 1);
-}
-
 static void serve_until_ok(void)
 {
-    unsigned looks = rig_looks(&rig);
-    (void)serve_well();
-    (void)rig_wait_ok(&rig);
-    rig_wait_looks(&rig, looks + 1);
+    struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
+    (void)rig_serve_well(&rig, &key, 1);
 }
 
 static int64_t since_ms(int64_t start_ns)
@@ -131,7 +123,7 @@ static void a_refused_pin_is_told_as_such(void **state)
     fake_agent_hello(agent);
     assert_true(rig_wait_text(&rig, "the module is gone").pin_blocked);
     rig_kill(&rig, "exited with code 0");
-    (void)serve_well();
+    serve_until_ok();
     assert_false(rig_wait_ok(&rig).pin_blocked);
     rig_kill(&rig, "killed");
     agent = rig_agent(&rig, NULL, 0);
@@ -204,7 +196,7 @@ static void one_that_hung_is_an_outage_sooner(void **state)
 {
     (void)state;
     int64_t took = INT64_MAX;
-    for (unsigned i = 0; i < 5 && took >= 900; i++) {
+    for (unsigned i = 0; i < ROUNDS && took >= 900; i++) {
         serve_until_ok();
         int64_t start = clock_monotonic_ns();
         keeper_hung(rig.keeper, rig.generation);
@@ -215,16 +207,20 @@ static void one_that_hung_is_an_outage_sooner(void **state)
     assert_in_range(took, 400, 900);
 }
 
+/* On a busy machine one takes long now and then. */
 static void a_short_restart_is_no_outage(void **state)
 {
     (void)state;
+    size_t told = SIZE_MAX;
     serve_until_ok();
-    unsigned looks = rig_looks(&rig);
-    rig_kill(&rig, "killed by signal 9");
-    (void)serve_well();
-    rig_wait_looks(&rig, looks + 1);
-    assert_true(lane_pool_has_lanes(rig.pool));
-    assert_int_equal(rig_texts(&rig), 1);
+    for (unsigned i = 0; i < ROUNDS && told > 0; i++) {
+        size_t before = rig_texts(&rig);
+        rig_kill(&rig, "killed by signal 9");
+        serve_until_ok();
+        assert_true(lane_pool_has_lanes(rig.pool));
+        told = rig_texts(&rig) - before;
+    }
+    assert_int_equal(told, 0);
 }
 
 static void an_agent_that_starts_for_long_is_an_outage_too(void **state)

@@ -43,18 +43,14 @@ static void start(void)
 
 static struct fake_agent *serve(size_t first, size_t n)
 {
-    unsigned looks = rig_looks(&rig);
-    struct fake_agent *agent = rig_serve(&rig, keys + first, n);
-    (void)rig_wait_ok(&rig);
-    rig_wait_looks(&rig, looks + 1);
-    return agent;
+    return rig_serve_well(&rig, keys + first, n);
 }
 
 static void look(void)
 {
-    unsigned looks = rig_looks(&rig);
+    unsigned served = rig_served(&rig);
     keeper_rescan(rig.keeper);
-    rig_wait_looks(&rig, looks + 1);
+    rig_wait_served(&rig, served + 1);
 }
 
 static bool is_missing(void)

@@ -75,9 +75,7 @@ static void expect_state(size_t key, enum key_state state)
 /* Until the first look has ended, and found all well. */
 static void serve_until_ok(size_t n)
 {
-    (void)rig_serve(&rig, keys, n);
-    (void)rig_wait_ok(&rig);
-    rig_wait_looks(&rig, 1);
+    (void)rig_serve_well(&rig, keys, n);
 }
 
 /* Waits for the health to hold the words while it is not ok. */

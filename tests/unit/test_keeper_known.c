@@ -48,18 +48,14 @@ static void start(void)
 
 static struct fake_agent *serve(size_t first, size_t n)
 {
-    unsigned looks = rig_looks(&rig);
-    struct fake_agent *agent = rig_serve(&rig, keys + first, n);
-    (void)rig_wait_ok(&rig);
-    rig_wait_looks(&rig, looks + 1);
-    return agent;
+    return rig_serve_well(&rig, keys + first, n);
 }
 
 static void look(void)
 {
-    unsigned looks = rig_looks(&rig);
+    unsigned served = rig_served(&rig);
     keeper_rescan(rig.keeper);
-    rig_wait_looks(&rig, looks + 1);
+    rig_wait_served(&rig, served + 1);
 }
 
 static size_t missing(uint16_t tail)
@@ -187,9 +183,7 @@ static void a_kek_made_since_the_start_is_missed_when_it_goes(void **state)
     keeper_rescan(rig.keeper);
     rig_wait_condemned(&rig, 1);
     rig_kill(&rig, "killed by signal 9");
-    unsigned looks = rig_looks(&rig);
-    (void)rig_serve(&rig, later + 1, 1);
-    rig_wait_looks(&rig, looks + 1);
+    (void)rig_serve_well(&rig, later + 1, 1);
     assert_int_equal(missing(2), 1);
 }
 
@@ -396,9 +390,7 @@ static void two_keks_whose_proofs_kill_agents_kill_two(void **state)
     write_canary(2, "\x07");
     start();
     for (uint64_t i = 0; i < 2; i++) {
-        unsigned looks = rig_looks(&rig);
-        (void)rig_serve(&rig, three, 3);
-        rig_wait_looks(&rig, looks + 1);
+        (void)rig_serve_well(&rig, three, 3);
         keeper_used(rig.keeper, &three[i].id);
         rig_wait_condemned(&rig, i + 1);
         rig_kill(&rig, "killed by signal 9");
@@ -411,8 +403,7 @@ static void two_keks_whose_proofs_kill_agents_kill_two(void **state)
         fake_agent_wait_seen(agent, LANE_PROBE, 1);
         rig_kill(&rig, "killed by signal 11");
     }
-    struct fake_agent *agent = rig_serve(&rig, three, 3);
-    (void)rig_wait_ok(&rig);
+    struct fake_agent *agent = rig_serve_well(&rig, three, 3);
     look();
     assert_int_equal(rig_condemnations(&rig), 2);
     assert_int_equal(probes_of_older(agent), 0);

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-enum { CALLS = 20 };
+enum { CALLS = 20, ROUNDS = 5 };
 
 static struct kms_rig rig;
 
@@ -35,12 +35,21 @@ static int teardown(void **state)
     return 0;
 }
 
+static int64_t ns_in(int64_t ms)
+{
+    return clock_monotonic_ns() + ms * 1000000;
+}
+
+static void wait_until(int64_t ns)
+{
+    while (clock_monotonic_ns() < ns)
+        (void)poll(NULL, 0, 20);
+}
+
 /* Time must pass until another look is allowed. */
 static void wait_until_a_look_is_due(void)
 {
-    int64_t due = clock_monotonic_ns() + (LOOK_AGAIN_MS + 50) * INT64_C(1000000);
-    while (clock_monotonic_ns() < due)
-        (void)poll(NULL, 0, 20);
+    wait_until(ns_in(LOOK_AGAIN_MS + 50));
 }
 
 /* --- sharing ----------------------------------------------------------------------------- */
@@ -120,19 +129,13 @@ static void all_cancelled_is_cancelled_and_joined_no_more(void **state)
     call_expect_text(&late, "dek");
 }
 
-static void wait_until(int64_t ns)
-{
-    while (clock_monotonic_ns() < ns)
-        continue;
-}
-
 /* Its own deadline ends a wait, and nobody else's. */
 static void a_decrypt_goes_on_while_one_client_has_time(void **state)
 {
     (void)state;
     struct call fillers[RIG_LANES], hasty, patient, alone;
-    int64_t soon = clock_monotonic_ns() + 2000000;
     kms_rig_occupy(&rig, fillers);
+    int64_t soon = ns_in(500); /* time enough for the others to come */
     call_decrypt_until(&rig, &hasty, "dek", soon);
     call_decrypt(&rig, &patient, 1, "dek");
     call_decrypt_until(&rig, &alone, "another dek", soon);
@@ -369,15 +372,23 @@ static void kill_and_wait(void)
         (void)poll(NULL, 0, 1);
 }
 
+/* On a busy machine one takes long now and then. */
 static void requests_wait_out_a_short_restart(void **state)
 {
     (void)state;
     struct call sealed, opened;
-    kill_and_wait();
-    call_encrypt(&rig, &sealed, FAMILY_V2, bytes_of_string("dek"));
-    call_decrypt(&rig, &opened, 1, "dek");
-    struct listed_key key = fake_key(1, KEY_ACTIVE, 1);
-    (void)rig_serve(&rig.ring, &key, 1);
+    size_t told = SIZE_MAX;
+    for (unsigned i = 0; i < ROUNDS && told > 0; i++) {
+        size_t before = rig_texts(&rig.ring);
+        kill_and_wait();
+        call_encrypt(&rig, &sealed, FAMILY_V2, bytes_of_string("dek"));
+        call_decrypt(&rig, &opened, 1, "dek");
+        kms_rig_serve(&rig);
+        call_wait(&sealed);
+        call_wait(&opened);
+        told = rig_texts(&rig.ring) - before;
+    }
+    assert_int_equal(told, 0);
     call_expect(&sealed, ERR_NONE, "");
     call_expect_text(&opened, "dek");
 }
