@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "async.h"
 
+#include "await.h"
 #include "client_channel.h"
 #include "text.h"
 
@@ -214,7 +215,8 @@ static bool open_lasting(const char *socket_path, grpc_channel **ret)
         integer(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1), /* or all channels share a connection */
         integer(GRPC_ARG_ENABLE_RETRIES, 0),
         integer(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, RECONNECT_MS),
-        integer(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_MS), /* what connecting may take */
+        /* what connecting may take */
+        integer(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, patience(CONNECT_MS)),
         integer(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, RECONNECT_MS),
     };
     const grpc_channel_args all = {sizeof args / sizeof args[0], args};

@@ -121,7 +121,7 @@ static bool make_samples(struct load *load, const char *socket_path)
         struct sample *sample = &load->samples[v];
         struct kms_failure failure;
         if (err_is(kms_client_encrypt(client, (enum kms_api_version)v, bytes_of(dek, DEK_LEN),
-                                      CALL_MS, &sealed, &failure)) ||
+                                      patience(CALL_MS), &sealed, &failure)) ||
             sealed.ciphertext.len > sizeof sample->ciphertext)
             return false;
         memcpy(sample->ciphertext, sealed.ciphertext.data, sealed.ciphertext.len);

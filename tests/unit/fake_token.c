@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { WAIT_S = 120 };
+
 static void must(bool holds)
 {
     if (!holds)
@@ -17,9 +19,13 @@ static void must(bool holds)
 
 void fake_token_init(struct fake_token *token, const struct listed_key *keys, size_t n)
 {
+    pthread_condattr_t attributes;
     memset(token, 0, sizeof *token);
     pthread_mutex_init(&token->lock, NULL);
-    pthread_cond_init(&token->changed, NULL);
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&token->changed, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
     for (size_t i = 0; i < n; i++)
         fake_token_add(token, &keys[i]);
 }
@@ -140,8 +146,8 @@ size_t fake_token_count(struct fake_token *token, enum key_state state)
 void fake_token_wait(struct fake_token *token, enum key_state state, size_t n)
 {
     struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 20;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += WAIT_S;
     pthread_mutex_lock(&token->lock);
     while (token->most[state] < n)
         must(pthread_cond_timedwait(&token->changed, &token->lock, &until) == 0);

@@ -34,7 +34,7 @@ struct listed_key fake_key_made_now(uint32_t generation, enum key_state state);
 
 void fake_token_add(struct fake_token *token, const struct listed_key *key);
 
-/* How many keys are in that state; waits until n have been in it at a time, 20 s at most. */
+/* How many keys are in that state; waits until n have been in it at a time, 120 s at most. */
 size_t fake_token_count(struct fake_token *token, enum key_state state);
 void fake_token_wait(struct fake_token *token, enum key_state state, size_t n);
 

