@@ -27,7 +27,8 @@ bool load_await_ok(struct load *load, unsigned n, int timeout_ms);
 /* Stops, waits for what is in flight, closes the connections. Prints the figures. */
 void load_stop(struct load *load, struct load_figures *ret);
 
-/* Every call's code is one of OK, UNAVAILABLE and DEADLINE_EXCEEDED, and nothing was wrong. */
+/* Every call's code is one of OK, UNAVAILABLE and DEADLINE_EXCEEDED, and nothing was wrong. Where
+ * the machine stood still, calls come all at once, and some are too many: RESOURCE_EXHAUSTED. */
 bool load_only_outage(const struct load_figures *figures);
 
 #endif
