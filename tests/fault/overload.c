@@ -4,6 +4,7 @@
 #include "faults.h"
 
 #include "async.h"
+#include "lateness.h"
 #include "rounds.h"
 #include "text.h"
 #include "watch.h"
@@ -25,6 +26,7 @@ enum {
     STORM = 5000,
     STORM_MS = 3000,
     MEEK_CALLS = 5,
+    MEEK_MS = 1500, /* the rest of one operation, and its own; others' threads wake late */
     MEASURED = 1000,
     ENCRYPT_P99_MS = 100
 };
@@ -321,10 +323,11 @@ TEST_OF_TIME(a_storm_of_deadlines)
 
 /* A token of eight operations a second, and a client that always has 128 in flight: in order, the
  * other one would wait for a quarter of a minute. */
-static void test_a_greedy_connection_starves_nobody(void **state)
+static bool a_greedy_connection_starves_nobody(void *context)
 {
-    struct harness *h = *state;
+    struct harness *h = context;
     struct storm greedy_figures, meek_figures;
+    struct lateness lateness;
     serve(h, "  sessions: 4\n  timeout: 8s\n  probeEvery: 1h\n");
     struct store *store = store_make(h, KMS_API_V2, STORM);
     struct storm *greedy = storm_open(h, store, 1, HARNESS_CALL_MS * 2);
@@ -334,11 +337,13 @@ static void test_a_greedy_connection_starves_nobody(void **state)
     atomic_store(&greedy->again, true);
     storm_start(greedy, STREAMS);
     faults_await(h, "fault", 4, HARNESS_CALL_MS);
+    lateness_start(&lateness);
     for (unsigned i = 1; i <= MEEK_CALLS; i++) {
         struct wanted_ends next = {meek, i};
         storm_call(meek);
         assert_true(await(enough_ended, &next, HARNESS_CALL_MS, NULL));
     }
+    lateness_stop(&lateness);
     faults_end(h);
     storm_end(greedy, "128 in flight", &greedy_figures);
     storm_end(meek, "one in flight", &meek_figures);
@@ -346,8 +351,13 @@ static void test_a_greedy_connection_starves_nobody(void **state)
            meek_figures.slowest_ms);
     assert_int_equal(meek_figures.by_code[GRPC_STATUS_OK], MEEK_CALLS);
     store_free(store);
-    h->passed = true;
+    if (!HARNESS_SANITIZED && !lateness.busy)
+        return meek_figures.slowest_ms < MEEK_MS;
+    printf("  HOW LONG ONE WAITED IS NOT JUDGED: the machine is busy\n");
+    return true;
 }
+
+TEST_OF_TIME(a_greedy_connection_starves_nobody)
 
 static int by_value(const void *a, const void *b)
 {
