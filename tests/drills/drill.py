@@ -183,6 +183,7 @@ class Scene(contextlib.ExitStack):
         return found[0]
 
     def signal_agent(self, number):
+        """Answers the pid; 0: there is none at the moment."""
         agents = self.daemon.agents()
         if not agents:
             return 0
