@@ -4,6 +4,8 @@ check_PROGRAMS += tests/torture/torture
 tests_torture_torture_CPPFLAGS = $(FAULT_CPPFLAGS) -I$(srcdir)/tests/torture
 tests_torture_torture_CFLAGS = $(HARNESS_CFLAGS)
 tests_torture_torture_SOURCES = tests/torture/torture.c \
+	tests/torture/cases.c tests/torture/cases.h \
+	tests/torture/ckr_rows.c tests/torture/ckr_rows.h \
 	tests/torture/kinds.c tests/torture/kinds.h \
 	tests/torture/lasting.c tests/torture/lasting.h \
 	tests/torture/scenarios.c tests/torture/scenarios.h \

@@ -95,11 +95,11 @@ static void act_probe(struct scene *s, struct result *ret, struct verdict *v)
 }
 
 const struct scenario scenarios[] = {
-    {.name = "start", .starts = true, .act = scenario_start},
+    {.name = "start", .starts = true, .ckr_at = "C_Login", .act = scenario_start},
     {.name = "Encrypt v1", .encrypt = true, .act = act_encrypt_v1},
-    {.name = "Encrypt v2", .encrypt = true, .act = act_encrypt_v2},
+    {.name = "Encrypt v2", .encrypt = true, .ckr_at = "C_EncryptInit", .act = act_encrypt_v2},
     {.name = "Decrypt v1", .act = act_decrypt_v1},
-    {.name = "Decrypt v2", .act = act_decrypt_v2},
+    {.name = "Decrypt v2", .ckr_at = "C_DecryptInit", .act = act_decrypt_v2},
     {.name = "rescan", .act = act_rescan},
     {.name = "probe",
      .begin = begin_probes,

@@ -21,6 +21,7 @@ struct scenario {
     const char *name;
     bool starts;                      /* acts by starting the daemon, which must not run */
     bool encrypt;                     /* what kinds.h means by it */
+    const char *ckr_at;               /* the function that answers every CKR once; NULL: none */
     void (*begin)(struct scene *s);   /* before all cases; these may be NULL */
     void (*prepare)(struct scene *s); /* before each */
     void (*end)(struct scene *s);

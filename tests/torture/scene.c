@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scene.h"
 
+#include "async.h"
+
 #include <dirent.h>
 #include <signal.h>
 #include <string.h>
@@ -99,25 +101,49 @@ void scene_start(struct scene *s)
     s->front_end = harness_front_end(s->h);
 }
 
-bool scene_status(const struct scene *s, char text[static 256])
+/* FAILED_PRECONDITION is for a KEK that is proved missing or changed. */
+bool scene_status(const struct scene *s, struct verdict *v, char text[static 256])
 {
     struct kms_client_status status;
     struct kms_failure failure;
-    bool failed = err_is(kms_client_status(s->client, KMS_API_V2, CALL_MS, &status, &failure));
-    (void)snprintf(text, 256, "%.255s", failed ? failure.message : status.healthz);
-    return !failed;
+    if (err_is(kms_client_status(s->client, KMS_API_V2, CALL_MS, &status, &failure))) {
+        (void)snprintf(text, 256, "%.255s", failure.message);
+        if (!s->kek_in_doubt || failure.code != GRPC_STATUS_FAILED_PRECONDITION)
+            WRONG(v, "Status is an error, %s: %s", failure.name, text);
+        return false;
+    }
+    (void)snprintf(text, 256, "%.255s", status.healthz);
+    if (strcmp(status.key_id, s->key_id) != 0)
+        WRONG(v, "Status names %.100s, before %.100s", status.key_id, s->key_id);
+    return true;
 }
 
-static bool says_ok(void *context)
+struct wanted_status {
+    const struct scene *s;
+    const char *text; /* "ok" means exactly that */
+    struct verdict *v;
+};
+
+static bool status_says(void *context)
 {
+    const struct wanted_status *wanted = context;
     char text[256];
-    return scene_status(context, text) && strcmp(text, "ok") == 0;
+    bool answered = scene_status(wanted->s, wanted->v, text);
+    if (strcmp(wanted->text, "ok") == 0)
+        return answered && strcmp(text, "ok") == 0;
+    return strstr(text, wanted->text) != NULL;
 }
 
-bool scene_settle(struct scene *s)
+bool scene_await_status(const struct scene *s, const char *text, int timeout_ms, struct verdict *v)
+{
+    struct wanted_status wanted = {s, text, v};
+    return await(status_says, &wanted, timeout_ms, NULL);
+}
+
+bool scene_settle(struct scene *s, struct verdict *v)
 {
     struct calls calls;
-    if (!await(says_ok, s, HARNESS_START_MS, NULL))
+    if (!scene_await_status(s, "ok", HARNESS_START_MS, v))
         return false;
     scene_calls_settled(s, &calls);
     s->fds = process_fds(s->front_end);
@@ -125,8 +151,22 @@ bool scene_settle(struct scene *s)
     return true;
 }
 
+/* The ring's first KEK, which stays the active one. */
+static bool is_first_ok(void *context)
+{
+    struct scene *s = context;
+    struct kms_client_status status;
+    struct kms_failure failure;
+    if (err_is(kms_client_status(s->client, KMS_API_V2, CALL_MS, &status, &failure)) ||
+        strcmp(status.healthz, "ok") != 0)
+        return false;
+    memcpy(s->key_id, status.key_id, sizeof s->key_id);
+    return true;
+}
+
 void scene_begin(struct scene *s, struct harness *h, const char *token, const char *ring)
 {
+    struct verdict v = {.text = ""};
     *s = (struct scene){.h = h};
     s->kept = calloc(SCENE_KEPT_MAX, sizeof *s->kept);
     assert_non_null(s->kept);
@@ -136,7 +176,9 @@ void scene_begin(struct scene *s, struct harness *h, const char *token, const ch
     harness_write_config(h);
     scene_arm(s, "");
     scene_start(s);
-    assert_true(scene_settle(s));
+    assert_true(await(is_first_ok, s, HARNESS_START_MS, NULL));
+    assert_true(scene_settle(s, &v));
+    assert_string_equal(v.text, "");
 }
 
 void scene_end(struct scene *s)
@@ -180,26 +222,7 @@ void scene_restart(struct scene *s)
         scene_stop(s, &unused);
     remove_pin_record(s);
     scene_start(s);
-    assert_true(scene_settle(s));
-}
-
-struct wanted_status {
-    const struct scene *s;
-    const char *text;
-};
-
-static bool status_says(void *context)
-{
-    const struct wanted_status *wanted = context;
-    char text[256];
-    (void)scene_status(wanted->s, text);
-    return strstr(text, wanted->text) != NULL;
-}
-
-bool scene_await_status(const struct scene *s, const char *text, int timeout_ms)
-{
-    struct wanted_status wanted = {s, text};
-    return await(status_says, &wanted, timeout_ms, NULL);
+    assert_true(scene_settle(s, &unused));
 }
 
 void scene_forget_last(struct scene *s)
@@ -254,35 +277,51 @@ int scene_decrypt(struct scene *s, size_t i, struct verdict *v, char text[static
 
 struct wanted_well {
     struct scene *s;
+    struct verdict *v; /* what is wrong meanwhile stays so */
     char text[256];
 };
+
+/* With nothing broken any more, a call fails because an agent is on its way, and so alone. */
+static bool has_succeeded(const struct wanted_well *wanted, int code)
+{
+    if (code != GRPC_STATUS_OK && code != GRPC_STATUS_UNAVAILABLE)
+        WRONG(wanted->v, "the fault is over, and a client got %s: %s",
+              async_code_name((grpc_status_code)code), wanted->text);
+    return code == GRPC_STATUS_OK;
+}
 
 static bool is_well(void *context)
 {
     struct wanted_well *wanted = context;
-    struct verdict v = {.text = ""};
     struct scene *s = wanted->s;
-    if (!scene_status(s, wanted->text) || strcmp(wanted->text, "ok") != 0)
+    if (!scene_status(s, wanted->v, wanted->text) || strcmp(wanted->text, "ok") != 0)
         return false;
     for (int version = 0; version < KMS_API_VERSIONS; version += KMS_API_V2) {
         size_t before = s->n_kept;
-        if (scene_encrypt(s, (enum kms_api_version)version, &v, wanted->text) != 0)
+        int code = scene_encrypt(s, (enum kms_api_version)version, wanted->v, wanted->text);
+        if (!has_succeeded(wanted, code))
             return false;
-        bool opens = scene_decrypt(s, before, &v, wanted->text, NULL) == 0;
-        if (!opens || is_wrong(&v))
+        code = scene_decrypt(s, before, wanted->v, wanted->text, NULL);
+        if (!has_succeeded(wanted, code))
             return false;
         scene_forget_last(s);
     }
     return true;
 }
 
+static bool is_well_or_wrong(void *context)
+{
+    const struct wanted_well *wanted = context;
+    return is_well(context) || is_wrong(wanted->v);
+}
+
 void scene_expect_well(struct scene *s, int64_t since_ms, struct verdict *v)
 {
-    struct wanted_well wanted = {.s = s, .text = ""};
-    if (!await(is_well, &wanted, BUSY * SCENE_HEALTHY_MS, NULL)) {
+    struct wanted_well wanted = {.s = s, .v = v, .text = ""};
+    if (!await(is_well_or_wrong, &wanted, BUSY * SCENE_HEALTHY_MS, NULL))
         WRONG(v, "not well again: %s", wanted.text);
+    if (is_wrong(v))
         return;
-    }
     int64_t took = now_ms() - since_ms;
     if (took > s->slowest_ms)
         s->slowest_ms = took;

@@ -46,8 +46,10 @@ struct scene {
     struct harness *h;
     struct kms_client *client; /* one connection for all of a daemon's life */
     pid_t front_end;
-    int fds;          /* of the front end while all is well */
-    unsigned objects; /* that the token holds */
+    int fds;                                /* of the front end while all is well */
+    unsigned objects;                       /* that the token holds */
+    char key_id[KMS_CLIENT_KEY_ID_MAX + 1]; /* that Status names, whatever breaks */
+    bool kek_in_doubt; /* what breaks may hide the KEK or change it: Status may be an error */
     struct kept *kept;
     size_t n_kept;
     int64_t slowest_ms; /* to be well again */
@@ -64,7 +66,7 @@ void scene_start(struct scene *s);
 
 /* Waits until it is well and idle, and takes that as how it must be after each case. False: it
  * does not become well. */
-bool scene_settle(struct scene *s);
+bool scene_settle(struct scene *s, struct verdict *v);
 
 /* Stops it; it has to end by itself, with 0. */
 void scene_stop(struct scene *s, struct verdict *v);
@@ -91,7 +93,7 @@ int scene_encrypt(struct scene *s, enum kms_api_version version, struct verdict 
 int scene_decrypt(struct scene *s, size_t i, struct verdict *v, char text[static 256],
                   bool *ret_other);
 
-/* Well within the time: Status says so and calls succeed. */
+/* Well within the time: Status says so and calls succeed. Until then they say nothing untrue. */
 void scene_expect_well(struct scene *s, int64_t since_ms, struct verdict *v);
 
 /* The same processes and descriptors, the same objects on the token. */
@@ -104,7 +106,7 @@ void scene_expect_ended(const struct scene *s, struct verdict *v);
 void scene_expect_logins(const struct scene *s, struct verdict *v);
 
 /* Waits until Status says that. */
-bool scene_await_status(const struct scene *s, const char *text, int timeout_ms);
+bool scene_await_status(const struct scene *s, const char *text, int timeout_ms, struct verdict *v);
 
 /* What an operator does once the PIN is known to be right. */
 void scene_mend_pin(const struct scene *s);
@@ -115,7 +117,8 @@ void scene_forget_last(struct scene *s);
 /* Everything that was kept opens. */
 void scene_expect_all_opens(struct scene *s, struct verdict *v);
 
-/* Status now. False: the RPC failed, and the text is its message. */
-bool scene_status(const struct scene *s, char text[static 256]);
+/* Status now. It must name the same KEK as ever, and be no error without a reason. False: it is an
+ * error, and the text is its message. */
+bool scene_status(const struct scene *s, struct verdict *v, char text[static 256]);
 
 #endif
