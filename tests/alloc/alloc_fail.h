@@ -36,7 +36,7 @@ void alloc_exempt(bool exempt);
 void alloc_sweep(const char *name, void (*run)(void));
 
 /* The same for system calls, once for each call and each way in which it can fail (io_fail.h). How
- * often threads wake each other varies, so up to a quarter may not be made again. */
+ * often threads wake each other varies, so up to an eighth may not be made again. */
 void io_sweep(const char *name, void (*run)(void));
 void io_sweep_kind(const char *name, enum fail_kind kind, void (*run)(void));
 
