@@ -206,7 +206,7 @@ struct err ring_destroy(const struct config *config, const char *agent_path,
                         .key_id = *key_id,
                         .rules = {.external = false},
                         .lock = -1,
-                        .agent = {config, agent_path, {.pid = -1}, 0}};
+                        .agent = {config, agent_path, {.pid = -1}, 0, false}};
     s.maker = (struct maker){.source = own_agent_source(&s.agent),
                              .state_dir = config->state_dir,
                              .rules = &s.rules,
