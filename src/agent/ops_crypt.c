@@ -140,6 +140,23 @@ static struct err verify_seal(struct lane *lane, const struct scheme_ops *scheme
                   "answered; check the token");
 }
 
+/* The handle may be as old as this agent, and the token may have destroyed its key and given it to
+ * another, with which seal and verification work as well. Read after sealing, the CKA_ID proves
+ * that it was still ours: a destroyed key does not come back to its handle. Opening needs no such
+ * check before it succeeds: another key opens nothing. */
+static struct err seal_task(struct lane *lane, const struct scheme_ops *scheme,
+                            const struct key_set *keys, void *context, struct advice *advice)
+{
+    struct crypt *c = context;
+    struct bytes sealed;
+    TRY(seal_envelope(lane, scheme, keys, c, lane->room->work, &sealed));
+    if (c->verify)
+        TRY(verify_seal(lane, scheme, keys, c, sealed, advice));
+    TRY(key_set_check(&lane->session, keys));
+    c->result = sealed;
+    return ERR_OK;
+}
+
 /* What is sealed has a length that every key takes, and anything may stand in it: a token that
  * refuses it as data has a fault. Whoever probes the key finds out whether it lasts. */
 static struct err not_the_callers_fault(struct err e, struct advice *advice)
@@ -151,23 +168,11 @@ static struct err not_the_callers_fault(struct err e, struct advice *advice)
                   p11_ckr_find(e.native)->name, e.native);
 }
 
-/* The handle may be as old as this agent, and the token may have destroyed its key and given it to
- * another, with which seal and verification work as well. Read after sealing, the CKA_ID proves
- * that it was still ours: a destroyed key does not come back to its handle. Opening needs no such
- * check before it succeeds: another key opens nothing. */
-static struct err seal_task(struct lane *lane, const struct scheme_ops *scheme,
-                            const struct key_set *keys, void *context, struct advice *advice)
+static struct err seal_by_key(struct lane *lane, enum scheme scheme, struct crypt *c,
+                              struct advice *advice)
 {
-    struct crypt *c = context;
-    struct bytes sealed;
-    struct err e = seal_envelope(lane, scheme, keys, c, lane->room->work, &sealed);
-    if (err_is(e))
-        return not_the_callers_fault(e, advice);
-    if (c->verify)
-        TRY(verify_seal(lane, scheme, keys, c, sealed, advice));
-    TRY(key_set_check(&lane->session, keys));
-    c->result = sealed;
-    return ERR_OK;
+    struct err e = key_use(lane, scheme, bytes_of_string(c->key_id->text), seal_task, c, advice);
+    return err_is(e) ? not_the_callers_fault(e, advice) : ERR_OK;
 }
 
 static struct err open_task(struct lane *lane, const struct scheme_ops *scheme,
@@ -211,8 +216,7 @@ struct err op_seal(struct lane *lane, const struct lane_request *request, struct
     if (!api_family(c.family) || c.plaintext.len < 1 || c.plaintext.len > PLAINTEXT_MAX)
         return err_make(ERR_INVALID, "seal");
     count_operation(lane);
-    TRY(key_use(lane, request->u.seal.scheme, bytes_of_string(c.key_id->text), seal_task, &c,
-                advice));
+    TRY(seal_by_key(lane, request->u.seal.scheme, &c, advice));
     ret->u.envelope = c.result;
     return ERR_OK;
 }
@@ -256,8 +260,7 @@ struct err op_probe(struct lane *lane, const struct lane_request *request, struc
     ret->wear = wear(lane);
     if (request->u.probe.canary.len > 0)
         return probe_open(lane, request, c.plaintext, advice);
-    TRY(key_use(lane, request->u.probe.scheme, bytes_of_string(c.key_id->text), seal_task, &c,
-                advice));
+    TRY(seal_by_key(lane, request->u.probe.scheme, &c, advice));
     ret->u.envelope = c.result;
     return ERR_OK;
 }
