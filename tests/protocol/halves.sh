@@ -23,10 +23,6 @@ json() { # NAME, of a JSON object on standard input
 said() { # WORDS: in what p11-kms said last
     grep -qF -- "$1" "$dir/output" || fail "nothing says: $1"
 }
-tool() { # as another program sees the token, and changes it
-    PIN=$(cat "$work/pin") pkcs11-tool --module "$(cat "$work/module")" --token-label k8s-kek --login --pin env:PIN \
-        "$@" 2>>"$dir/log"
-}
 ids() { # TYPE: the CKA_IDs, a line each
     tool --list-objects --type "$1" | sed -n 's/^  ID: *//p' | sort
 }

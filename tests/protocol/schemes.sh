@@ -92,10 +92,6 @@ undecrypted() { # SCHEME NAME
 
 # --- who knows the public half of unwrap, which is everybody --------------------------------
 
-tool() { # as another program sees the token
-    PIN=$(cat "$work/pin") pkcs11-tool --module "$(cat "$work/module")" --token-label k8s-kek --login --pin env:PIN \
-        "$@" 2>>"$dir/log"
-}
 # As docs/envelope.md has it, for the KEK of NAME: an envelope of the DEK but for its signature, the hash of what is
 # signed, and the signatures of nobody and of a stranger.
 forge() { # NAME

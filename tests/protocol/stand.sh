@@ -38,6 +38,10 @@ token: {module: "$bin/faultp11.so", uri: "pkcs11:token=k8s-kek", pinSource: "fil
 ring: {$1}
 EOF
 }
+tool() { # as another program sees the token, and changes it; what it says of errors comes into $dir/log
+    PIN=$(cat "$work/pin") pkcs11-tool --module "$(cat "$work/module")" --token-label k8s-kek --login --pin env:PIN \
+        "$@" 2>>"$dir/log"
+}
 expect() { # EXPECTED GOT WHAT
     [ "$1" = "$2" ] || fail "$3 is $2, not $1"
 }
